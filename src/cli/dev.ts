@@ -1,0 +1,59 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { loadConfig } from '../config/load.ts';
+import { Daemon } from '../daemon.ts';
+import { findNatsServer, startNatsServer } from '../nats/server.ts';
+import { createLogger } from '../telemetry/log.ts';
+import { stateDirectory } from '../state-directory.ts';
+import { stopOnSignal } from './run.ts';
+
+interface DevOptions {
+  readonly config?: string;
+  readonly reset?: boolean;
+}
+
+const PORT = 4222;
+const SAMPLE = '\'{"id":"o-1","customer":"c-7","total":1500}\'';
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+export function devCommand(): Command {
+  return new Command('dev')
+    .description('run the daemon with a nats-server of its own: found, or fetched')
+    .option('-c, --config <file>', 'configuration file (default: as for run)')
+    .option('--reset', 'start with an empty store')
+    .addHelpText('after', '\nExample:\n  ouzel dev --reset')
+    .action(dev);
+}
+
+async function dev({ config: file, reset }: DevOptions): Promise<void> {
+  const storeDir = join(stateDirectory(), 'nats');
+  if (reset === true) await rm(storeDir, { recursive: true, force: true });
+  const found = await findNatsServer({
+    onTry: ({ origin, state, detail }) => say(`nats-server: ${origin} ${state}: ${detail}`),
+  });
+  const server = await startNatsServer({ binary: found.binary, storeDir, port: PORT, orAnyPort: true });
+  try {
+    // The configuration reads $NATS_URL, so the sample finds the server wherever it listens.
+    const env = { ...process.env, NATS_URL: server.url };
+    const loaded = await loadConfig({ ...(file === undefined ? {} : { file }), env, cwd: process.cwd() });
+    const logger = createLogger(loaded.config.telemetry.log, (line) => loaded.redact(line));
+    const daemon = new Daemon(loaded, logger);
+    void server.onExit.then(({ code, signal }) => logger.error({ code, signal }, 'nats-server ended'));
+    const ended = stopOnSignal(() => daemon.stop());
+    const { url } = await daemon.start();
+    say('');
+    say(`  NATS      ${server.url}`);
+    say(`  Metrics   ${url}/metrics`);
+    say(`  Ready     ${url}/readyz`);
+    say(`  Config    ${loaded.file}`);
+    say('');
+    say('  Publish an event:');
+    say(`  nats -s ${server.url} pub events.orders.created ${SAMPLE}`);
+    say('');
+    await ended;
+  } finally {
+    await server.stop();
+  }
+}

@@ -1,0 +1,55 @@
+/** Every command, one line each, and what becomes of their errors. */
+import { Command, CommanderError } from 'commander';
+import { asOuzelError, EXIT } from '../errors.ts';
+import { VERSION } from '../version.ts';
+import { consumersCommand } from './consumers.ts';
+import { devCommand } from './dev.ts';
+import { dlqCommand } from './dlq.ts';
+import { runCommand } from './run.ts';
+import { schemaCommand } from './schema.ts';
+import { validateCommand } from './validate.ts';
+import { versionCommand } from './version.ts';
+
+const commands = [
+  runCommand,
+  devCommand,
+  validateCommand,
+  consumersCommand,
+  dlqCommand,
+  schemaCommand,
+  versionCommand,
+];
+
+/** The program with all its commands. */
+export function createProgram(): Command {
+  const program = new Command('ouzel')
+    .description('An observable event-processing daemon for NATS JetStream.')
+    .version(VERSION, '-V, --version')
+    .showHelpAfterError('(--help shows what is possible)');
+  for (const make of commands) program.addCommand(make());
+  // Commander hands its settings only to commands that it makes itself.
+  for (const command of everyCommand(program)) command.exitOverride().showSuggestionAfterError();
+  return program;
+}
+
+const everyCommand = (command: Command): Command[] => [command, ...command.commands.flatMap(everyCommand)];
+
+/**
+ * Runs a command line.
+ *
+ * @returns The exit code: 0, 1 failed check, 64 usage, 69 unavailable, 70 internal, 78 configuration.
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync([...argv]);
+    return Number(process.exitCode ?? EXIT.ok);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    const failure = asOuzelError(error);
+    process.stderr.write(`${failure.code === 'INTERNAL' ? describeInternal(failure) : failure.message}\n`);
+    return failure.exitCode;
+  }
+}
+
+const describeInternal = (failure: Error): string =>
+  `internal error: ${failure.cause instanceof Error ? (failure.cause.stack ?? failure.message) : failure.message}`;

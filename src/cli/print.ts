@@ -1,0 +1,22 @@
+/** How commands print: tables for people, JSON for programs. */
+
+export const print = (text: string): void => void process.stdout.write(`${text}\n`);
+
+export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2));
+
+/** Columns as wide as they need to be; numbers to the right. */
+export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const text = [header, ...rows.map((row) => row.map(String))];
+  const widths = header.map((_, column) => Math.max(...text.map((row) => row[column]?.length ?? 0)));
+  const right = header.map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number'));
+  return text
+    .map((row) =>
+      row
+        .map((cell, column) =>
+          right[column] === true ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
+        )
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

@@ -1,0 +1,107 @@
+import { z } from 'zod';
+import { filters as filterComponents } from '../pipeline/filters/index.ts';
+import { transformers as transformerComponents } from '../pipeline/transformers/index.ts';
+import { optionalShape, present } from './components.ts';
+import { retryOverride } from './defaults.ts';
+import { duration, expression, instant, type IssueDetails, literal, name, named, subject } from './fields.ts';
+import { target } from './targets.ts';
+import { transformerShape } from './transformers.ts';
+
+interface Sink {
+  addIssue(issue: { code: 'custom'; message: string; path?: string[]; params: Record<string, unknown> }): void;
+}
+
+const refuse = (context: Sink, message: string, hint: string, path?: string[]): void => {
+  const params: IssueDetails = { code: 'CONFIG_INVALID_VALUE', hint };
+  context.addIssue({ code: 'custom', message, params: { ...params }, ...(path === undefined ? {} : { path }) });
+};
+
+const start = z.union([
+  z.enum(['new', 'all', 'last']),
+  z
+    .strictObject({
+      time: instant().optional().describe('The first message at or after this instant (RFC 3339).'),
+      sequence: z.number().int().min(1).optional().describe('The message with this number in the stream.'),
+    })
+    .superRefine((value, context) => {
+      const given = Object.keys(value).length;
+      if (given !== 1) refuse(context, 'it starts at one point', 'write {time: …} or {sequence: …}');
+    }),
+]);
+
+/** A stage written where it is used: one filter, or a transformer. */
+const inlineStage = z
+  .strictObject({ ...optionalShape(filterComponents), ...transformerShape })
+  .superRefine((value, context) => {
+    present(value, context, [...filterComponents, ...transformerComponents], 'at least one');
+    const filters = filterComponents.filter(({ name: key }) => Object.hasOwn(value, key));
+    if (filters.length > 0 && Object.keys(value).length > 1)
+      refuse(context, 'a filter stands alone', 'write two entries, in the order in which they apply');
+  });
+
+const route = z
+  .strictObject({
+    name: name()
+      .optional()
+      .describe('Name of the route, in metrics and dead letters. Default: the name of its target, or of its kind.'),
+    when: expression().optional().describe('Taken only where this is true. A missing field counts as false.'),
+    stop: z.boolean().default(false).describe('No entry after this one is looked at when this one is taken.'),
+    else: z.boolean().default(false).describe('Taken only if no other entry is.'),
+    to: z
+      .union([literal(), target])
+      .describe('The name of a target, of a kind of target that needs no options (`log`), or a target written here.'),
+  })
+  .superRefine((value, context) => {
+    if (value.else && value.when !== undefined)
+      refuse(context, 'else and when cannot stand together', 'else is taken if no other entry is: leave one out', [
+        'else',
+      ]);
+  });
+
+const consumer = z.strictObject({
+  stream: literal().describe('The stream to take events from: one of `streams`, or one that is on the server.'),
+  types: z
+    .array(literal())
+    .min(1)
+    .optional()
+    .describe('Types to take; `*` stands for one part, `>` at the end for the rest. Default: all.'),
+  subjects: z.array(subject()).min(1).optional().describe('Subjects to take. Default: all of the stream.'),
+  start: start
+    .default('new')
+    .describe('Where to begin when the durable is first made: new, all, last, {time: …} or {sequence: …}.'),
+  concurrency: z
+    .strictObject({ max: z.number().int().min(1).max(100_000).describe('Events in work at once, at most.') })
+    .optional()
+    .describe('How much is done at once.'),
+  pipeline: z
+    .array(z.union([literal(), inlineStage]))
+    .default([])
+    .describe('Filters and transformers in order: names, or written here (`{filter: …}`, `{set: …}`).'),
+  deliver: z
+    .array(route)
+    .min(1)
+    .optional()
+    .describe(
+      'Where events go: every entry whose `when` holds. Without it events are processed and delivered nowhere.',
+    ),
+  ack_wait: duration({ min: 1000, max: 86_400_000 })
+    .default(30_000)
+    .describe('When the server delivers again what this process does not answer for (a crash).'),
+  prefetch: z.number().int().min(1).max(100_000).default(2000).describe('Events fetched ahead, at most.'),
+  timeout: duration().optional().describe('How long one attempt at an event may take. Default: `defaults.timeout`.'),
+  retry: retryOverride().describe('What happens when an event fails, where it differs from `defaults`.'),
+  paused: z.boolean().default(false).describe('Takes no events for now; the durable stays.'),
+  adopt: z.boolean().default(false).describe('Takes over a durable of this name that Ouzel did not make.'),
+  on_remove: z
+    .enum(['keep', 'delete'])
+    .default('keep')
+    .describe('What becomes of the durable when the consumer leaves the configuration.'),
+});
+
+export const consumers = named(consumer)
+  .prefault({})
+  .describe('Consumers: what is taken, what is done with it, where it goes.');
+
+export type ConsumerConfig = z.output<typeof consumer>;
+export type StageConfig = ConsumerConfig['pipeline'][number];
+export type RouteConfig = z.output<typeof route>;

@@ -1,0 +1,287 @@
+/**
+ * Text → configuration: YAML, substitution, schema, references. Everything that is wrong is collected and thrown at
+ * once as one {@link ConfigError}; nothing else is thrown.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import type { Place } from '../errors.ts';
+import { checkInsertions, checkReferences, type DefinedNames } from './check.ts';
+import { displayName, findConfig } from './discover.ts';
+import { expectation, schemaAt } from './introspect.ts';
+import { problemsOfAll, valueAt } from './issues.ts';
+import { ConfigError, type ConfigProblem, problemAt } from './problems.ts';
+import { type Config, configSchema, NAMED_SECTIONS } from './schema.ts';
+import { isPathField, isSecretField, isUrlField, Secrets } from './secrets.ts';
+import { type ConfigPath, nearestNode, nodeAt, SourceFile, type SourceNode, spanOf } from './source.ts';
+import { type ReadFile, substitute } from './substitute.ts';
+import { eachExpression } from './walk.ts';
+import { readYaml } from './yaml.ts';
+
+export { ConfigError, renderProblems } from './problems.ts';
+export type { ConfigProblem } from './problems.ts';
+export type { ConfigPath } from './source.ts';
+
+/** A configuration that holds, and what is to be known of where it comes from. */
+export interface LoadedConfig {
+  readonly config: Config;
+  /**
+   * The plain values after substitution, for comparing two configurations. In place of each secret stands a mark that
+   * is the same for the same secret, within this process.
+   */
+  readonly source: Readonly<Record<string, unknown>>;
+  /** Absolute path. */
+  readonly file: string;
+  /** Every file that it depends on, `${file:…}` included. */
+  readonly files: readonly string[];
+  /** The same for the same values, on every instance. Secrets do not enter it. */
+  readonly hash: string;
+  /** Takes the secrets of this configuration out of a text. */
+  redact(text: string): string;
+  /** Where a value stands, or what is nearest above it. */
+  placeOf(path: ConfigPath): Place;
+}
+
+export interface LoadOptions {
+  /** From the command line. Else the usual places are looked at. */
+  readonly file?: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+}
+
+/** Finds and reads the configuration. @throws ConfigError */
+export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<LoadedConfig> {
+  const found = await findConfig({ file, env, cwd });
+  return parseConfig(found.text, found.path, { env, cwd });
+}
+
+export interface ParseOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** File names are shown relative to it. */
+  readonly cwd?: string;
+  readonly readFile?: ReadFile;
+}
+
+/**
+ * Reads the text of a configuration.
+ *
+ * @param fileName Absolute path: relative paths in it start at its folder.
+ * @throws ConfigError
+ */
+export function parseConfig(text: string, fileName: string, options: ParseOptions): LoadedConfig {
+  const { env, cwd = process.cwd(), readFile = readFileSync } = options;
+  const file = new SourceFile(displayName(fileName, cwd), text.replace(/^\ufeff/, ''));
+  const yaml = readYaml(file);
+  const secrets = new Secrets();
+  const fail = (problems: readonly ConfigProblem[]): never => {
+    throw new ConfigError(tidy(problems, secrets));
+  };
+  if (yaml.value === null || yaml.value === undefined) {
+    const message = 'the file holds no configuration';
+    const empty = problemAt(
+      file,
+      { start: 0, end: 0 },
+      { code: 'CONFIG_EMPTY', message, hint: 'the least is: version: 1' },
+    );
+    fail(yaml.problems.length > 0 ? yaml.problems : [empty]);
+  }
+
+  const substituted = substitute(yaml.value, yaml.root, { env, readFile, fileName, secrets, isPath: isPathField });
+  const source = hideSecretFields(substituted.source, secrets);
+  hideSecretFields(substituted.value, secrets);
+  const { root } = yaml;
+  const value = fitScalars(withoutEmptySections(substituted.value), root);
+  const failed = new Set(substituted.problems.map(({ path }) => path));
+  const parsed = configSchema.safeParse(value);
+  const invalid = problemsOfAll(parsed.error?.issues ?? [], { schema: configSchema, value, root });
+  const config = parsed.data ?? salvage(value, parsed.error?.issues ?? []);
+  const problems = [
+    ...yaml.problems,
+    ...substituted.problems,
+    ...consequent(
+      [
+        // What could not be filled in is empty: that it does not fit is no news.
+        ...invalid.filter(({ path }) => !failed.has(path)),
+        ...(config === undefined ? [] : checkReferences(config, root, definedNames(value))),
+        ...(config === undefined ? [] : checkInsertions(config, root)),
+      ],
+      file,
+      yaml.damaged,
+      yaml.brokenAt,
+    ),
+  ];
+  if (problems.length > 0 || config === undefined) return fail(problems);
+
+  eachExpression(config, (expression, path) => {
+    const node = nodeAt(root, path);
+    if (node !== undefined) expression.place = file.place(spanOf(node).start);
+  });
+  return {
+    config: resolvePaths(config, dirname(fileName)),
+    source: source as Readonly<Record<string, unknown>>,
+    file: fileName,
+    files: [fileName, ...substituted.files],
+    hash: createHash('sha256')
+      .update(JSON.stringify(source).replace(/<secret [0-9a-f]+>/g, '<secret>'))
+      .digest('hex')
+      .slice(0, 16),
+    redact: (each) => secrets.redact(each),
+    placeOf: (path) => {
+      const node = nearestNode(root, path);
+      return node.file.place((node.key ?? spanOf(node)).start);
+    },
+  };
+}
+
+/** Problems that do not merely follow from YAML having misread the file. */
+function consequent(
+  problems: readonly ConfigProblem[],
+  file: SourceFile,
+  damaged: ReadonlySet<number>,
+  brokenAt: number,
+): ConfigProblem[] {
+  if (damaged.size === 0 && brokenAt === Infinity) return [...problems];
+  const last = brokenAt === Infinity ? Infinity : file.lineAt(Math.min(brokenAt, file.text.length));
+  return problems.filter(({ place, code }) => {
+    if (place === undefined || damaged.has(place.line)) return false;
+    // What is missing, or refers to nothing, may stand in the part that was not understood.
+    const absent = code === 'CONFIG_MISSING_KEY' || code === 'CONFIG_UNKNOWN_NAME' || code === 'CONFIG_DUPLICATE_NAME';
+    return place.line < last && !(absent && last < Infinity);
+  });
+}
+
+/** In the order of the file, each once, without secrets. */
+function tidy(problems: readonly ConfigProblem[], secrets: Secrets): ConfigProblem[] {
+  const seen = new Set<string>();
+  return [...problems]
+    .sort((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0) || (a.place?.column ?? 0) - (b.place?.column ?? 0))
+    .filter(({ code, place, message }) => {
+      const key = `${code} ${place?.line}:${place?.column} ${message}`;
+      return !seen.has(key) && seen.add(key);
+    })
+    .map((problem) => ({
+      ...problem,
+      message: secrets.redact(problem.message),
+      hint: problem.hint === undefined ? undefined : secrets.redact(problem.hint),
+    }));
+}
+
+const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** `filters:` with all its entries commented out is a section without entries. */
+function withoutEmptySections(value: unknown): unknown {
+  if (!isMapping(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([key, each]) => each !== null || key === 'version'));
+}
+
+/** Marks in place of what stands in fields that are secret, whether it came from outside or not. */
+function hideSecretFields(value: unknown, secrets: Secrets, path: ConfigPath = []): unknown {
+  if (Array.isArray(value)) return value.map((each, index) => hideSecretFields(each, secrets, [...path, index]));
+  if (isMapping(value))
+    return Object.fromEntries(
+      Object.entries(value).map(([key, each]) => [key, hideSecretFields(each, secrets, [...path, key])]),
+    );
+  const isText = typeof value === 'string' || typeof value === 'number';
+  if (!isText || value === '') return value;
+  if (isSecretField(path)) return /^<secret [0-9a-f]+>$/.test(String(value)) ? value : secrets.add(String(value));
+  return isUrlField(path) ? secrets.addUrl(String(value)) : value;
+}
+
+/** A lone `${VAR}` where a number or true or false is wanted is one. */
+function fitScalars(value: unknown, root: SourceNode): unknown {
+  const fit = (each: unknown, node: SourceNode, path: ConfigPath): unknown => {
+    if (typeof each === 'string') {
+      const [insertion] = node.insertions ?? [];
+      const lone =
+        insertion !== undefined && insertion.raw.start === 0 && insertion.raw.end === node.token?.value.length;
+      if (!lone || insertion.source === '$${') return each;
+      const schema = schemaAt(configSchema, path);
+      const expected = schema === undefined ? '' : expectation(schema);
+      if (/number|size/.test(expected) && /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/.test(each.trim())) return Number(each);
+      if (/^(?:true|false)$/.test(each.trim()) && expected.includes('true or false')) return each.trim() === 'true';
+      return each;
+    }
+    if (Array.isArray(each))
+      return each.map((item: unknown, index) => fit(item, node.children.get(String(index)) ?? node, [...path, index]));
+    if (!isMapping(each)) return each;
+    return Object.fromEntries(
+      Object.entries(each).map(([key, item]) => [key, fit(item, node.children.get(key) ?? node, [...path, key])]),
+    );
+  };
+  return fit(value, root, []);
+}
+
+type Issues = readonly {
+  readonly path: readonly PropertyKey[];
+  readonly code: string;
+  readonly keys?: readonly string[];
+}[];
+
+/**
+ * What is left of a configuration that has issues, so that the rest can be checked all the same: first only what is
+ * wrong is taken out, then the entries and sections that need it.
+ */
+function salvage(value: unknown, issues: Issues): Config | undefined {
+  const repaired = structuredClone(isMapping(value) ? { ...value, version: 1 } : { version: 1 });
+  for (const { code, keys, path } of issues) {
+    if (code === 'unrecognized_keys') for (const key of keys ?? []) remove(repaired, [...path, key]);
+    else remove(repaired, path);
+  }
+  const parsed = configSchema.safeParse(repaired);
+  return parsed.data ?? configSchema.safeParse(pruned(repaired, parsed.error?.issues ?? [])).data;
+}
+
+/** Takes a key of a mapping away. Entries of lists stay: the others' positions must not change. */
+function remove(value: unknown, path: readonly PropertyKey[]): void {
+  const key = path.at(-1);
+  const parent = valueAt(value, path.slice(0, -1).map(String));
+  if (key !== undefined && isMapping(parent)) Reflect.deleteProperty(parent, key);
+}
+
+/** Without the named entries, or the sections, that have issues. */
+function pruned(value: Readonly<Record<string, unknown>>, issues: Issues): unknown {
+  const named: readonly string[] = NAMED_SECTIONS;
+  for (const { path } of issues) {
+    const [section = '', entry] = path.map(String);
+    remove(value, named.includes(section) && entry !== undefined ? [section, entry] : [section]);
+  }
+  return { ...value, version: 1 };
+}
+
+function definedNames(value: unknown): DefinedNames {
+  const keys = (section: string): string[] => {
+    const entries = valueAt(value, [section]);
+    return isMapping(entries) ? Object.keys(entries) : [];
+  };
+  return {
+    streams: keys('streams'),
+    filters: keys('filters'),
+    transformers: keys('transformers'),
+    targets: keys('targets'),
+  };
+}
+
+/** Paths of files start at the folder of the file that names them. */
+function resolvePaths(config: Config, folder: string): Config {
+  const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(folder, path));
+  const { creds, nkey, tls } = config.nats;
+  return {
+    ...config,
+    nats: {
+      ...config.nats,
+      ...(creds === undefined ? {} : { creds: absolute(creds) }),
+      ...(nkey === undefined || isSeed(nkey) ? {} : { nkey: absolute(nkey) }),
+      ...(tls === undefined
+        ? {}
+        : {
+            tls: Object.fromEntries(
+              Object.entries(tls).map(([key, path]) => [key, path === undefined ? path : absolute(path)]),
+            ),
+          }),
+    },
+  };
+}
+
+/** Whether `nats.nkey` is the seed itself, not the path of a file that holds it. */
+export const isSeed = (nkey: string): boolean => /^S[A-Z2-7]{57}$/.test(nkey.trim());

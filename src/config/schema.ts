@@ -1,0 +1,36 @@
+/** The root of the configuration; one file a section. */
+import { z } from 'zod';
+import { consumers } from './consumers.ts';
+import { defaults } from './defaults.ts';
+import { filters } from './filters.ts';
+import { http } from './http.ts';
+import { nats } from './nats.ts';
+import { streams } from './streams.ts';
+import { targets } from './targets.ts';
+import { telemetry } from './telemetry.ts';
+import { transformers } from './transformers.ts';
+
+export const configSchema = z.strictObject({
+  version: z.literal(1).describe('Version of this format.'),
+  defaults,
+  nats,
+  http,
+  telemetry,
+  streams,
+  filters,
+  transformers,
+  targets,
+  consumers,
+});
+
+/** A configuration that was read: durations in milliseconds, sizes in bytes, expressions parsed. */
+export type Config = z.output<typeof configSchema>;
+
+export type { ConsumerConfig, RouteConfig, StageConfig } from './consumers.ts';
+export type { Retry, RetryOverride } from './defaults.ts';
+export type { StreamConfig } from './streams.ts';
+export type { TargetConfig } from './targets.ts';
+export type { TransformerConfig } from './transformers.ts';
+
+/** Sections in which each key is a name that the user gives. */
+export const NAMED_SECTIONS = ['streams', 'filters', 'transformers', 'targets', 'consumers'] as const;

@@ -1,0 +1,19 @@
+import { z } from 'zod';
+import { transformers as components } from '../pipeline/transformers/index.ts';
+import { named } from './fields.ts';
+import { optionalShape, present } from './components.ts';
+
+/** One or more of the transformers' keys; they apply in the order of `pipeline/transformers/index.ts`. */
+export const transformerShape = optionalShape(components);
+
+const transformer = z
+  .strictObject(transformerShape)
+  .superRefine((value, context) => present(value, context, components, 'at least one'));
+
+export const transformers = named(transformer)
+  .prefault({})
+  .describe(
+    'Transformers by name, for pipelines. One may have several of the keys; they apply in the order of this page.',
+  );
+
+export type TransformerConfig = z.output<typeof transformer>;

@@ -1,0 +1,43 @@
+/** From an event to a CloudEvents 1.0 message, as the NATS protocol binding says. */
+import { type Event, isJsonType } from '../core/event.ts';
+import { headerLine } from '../core/headers.ts';
+import { toText } from '../expression/index.ts';
+
+/** CloudEvents HTTP binding 3.1.3.2, which the NATS binding refers to: what a header value must not hold as it is. */
+// oxlint-disable-next-line no-control-regex -- control characters are among what is encoded
+const ENCODED = /[\u0000-\u0020"%\u007f-\uffff]/;
+// oxlint-disable-next-line no-control-regex -- see above; with `u`, a surrogate pair is one character
+const ENCODED_ALL = /[\u0000-\u0020"%\u007f-\u{10ffff}]/gu;
+
+const percentEncode = (character: string): string =>
+  // A lone surrogate has no UTF-8 form; it is replaced as TextEncoder would.
+  [...new TextEncoder().encode(character)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');
+
+const encoded = (value: string): string => (ENCODED.test(value) ? value.replace(ENCODED_ALL, percentEncode) : value);
+
+/** The header lines of binary mode: `ce-` attributes and the content type. */
+export function cloudEventHeaders(event: Event): string {
+  let lines = `ce-specversion: 1.0\r\nce-id: ${encoded(event.id)}\r\nce-source: ${encoded(event.source)}\r\nce-type: ${encoded(event.type)}\r\nce-time: ${encoded(event.time)}\r\n`;
+  const { subject, dataschema, extensions } = event;
+  if (subject !== undefined) lines += `ce-subject: ${encoded(subject)}\r\n`;
+  if (dataschema !== undefined) lines += `ce-dataschema: ${encoded(dataschema)}\r\n`;
+  for (const name in extensions) lines += `ce-${encoded(name)}: ${encoded(toText(extensions[name]))}\r\n`;
+  return lines + headerLine('Content-Type', event.datacontenttype ?? 'application/json');
+}
+
+/** The document of structured mode. Data that is no JSON goes as text, or as `data_base64`. */
+export function structuredEvent(event: Event): Readonly<Record<string, unknown>> {
+  const { data, datacontenttype } = event;
+  return {
+    specversion: '1.0',
+    id: event.id,
+    source: event.source,
+    type: event.type,
+    time: event.time,
+    ...(event.subject === undefined ? {} : { subject: event.subject }),
+    datacontenttype: isJsonType(datacontenttype) ? 'application/json' : datacontenttype,
+    ...(event.dataschema === undefined ? {} : { dataschema: event.dataschema }),
+    ...event.extensions,
+    ...(data instanceof Uint8Array ? { data_base64: Buffer.from(data).toString('base64') } : { data }),
+  };
+}

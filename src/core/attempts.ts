@@ -1,0 +1,49 @@
+/**
+ * What is remembered of events whose handling failed: attempts used, when it first failed, and which routes have
+ * already confirmed. Nothing is kept for an event that succeeds at once.
+ */
+import type { Event } from './event.ts';
+
+export interface AttemptRecord {
+  /** Attempts that were used up. */
+  readonly used: number;
+  /** Deferrals that used none up, because a target was unavailable. */
+  readonly deferred: number;
+  /** Milliseconds since the epoch. */
+  readonly firstFailedAt: number;
+  readonly confirmed: readonly string[];
+}
+
+/** Records kept at most; the oldest go first. What is forgotten falls back to the server's delivery count. */
+const LIMIT = 100_000;
+
+/** The record of one consumer's failing events, in memory and bounded. */
+export class Attempts {
+  readonly #records = new Map<number, AttemptRecord>();
+
+  get(event: Event): AttemptRecord | undefined {
+    return this.#records.get(event.position.sequence);
+  }
+
+  /**
+   * The number of the attempt that runs now, from 1. Without a record (first passage, or a restart) the server's
+   * delivery count is all that is known.
+   */
+  number(event: Event): number {
+    const record = this.get(event);
+    return record === undefined ? event.position.deliveries : record.used + 1;
+  }
+
+  put(event: Event, record: AttemptRecord): void {
+    const { sequence } = event.position;
+    this.#records.delete(sequence);
+    this.#records.set(sequence, record);
+    if (this.#records.size <= LIMIT) return;
+    const oldest = this.#records.keys().next();
+    if (oldest.done !== true) this.#records.delete(oldest.value);
+  }
+
+  forget(event: Event): void {
+    if (this.#records.size > 0) this.#records.delete(event.position.sequence);
+  }
+}

@@ -1,0 +1,47 @@
+/** What a consumer's configuration compiles to: steps in the one order of stages, and what settling needs to know. */
+import type { Scope } from '../expression/types.ts';
+import type { Cell } from '../telemetry/cells.ts';
+import type { Run, Verdict } from './run.ts';
+
+export type OutcomeKind = 'delivered' | 'filtered' | 'dropped' | 'dead_lettered';
+
+/** How an event ended. Made once for each kind and reason, with its counter at hand. */
+export interface Outcome {
+  readonly kind: OutcomeKind;
+  readonly reason: string;
+  readonly counter: Cell;
+}
+
+/** One stage of a plan. It returns a verdict and never touches the message; what it throws fails the event. */
+export interface Step {
+  /** As `explain` and errors show it. */
+  readonly name: string;
+  run(run: Run): Verdict;
+}
+
+/** How often and how long a failing event is tried again. Durations in milliseconds. */
+export interface RetryPolicy {
+  /** Attempts in all, the first included. */
+  readonly attempts: number;
+  readonly first: number;
+  readonly factor: number;
+  readonly max: number;
+  /** Share of a delay, 0 to 1, by which it varies at random. */
+  readonly jitter: number;
+  /** The bound for a target that is unavailable, from the first failure. */
+  readonly for: number;
+  /** Ends the attempts at once where it holds. */
+  readonly giveUp: ((scope: Scope) => boolean) | undefined;
+}
+
+export interface Plan {
+  /** Hash of the configuration that it was compiled from. */
+  readonly revision: string;
+  readonly steps: readonly Step[];
+  readonly delivered: Outcome;
+  readonly retry: RetryPolicy;
+  /** Milliseconds that an attempt may take. */
+  readonly timeout: number;
+  /** Hears of every run that ended, whichever way. */
+  readonly onSettled: ((run: Run) => void) | undefined;
+}

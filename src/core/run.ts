@@ -1,0 +1,140 @@
+/**
+ * A run: one event's passage through the steps of a plan. It is a resumable state machine: a step that answers at once
+ * costs no promise, and one that answers later resumes the same loop. There is one code path for both.
+ */
+import { asOuzelError, type OuzelError } from '../errors.ts';
+import type { ErrorView, MessageView, Scope } from '../expression/types.ts';
+import type { Delivery } from '../deliver/delivery.ts';
+import type { Route } from '../deliver/route.ts';
+import type { Consumer } from './consumer.ts';
+import type { Event } from './event.ts';
+import { headerEntries } from './headers.ts';
+import type { Outcome, Plan } from './plan.ts';
+
+/** What a step answers when it will call `resume` or `fail` of its run later, exactly once. */
+export const PENDING = Symbol('pending');
+
+/** Nothing: the event goes on. An outcome: it ends here. PENDING: the step answers later. */
+export type Verdict = Outcome | typeof PENDING | undefined;
+
+/** Why an attempt failed, and where. */
+export interface Failure {
+  readonly error: OuzelError;
+  /** The route whose delivery failed; undefined when a stage before the deliveries did. */
+  readonly route: Route | undefined;
+}
+
+export class Run implements Scope, MessageView {
+  readonly consumer: Consumer;
+  /** The plan that the run began with and ends with, whatever is reloaded meanwhile. */
+  readonly plan: Plan;
+  readonly event: Event;
+  /** Milliseconds of the monotonic clock when the event was received, and when its handling started (0: queued). */
+  readonly receivedAt: number;
+  startedAt: number;
+  /** When the server last heard of it (receipt or `working`); milliseconds of the monotonic clock. */
+  heardOfAt: number;
+  settled = false;
+  /** Set while a delivery's `give_up` is decided. */
+  error?: ErrorView;
+  /** The deliveries of this attempt, and how many of them are still to be heard from. */
+  deliveries: Delivery[] | undefined;
+  openDeliveries = 0;
+  /** Set while the run holds one of its consumer's places (`flow/admit.ts`). */
+  admitted = false;
+  /** Neighbours among the consumer's runs in hand, by receipt. */
+  previous: Run | undefined;
+  next: Run | undefined;
+  #position = 0;
+  #abort: AbortController | undefined;
+
+  constructor(consumer: Consumer, plan: Plan, event: Event, receivedAt: number) {
+    this.consumer = consumer;
+    this.plan = plan;
+    this.event = event;
+    this.receivedAt = receivedAt;
+    this.startedAt = receivedAt;
+    this.heardOfAt = receivedAt;
+  }
+
+  /** Runs steps until one answers later or ends the event. */
+  advance(): void {
+    const { steps } = this.plan;
+    try {
+      while (this.#position < steps.length) {
+        const verdict = (steps[this.#position] as (typeof steps)[number]).run(this);
+        if (verdict === PENDING) return;
+        this.#position++;
+        if (verdict !== undefined) return this.consumer.settle.outcome(this, verdict);
+      }
+    } catch (error) {
+      return this.fail(error);
+    }
+    this.consumer.settle.outcome(this, this.plan.delivered);
+  }
+
+  /** The answer of a step that said PENDING. A run that was settled meanwhile (timed out) hears nothing. */
+  resume(verdict?: Outcome): void {
+    if (this.settled) return;
+    this.#position++;
+    if (verdict === undefined) this.advance();
+    else this.consumer.settle.outcome(this, verdict);
+  }
+
+  /** Ends the attempt with a failure, which the consumer's retry policy decides on. */
+  fail(error: unknown, route?: Route): void {
+    if (this.settled) return;
+    this.consumer.settle.failure(this, { error: asOuzelError(error, 'EVENT_FAILED'), route });
+  }
+
+  /** Aborted when the attempt runs out of time. Made on first use, since most runs need none. */
+  get signal(): AbortSignal {
+    return (this.#abort ??= new AbortController()).signal;
+  }
+
+  /** Ends the attempt because it ran out of time: every delivery still open fails with this error. */
+  expire(error: OuzelError): void {
+    this.#abort?.abort(error);
+    if (this.openDeliveries === 0) return this.fail(error);
+    for (const delivery of this.deliveries ?? []) delivery.fail(error);
+  }
+
+  get started(): boolean {
+    return this.startedAt !== 0;
+  }
+
+  get msg(): MessageView {
+    return this;
+  }
+
+  get now(): number {
+    return Date.now();
+  }
+
+  get subject(): string {
+    return this.event.carrier.subject;
+  }
+
+  get stream(): string {
+    return this.event.stream;
+  }
+
+  get sequence(): number {
+    return this.event.position.sequence;
+  }
+
+  get attempt(): number {
+    return this.consumer.attempts.number(this.event);
+  }
+
+  header(name: string): string | undefined {
+    return this.event.header(name);
+  }
+
+  headers(): Readonly<Record<string, string>> {
+    const all: Record<string, string> = Object.create(null) as Record<string, string>;
+    if (this.event.carrier.headers !== undefined)
+      for (const [name, value] of headerEntries(this.event.carrier.headers)) all[name] ??= value;
+    return all;
+  }
+}

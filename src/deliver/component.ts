@@ -1,0 +1,33 @@
+/**
+ * What a target is made of: its schema, what it says of itself, and how it is made ready for a route. One file each,
+ * and one line in `targets/index.ts`.
+ */
+import type { z } from 'zod';
+import type { BoundTemplate, Template } from '../expression/index.ts';
+import type { Publisher } from './ports.ts';
+import type { PreparedTarget } from './route.ts';
+
+/** What a target gets from the plan that it is made ready for. */
+export interface TargetContext {
+  readonly consumer: string;
+  readonly route: string;
+  readonly stream: string;
+  bindTemplate(template: Template): BoundTemplate;
+  missing(path: string): void;
+  readonly publisher: Publisher;
+  readonly log: (fields: Readonly<Record<string, unknown>>, message: string) => void;
+}
+
+export interface TargetComponent<Schema extends z.ZodType = z.ZodType> {
+  /** Its key in the configuration: `{ publish: … }`. */
+  readonly name: string;
+  readonly summary: string;
+  readonly example: string;
+  readonly options: Schema;
+  prepare(options: z.output<Schema>, context: TargetContext): PreparedTarget;
+}
+
+/** Lets the options of `prepare` be typed by the schema beside it. */
+export const defineTargetComponent = <Schema extends z.ZodType>(
+  component: TargetComponent<Schema>,
+): TargetComponent<Schema> => component;

@@ -1,0 +1,60 @@
+/** One delivery of one event to one target: the handle that a target answers through. */
+import type { Event } from '../core/event.ts';
+import type { Run } from '../core/run.ts';
+import { asOuzelError, type OuzelError } from '../errors.ts';
+import type { Route } from './route.ts';
+
+export class Delivery {
+  readonly run: Run;
+  readonly route: Route;
+  state: 'open' | 'confirmed' | 'failed' = 'open';
+  error: OuzelError | undefined;
+  /** Milliseconds of the monotonic clock. */
+  readonly startedAt = performance.now();
+
+  constructor(run: Run, route: Route) {
+    this.run = run;
+    this.route = route;
+  }
+
+  get event(): Event {
+    return this.run.event;
+  }
+
+  /** Aborted when the attempt runs out of time; a target that waits for something obeys it. */
+  get signal(): AbortSignal {
+    return this.run.signal;
+  }
+
+  /** The target has it for good: PubAck, 2xx, committed row. */
+  confirm(): void {
+    if (this.state !== 'open') return;
+    this.state = 'confirmed';
+    this.route.cells.confirmed.increment();
+    this.#close();
+  }
+
+  /** The target does not have it, or nobody knows. `rejected` errors use up attempts, `unavailable` ones do not. */
+  fail(reason: unknown): void {
+    if (this.state !== 'open') return;
+    this.state = 'failed';
+    this.error = asOuzelError(reason, 'EVENT_FAILED');
+    (this.error.kind === 'unavailable' ? this.route.cells.unavailable : this.route.cells.rejected).increment();
+    this.#close();
+  }
+
+  #close(): void {
+    this.route.cells.duration.observe((performance.now() - this.startedAt) / 1000);
+    const { run } = this;
+    if (--run.openDeliveries > 0) return;
+    const failed = decisive(run.deliveries ?? []);
+    if (failed === undefined) run.resume();
+    else run.fail(failed.error, failed.route);
+  }
+}
+
+/** The failure that decides over the event: the first refusal, else the first target that was unavailable. */
+function decisive(deliveries: readonly Delivery[]): Delivery | undefined {
+  const failed = deliveries.filter(({ state }) => state === 'failed');
+  return failed.find(({ error }) => error?.kind !== 'unavailable') ?? failed[0];
+}

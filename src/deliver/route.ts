@@ -1,0 +1,77 @@
+/** The `deliver` stage: which entries an event takes, and the deliveries that follow. */
+import type { Outcome, RetryPolicy, Step } from '../core/plan.ts';
+import { PENDING, type Run, type Verdict } from '../core/run.ts';
+import type { Scope } from '../expression/types.ts';
+import type { Cell, HistogramCell } from '../telemetry/cells.ts';
+import { Delivery } from './delivery.ts';
+
+/**
+ * A target made ready for one route. It calls `confirm` or `fail` of the delivery exactly once; what it throws fails
+ * the delivery.
+ */
+export interface PreparedTarget {
+  deliver(delivery: Delivery): void;
+}
+
+/** An entry of `deliver`, compiled. */
+export interface Route {
+  readonly name: string;
+  readonly target: PreparedTarget;
+  readonly targetName: string;
+  /** Undefined: always. A missing field is false. @throws OuzelError EVENT_EXPRESSION */
+  readonly when: ((scope: Scope) => boolean) | undefined;
+  /** No further entry is looked at when this one is taken. */
+  readonly stop: boolean;
+  /** Taken only if no other entry is. */
+  readonly otherwise: boolean;
+  readonly retry: RetryPolicy;
+  /** Milliseconds that one delivery may take; undefined: as long as the attempt. */
+  readonly timeout: number | undefined;
+  readonly cells: {
+    readonly confirmed: Cell;
+    readonly rejected: Cell;
+    readonly unavailable: Cell;
+    readonly duration: HistogramCell;
+  };
+}
+
+/** The routes that an event takes, in the order of the configuration. */
+export function choose(routes: readonly Route[], scope: Scope): readonly Route[] {
+  const taken: Route[] = [];
+  for (const route of routes) {
+    if (route.otherwise || (route.when !== undefined && !route.when(scope))) continue;
+    taken.push(route);
+    if (route.stop) break;
+  }
+  return taken.length > 0 ? taken : routes.filter(({ otherwise }) => otherwise);
+}
+
+/**
+ * The step that delivers. An event that takes no route is filtered, reason `no_route`; routes that confirmed in an
+ * earlier attempt are not delivered to again.
+ */
+export function deliverStep(routes: readonly Route[], noRoute: Outcome): Step {
+  const always = routes.every(({ when, otherwise, stop }) => when === undefined && !otherwise && !stop);
+  return {
+    name: 'deliver',
+    run(run: Run): Verdict {
+      let taken = always ? routes : choose(routes, run);
+      if (taken.length === 0) return noRoute;
+      const confirmed = run.consumer.attempts.get(run.event)?.confirmed;
+      if (confirmed !== undefined && confirmed.length > 0)
+        taken = taken.filter(({ name }) => !confirmed.includes(name));
+      if (taken.length === 0) return undefined;
+      // All are opened before the first starts: one that answers at once must not end the run for the others.
+      run.openDeliveries = taken.length;
+      run.deliveries = taken.map((route) => new Delivery(run, route));
+      for (const delivery of run.deliveries) {
+        try {
+          delivery.route.target.deliver(delivery);
+        } catch (error) {
+          delivery.fail(error);
+        }
+      }
+      return PENDING;
+    },
+  };
+}

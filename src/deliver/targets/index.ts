@@ -1,0 +1,5 @@
+/** Every target, one line each. */
+import { log } from './log.ts';
+import { publish } from './publish.ts';
+
+export const targets = [publish, log] as const;

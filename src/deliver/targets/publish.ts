@@ -1,0 +1,127 @@
+import { z } from 'zod';
+import { duration, template } from '../../config/fields.ts';
+import { headerBlock, headerEntries, headerLine } from '../../core/headers.ts';
+import { stringifyJson } from '../../core/json.ts';
+import type { Event } from '../../core/event.ts';
+import type { Run } from '../../core/run.ts';
+import { OuzelError } from '../../errors.ts';
+import { type BoundTemplate, Fault, type Template } from '../../expression/index.ts';
+import { faultError } from '../../pipeline/faults.ts';
+import { cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
+import { defineTargetComponent, type TargetContext } from '../component.ts';
+import type { Delivery } from '../delivery.ts';
+import { messageIds } from '../ids.ts';
+import type { PublishListener } from '../ports.ts';
+
+/** An event passes through this many publishes at most: a loop of consumers ends. */
+export const MAX_HOPS = 8;
+
+/** One token of a subject: not empty, no dot, wildcard, space or control character, not `$`-prefixed. */
+// oxlint-disable-next-line no-control-regex -- control characters are what must not get into a subject
+const TOKEN = /^(?!\$)[^.*>\s\u0000-\u001f\u007f]+$/u;
+
+/** Headers of the incoming message that never go on: the server's own, ours, and what is written anew. */
+const NOT_FORWARDED = /^(?:nats-|ce-|ouzel-|content-type$|traceparent$|tracestate$)/i;
+
+type Bound = readonly [name: string, value: BoundTemplate, template: Template];
+
+function render(bound: BoundTemplate, source: Template, run: Run, context: TargetContext): string {
+  const text = bound.text(run);
+  if (!(text instanceof Fault)) return text;
+  if (text.kind === 'missing_field') context.missing(text.path ?? source.source);
+  throw faultError(text, source);
+}
+
+function subjectOf(bound: BoundTemplate, source: Template, run: Run, context: TargetContext): string {
+  if (source.constant !== undefined) return source.constant;
+  const text = bound.text(run, (value) => TOKEN.test(value));
+  if (!(text instanceof Fault)) return text;
+  if (text.kind === 'missing_field') {
+    context.missing(text.path ?? source.source);
+    throw faultError(text, source);
+  }
+  throw new OuzelError('EVENT_INVALID_SUBJECT', faultError(text, source).message, { place: source.place });
+}
+
+function hopsOf(event: Event): number {
+  const hops = Number.parseInt(event.header('Ouzel-Hops') ?? '0', 10) || 0;
+  if (hops >= MAX_HOPS)
+    throw new OuzelError('EVENT_HOPS', `the event was published by Ouzel ${hops} times already: a loop of consumers?`);
+  return hops;
+}
+
+/** Turns PubAcks into the result of a delivery. */
+class DeliveryListener implements PublishListener {
+  readonly #delivery: Delivery;
+
+  constructor(delivery: Delivery) {
+    this.#delivery = delivery;
+  }
+
+  confirmed(): void {
+    this.#delivery.confirm();
+  }
+
+  failed(error: OuzelError): void {
+    this.#delivery.fail(error);
+  }
+}
+
+/** Publishes to a NATS subject. The delivery is confirmed when a stream has stored the message (PubAck). */
+export const publish = defineTargetComponent({
+  name: 'publish',
+  summary: 'Publishes to a NATS subject and waits until a stream has stored the message.',
+  example: '{ subject: "alerts.orders.{{ event.data.customer }}" }',
+  options: z.strictObject({
+    subject: template().describe(
+      'Subject to publish to. What an expression puts in must be one token: no dot, wildcard or space.',
+    ),
+    headers: z.record(z.string().regex(/^[!-9;-~]+$/), template()).optional().describe('Headers to add.'),
+    cloudevents: z
+      .enum(['binary', 'structured', 'raw'])
+      .default('binary')
+      .describe('binary: data as the body, attributes as ce- headers; structured: one JSON document; raw: data alone.'),
+    core: z
+      .boolean()
+      .default(false)
+      .describe('Fire and forget: core NATS without PubAck. The event counts as delivered once it is written.'),
+    timeout: duration().default(5000).describe('How long to wait for the PubAck.'),
+  }),
+  prepare(options, context) {
+    const subject = context.bindTemplate(options.subject);
+    const headers: Bound[] = Object.entries(options.headers ?? {}).map(([name, each]) => [
+      name,
+      context.bindTemplate(each),
+      each,
+    ]);
+    const messageId = messageIds(context.stream, context.consumer, context.route);
+    const { publisher } = context;
+
+    const headersOf = (run: Run): string => {
+      const { event } = run;
+      let lines = headerLine('Nats-Msg-Id', messageId(event.position));
+      lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
+      if (options.cloudevents === 'binary') lines += cloudEventHeaders(event);
+      if (options.cloudevents === 'structured') lines += 'Content-Type: application/cloudevents+json\r\n';
+      const own = new Set(headers.map(([name]) => name.toLowerCase()));
+      for (const [name, bound, source] of headers) lines += headerLine(name, render(bound, source, run, context));
+      if (event.carrier.headers !== undefined)
+        for (const [name, value] of headerEntries(event.carrier.headers))
+          if (!NOT_FORWARDED.test(name) && !own.has(name.toLowerCase())) lines += headerLine(name, value);
+      return headerBlock(lines);
+    };
+
+    return {
+      deliver(delivery) {
+        const { run, event } = delivery;
+        const to = subjectOf(subject, options.subject, run, context);
+        const body = options.cloudevents === 'structured' ? stringifyJson(structuredEvent(event)) : event.body();
+        if (options.core) {
+          publisher.publishCore(to, headersOf(run), body);
+          return delivery.confirm();
+        }
+        publisher.publish(to, headersOf(run), body, options.timeout, new DeliveryListener(delivery));
+      },
+    };
+  },
+});

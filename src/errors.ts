@@ -1,0 +1,113 @@
+/**
+ * The one registry of errors. A code is public surface: it stands in logs, in dead letters and in
+ * `docs/reference/errors.md`, which is generated from this table.
+ */
+
+/** Who said no: this event was refused, the other side is not there, or Ouzel itself is at fault. */
+export type ErrorKind = 'rejected' | 'unavailable' | 'internal';
+
+/** Exit codes of the commands (sysexits.h). */
+export const EXIT = { ok: 0, failed: 1, usage: 64, unavailable: 69, internal: 70, config: 78 } as const;
+
+interface ErrorEntry {
+  readonly kind: ErrorKind;
+  readonly exit: number;
+  /** What it means and what to do, for the reference page. */
+  readonly summary: string;
+}
+
+const config = (summary: string): ErrorEntry => ({ kind: 'rejected', exit: EXIT.config, summary });
+const rejected = (summary: string): ErrorEntry => ({ kind: 'rejected', exit: EXIT.failed, summary });
+const unavailable = (summary: string): ErrorEntry => ({ kind: 'unavailable', exit: EXIT.unavailable, summary });
+const internal = (summary: string): ErrorEntry => ({ kind: 'internal', exit: EXIT.internal, summary });
+
+export const ERRORS = {
+  CONFIG_NOT_FOUND: config('No configuration file was found. Name one with --config or $OUZEL_CONFIG.'),
+  CONFIG_UNREADABLE: config('The file cannot be read (a directory, missing permission, not UTF-8). Check its path and mode.'),
+  CONFIG_EMPTY: config('The file holds no configuration. The least is `version: 1`.'),
+  CONFIG_SYNTAX: config('The file is not valid YAML. The caret shows where reading stopped.'),
+  CONFIG_DUPLICATE_KEY: config('A key stands twice in the same mapping. Remove or rename one.'),
+  CONFIG_ALIASES: config('YAML aliases expand to more than the limit. Write the values out.'),
+  CONFIG_VERSION: config('The configuration is written for another version of its format. This Ouzel reads version 1.'),
+  CONFIG_UNKNOWN_KEY: config('A key that does not exist here. The message names the nearest one that does.'),
+  CONFIG_MISSING_KEY: config('A key that must be there is not.'),
+  CONFIG_INVALID_VALUE: config('A value of the wrong kind or outside its bounds. The message says what was expected.'),
+  CONFIG_UNKNOWN_NAME: config('A name that refers to nothing: a filter, transformer, target or stream that is not defined.'),
+  CONFIG_DUPLICATE_NAME: config('Two things that share one namespace bear the same name.'),
+  CONFIG_EXPRESSION: config('An expression that cannot be parsed or refers to what does not exist. The caret stands inside it.'),
+  CONFIG_UNQUOTED_EXPRESSION: config('YAML took an unquoted expression apart. Put it in quotes.'),
+  CONFIG_SUBSTITUTION: config('A `${…}` that cannot be filled: the variable is not set, or the file cannot be read.'),
+
+  NATS_UNAVAILABLE: unavailable('The NATS server cannot be reached. Ouzel keeps trying.'),
+  NATS_UNSUPPORTED: unavailable('The NATS server is older than 2.12, or JetStream is not enabled on it.'),
+  NATS_SERVER_NOT_FOUND: unavailable('No nats-server was found or could be fetched. The message names the ways tried.'),
+  NATS_PERMISSION: unavailable('The NATS user may not do what is needed. The message names the subject.'),
+  STREAM_REFUSED: unavailable('A stream cannot be made or does not fit the configuration.'),
+  STREAM_NOT_FOUND: unavailable('A consumer names a stream that does not exist on the server.'),
+  DURABLE_FOREIGN: unavailable('A durable of this name exists and Ouzel did not make it. Set `adopt: true` to take it over.'),
+  DURABLE_REFUSED: unavailable('The durable on the server differs in what cannot be changed. The message shows the difference.'),
+  HTTP_PORT_IN_USE: unavailable('The admin address is already in use. Change `http.listen`, or stop what holds it.'),
+  NOT_FOUND: rejected('What a command was asked for does not exist.'),
+  USAGE: { kind: 'rejected', exit: EXIT.usage, summary: 'The command line is not valid. `--help` shows what is.' },
+
+  EVENT_UNDECODABLE: rejected('The body is not what its content type says (no JSON, not UTF-8, nested too deep).'),
+  EVENT_EXPRESSION: rejected('An expression failed on this event: a type that does not fit, a division by zero, an index out of range.'),
+  EVENT_MISSING_FIELD: rejected('A template or a `set` needs a field that this event does not have.'),
+  EVENT_INVALID_SUBJECT: rejected('A value put into a subject is not one token: it is empty, or holds a dot, wildcard, space or control character.'),
+  EVENT_HOPS: rejected('The event went through Ouzel too often (`Ouzel-Hops`): a loop of consumers.'),
+  EVENT_FAILED: internal('A stage threw an error that it should not have. Please report it.'),
+
+  TARGET_REJECTED: rejected('The target said no to this event.'),
+  TARGET_TOO_LARGE: rejected("The event is larger than the server's max_payload. The message gives both sizes."),
+  TARGET_UNAVAILABLE: unavailable('The target is not there or cannot take anything now.'),
+  TARGET_NO_STREAM: unavailable('No stream takes the subject that was published to.'),
+  TARGET_TIMEOUT: unavailable('The target did not answer in time.'),
+
+  INTERNAL: internal('An error inside Ouzel. Please report it with the log line.'),
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** Where in a file something stands. Lines and columns count from 1. */
+export interface Place {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** `file:line:column`. */
+export const formatPlace = (place: Place): string => `${place.file}:${place.line}:${place.column}`;
+
+interface ErrorDetails {
+  readonly cause?: unknown;
+  readonly place?: Place | undefined;
+  /** What a target answered, for example an HTTP status. */
+  readonly status?: number | undefined;
+}
+
+/** Every error that Ouzel raises on purpose. Told apart by `code`, never by class. */
+export class OuzelError extends Error {
+  readonly code: ErrorCode;
+  readonly kind: ErrorKind;
+  readonly place: Place | undefined;
+  readonly status: number | undefined;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'OuzelError';
+    this.code = code;
+    this.kind = ERRORS[code].kind;
+    this.place = details.place;
+    this.status = details.status;
+  }
+
+  get exitCode(): number {
+    return ERRORS[this.code].exit;
+  }
+}
+
+/** The error itself when it is ours, else wrapped as `INTERNAL` (or the code given) with the original as its cause. */
+export function asOuzelError(error: unknown, code: ErrorCode = 'INTERNAL'): OuzelError {
+  if (error instanceof OuzelError) return error;
+  return new OuzelError(code, error instanceof Error ? error.message : String(error), { cause: error });
+}

@@ -1,0 +1,151 @@
+/** The variables of expressions. A variable is one entry in this table. */
+
+import { parseTimestamp } from './time.ts';
+import type { ErrorView, EventView, MessageView, Scope, ScopeKind } from './types.ts';
+import { Timestamp } from './values.ts';
+
+export interface Attribute {
+  /** What stands in the reference. */
+  readonly summary: string;
+  /** Undefined: not there, a missing field. */
+  read(scope: Scope): unknown;
+  /** Reads one entry without making the whole map. */
+  readonly entry?: (scope: Scope, key: string) => unknown;
+  /** JSON: objects and lists with nothing but their own fields. `event.data` is read on the shortest way. */
+  readonly json?: 'event.data' | true;
+}
+
+export interface Variable {
+  readonly summary: string;
+  readonly kinds: readonly ScopeKind[];
+  /** The value as a whole. */
+  read(scope: Scope): unknown;
+  /** A closed set of fields, checked at load. Without it every field is looked up in the value. */
+  readonly attributes?: ReadonlyMap<string, Attribute>;
+}
+
+export type Environment = ReadonlyMap<string, Variable>;
+
+const EVENT = attributes({
+  id: { summary: 'The id of the event.', read: (scope) => scope.event.id },
+  source: { summary: 'Where it comes from.', read: (scope) => scope.event.source },
+  type: { summary: 'What happened.', read: (scope) => scope.event.type },
+  specversion: { summary: 'The version of CloudEvents.', read: (scope) => scope.event.specversion },
+  subject: { summary: 'What it is about, if the event says so.', read: (scope) => scope.event.subject },
+  time: { summary: 'When it happened, a timestamp.', read: (scope) => eventTime(scope.event) },
+  datacontenttype: { summary: 'The content type of the data, if given.', read: (scope) => scope.event.datacontenttype },
+  dataschema: { summary: 'The schema of the data, if given.', read: (scope) => scope.event.dataschema },
+  data: {
+    summary: 'The data: a JSON value, text, or bytes; null when the body is empty.',
+    read: (scope) => scope.event.data,
+    json: 'event.data',
+  },
+  ext: {
+    summary: 'The extension attributes.',
+    read: (scope) => scope.event.extensions,
+    json: true,
+  },
+});
+
+const MESSAGE = attributes({
+  subject: { summary: 'The subject of the message.', read: (scope) => scope.msg.subject },
+  stream: { summary: 'The stream that holds it.', read: (scope) => scope.msg.stream },
+  seq: { summary: 'Its sequence in the stream.', read: (scope) => scope.msg.sequence },
+  attempt: { summary: '1 for the first attempt.', read: (scope) => scope.msg.attempt },
+  headers: {
+    summary: 'Its headers: the exact name first, then without regard to case.',
+    read: (scope) => scope.msg.headers(),
+    entry: (scope, key) => scope.msg.header(key),
+  },
+});
+
+const ERROR = attributes({
+  code: { summary: 'The code of the error.', read: (scope) => scope.error?.code },
+  message: { summary: 'What was said.', read: (scope) => scope.error?.message },
+  kind: { summary: '`rejected`, `unavailable` or `internal`.', read: (scope) => scope.error?.kind },
+  status: { summary: 'The status that the target answered, if it did.', read: (scope) => scope.error?.status },
+});
+
+/** What expressions of the configuration can see. `filters` is not a value: the compiler knows it. */
+export const ENVIRONMENT: Environment = new Map<string, Variable>([
+  [
+    'event',
+    { summary: 'The event.', kinds: ['event', 'error'], attributes: EVENT, read: (scope) => wholeEvent(scope.event) },
+  ],
+  [
+    'msg',
+    {
+      summary: 'The message that carries it.',
+      kinds: ['event', 'error'],
+      attributes: MESSAGE,
+      read: (scope) => wholeMessage(scope.msg),
+    },
+  ],
+  [
+    'error',
+    {
+      summary: 'What went wrong with the delivery.',
+      kinds: ['error'],
+      attributes: ERROR,
+      read: (scope) => wholeError(scope.error),
+    },
+  ],
+  [
+    'now',
+    {
+      summary: 'The present time, a timestamp.',
+      kinds: ['event', 'error'],
+      read: (scope) => Timestamp.fromMillis(scope.now),
+    },
+  ],
+]);
+
+/** The name by which expressions reach named filters. */
+export const FILTERS = 'filters';
+
+function attributes(table: Readonly<Record<string, Attribute>>): ReadonlyMap<string, Attribute> {
+  return new Map(Object.entries(table));
+}
+
+/** A time that is no RFC 3339 is seen as it is: whoever made the event is wrong, not who reads it. */
+const eventTime = (event: EventView): unknown => parseTimestamp(event.time) ?? event.time;
+
+function wholeEvent(event: EventView): ReadonlyMap<string, unknown> {
+  return given([
+    ['specversion', event.specversion],
+    ['id', event.id],
+    ['source', event.source],
+    ['type', event.type],
+    ['time', eventTime(event)],
+    ['subject', event.subject],
+    ['datacontenttype', event.datacontenttype],
+    ['dataschema', event.dataschema],
+    ['ext', event.extensions],
+    ['data', event.data],
+  ]);
+}
+
+function wholeMessage(message: MessageView): ReadonlyMap<string, unknown> {
+  return given([
+    ['subject', message.subject],
+    ['stream', message.stream],
+    ['seq', message.sequence],
+    ['attempt', message.attempt],
+    ['headers', message.headers()],
+  ]);
+}
+
+function wholeError(error: ErrorView | undefined): ReadonlyMap<string, unknown> | undefined {
+  return (
+    error &&
+    given([
+      ['code', error.code],
+      ['message', error.message],
+      ['kind', error.kind],
+      ['status', error.status],
+    ])
+  );
+}
+
+const given = (entries: readonly (readonly [string, unknown])[]): ReadonlyMap<string, unknown> =>
+  new Map(entries.filter(([, value]) => value !== undefined));

@@ -1,0 +1,58 @@
+/**
+ * What an expression can see, and what it answers. Everything here is plain data: an expression never
+ * touches a message.
+ */
+
+/** The attributes and the data of one event, as `event` in an expression. */
+export interface EventView {
+  readonly specversion: string;
+  readonly id: string;
+  readonly source: string;
+  readonly type: string;
+  /** RFC 3339. */
+  readonly time: string;
+  readonly subject: string | undefined;
+  readonly datacontenttype: string | undefined;
+  readonly dataschema: string | undefined;
+  /** CloudEvents extension attributes, as `event.ext`. */
+  readonly extensions: Readonly<Record<string, unknown>>;
+  /**
+   * JSON value; text for a text content type; `Uint8Array` for any other. Integers beyond ±2^53 are `bigint`.
+   * Reading it may throw `EventDataError` (undecodable): callers of an expression handle that.
+   */
+  readonly data: unknown;
+}
+
+/** The message that carried the event, as `msg` in an expression. */
+export interface MessageView {
+  readonly subject: string;
+  readonly stream: string;
+  /** Stream sequence. */
+  readonly sequence: number;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+  /** Value of a header (exact name first, then without regard to case), or undefined. */
+  header(name: string): string | undefined;
+  /** All headers; the first value of each. */
+  headers(): Readonly<Record<string, string>>;
+}
+
+/** What went wrong with a delivery, as `error` in `give_up`. */
+export interface ErrorView {
+  readonly code: string;
+  readonly message: string;
+  readonly kind: string;
+  readonly status: number | undefined;
+}
+
+/** The variables of an expression. Which of them a field may use is said by its {@link ScopeKind}. */
+export interface Scope {
+  readonly event: EventView;
+  readonly msg: MessageView;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  readonly error?: ErrorView;
+}
+
+/** `event`: event, msg, filters, now. `error`: these and `error`. */
+export type ScopeKind = 'event' | 'error';

@@ -1,0 +1,67 @@
+/** Admission: how many runs of a consumer are at work at once. The rest wait in hand, first come, first served. */
+import type { Step } from '../core/plan.ts';
+import { PENDING, type Run, type Verdict } from '../core/run.ts';
+
+export class Admission {
+  /** Runs at work at most. A reload may change it. */
+  max: number;
+  #running = 0;
+  #queue: Run[] = [];
+  #head = 0;
+  #draining = false;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  get running(): number {
+    return this.#running;
+  }
+
+  get queued(): number {
+    return this.#queue.length - this.#head;
+  }
+
+  /** The stage of a plan that lets runs in. */
+  readonly step: Step = {
+    name: 'admit',
+    run: (run: Run): Verdict => {
+      if (this.#running < this.max && this.queued === 0) {
+        this.#admit(run);
+        return undefined;
+      }
+      run.startedAt = 0;
+      this.#queue.push(run);
+      return PENDING;
+    },
+  };
+
+  /** To be called for every run that ended: its place goes to the next one. */
+  readonly onSettled = (run: Run): void => {
+    if (run.admitted) this.#running--;
+    this.#startQueued();
+  };
+
+  #admit(run: Run): void {
+    run.admitted = true;
+    run.startedAt = performance.now();
+    this.#running++;
+  }
+
+  #startQueued(): void {
+    // A run that ends at once comes back here; the loop below takes care of the next one, so the stack stays flat.
+    if (this.#draining) return;
+    this.#draining = true;
+    while (this.#running < this.max && this.#head < this.#queue.length) {
+      const run = this.#queue[this.#head++] as Run;
+      if (run.settled || run.consumer.draining) continue;
+      this.#admit(run);
+      run.resume();
+    }
+    if (this.#head === this.#queue.length || this.#head > 1024) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+    this.#draining = false;
+  }
+}

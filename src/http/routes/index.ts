@@ -1,0 +1,6 @@
+/** Every resource, one line each. */
+import type { RouteModule } from '../server.ts';
+import { health } from './health.ts';
+import { metrics } from './metrics.ts';
+
+export const routes: readonly RouteModule[] = [metrics, health];

@@ -1,0 +1,124 @@
+/** The connection to NATS: it reconnects without limit, and says what becomes of it. */
+import { readFileSync } from 'node:fs';
+import {
+  connect,
+  type ConnectionOptions,
+  credsAuthenticator,
+  type NatsConnection,
+  nkeyAuthenticator,
+} from '@nats-io/transport-node';
+import { OuzelError } from '../errors.ts';
+
+export interface NatsSettings {
+  readonly servers: string | readonly string[];
+  /** Path of a file, read anew at every connect, so that rotated credentials are taken up. */
+  readonly creds?: string | undefined;
+  /** Such a path, or the seed itself. */
+  readonly nkey?: string | undefined;
+  readonly token?: string | undefined;
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
+  readonly tls?: { readonly ca?: string | undefined; readonly cert?: string | undefined; readonly key?: string | undefined } | undefined;
+}
+
+export interface ConnectionEvents {
+  disconnected(server: string): void;
+  reconnected(server: string): void;
+  /** Permissions, stale connections, lame duck: worth a line in the log. */
+  warning(message: string): void;
+}
+
+/** The oldest server that Ouzel works with. */
+const OLDEST: readonly [number, number] = [2, 12];
+
+const RECONNECT_WAIT = 500;
+
+/** An NKey seed, from a file or as it is (RFC 4648 base32, starting with S). */
+const seedOf = (nkey: string): string => (/^S[A-Z2-7]{50,}$/.test(nkey) ? nkey : readFileSync(nkey, 'utf8').trim());
+
+function authenticator(settings: NatsSettings): Partial<ConnectionOptions> {
+  const { creds, nkey, token, user, password } = settings;
+  if (creds !== undefined) return { authenticator: credsAuthenticator(() => readFileSync(creds)) };
+  if (nkey !== undefined)
+    return { authenticator: nkeyAuthenticator(() => Buffer.from(seedOf(nkey))) };
+  if (token !== undefined) return { token };
+  if (user !== undefined) return { user, ...(password === undefined ? {} : { pass: password }) };
+  return {};
+}
+
+/** User and password of `nats://user:password@host`, which nats.js does not take from the URL. */
+function userinfo(servers: readonly string[]): Partial<ConnectionOptions> {
+  for (const server of servers) {
+    const match = /^[a-z]+:\/\/([^@/]+)@/i.exec(server)?.[1];
+    if (match === undefined) continue;
+    const [user, pass] = match.split(':').map(decodeURIComponent);
+    return pass === undefined ? { token: user ?? '' } : { user: user ?? '', pass };
+  }
+  return {};
+}
+
+/**
+ * Connects, waiting for the first server as long as it takes.
+ *
+ * @param settings The section `nats` of the configuration.
+ * @param wait Whether to wait for a server that is away; else its absence is an error.
+ * @throws OuzelError NATS_UNAVAILABLE (only when not waiting, or when the connection was closed meanwhile)
+ */
+export async function connectNats(settings: NatsSettings, wait = true): Promise<NatsConnection> {
+  const servers = typeof settings.servers === 'string' ? settings.servers.split(',').map((each) => each.trim()) : [...settings.servers];
+  const { ca, cert, key } = settings.tls ?? {};
+  const tls =
+    settings.tls === undefined
+      ? {}
+      : {
+          tls: {
+            ...(ca === undefined ? {} : { caFile: ca }),
+            ...(cert === undefined ? {} : { certFile: cert }),
+            ...(key === undefined ? {} : { keyFile: key }),
+          },
+        };
+  try {
+    return await connect({
+      servers: servers.map((server) => server.replace(/^([a-z]+:\/\/)[^@/]+@/i, '$1')),
+      name: 'ouzel',
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_WAIT,
+      waitOnFirstConnect: wait,
+      ignoreAuthErrorAbort: true,
+      pingInterval: 10_000,
+      maxPingOut: 2,
+      timeout: 10_000,
+      noEcho: false,
+      ...userinfo(servers),
+      ...authenticator(settings),
+      ...tls,
+    });
+  } catch (error) {
+    const shown = servers.map((server) => server.replace(/\/\/[^@/]+@/, '//')).join(', ');
+    throw new OuzelError('NATS_UNAVAILABLE', `cannot connect to ${shown}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** @throws OuzelError NATS_UNSUPPORTED for a server that is too old, or without JetStream and headers. */
+export function checkServer(connection: NatsConnection): void {
+  const { info } = connection;
+  const [major = 0, minor = 0] = (info?.version ?? '').split('.').map(Number);
+  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]))
+    throw new OuzelError(
+      'NATS_UNSUPPORTED',
+      `nats-server ${info?.version ?? 'of unknown version'} is too old: Ouzel needs ${OLDEST.join('.')} or newer`,
+    );
+  if (info?.jetstream !== true && info?.headers !== true)
+    throw new OuzelError('NATS_UNSUPPORTED', 'JetStream is not enabled on the server: start nats-server with -js');
+}
+
+/** Reports what happens to the connection until it is closed. */
+export async function watchConnection(connection: NatsConnection, events: ConnectionEvents): Promise<void> {
+  for await (const status of connection.status()) {
+    if (status.type === 'disconnect') events.disconnected(status.server);
+    else if (status.type === 'reconnect') events.reconnected(status.server);
+    else if (status.type === 'error') events.warning(status.error.message);
+    else if (status.type === 'ldm') events.warning(`${status.server} goes into lame duck mode`);
+    else if (status.type === 'staleConnection') events.warning('the connection is stale: no answer to pings');
+  }
+}

@@ -1,0 +1,202 @@
+/**
+ * The pull: asks the server for as many events as the consumer has room for, and for more as room is given back.
+ *
+ * All requests of a consumer share one subscription. Data messages carry the stream's subject and do not tell which
+ * request they answer, so only the sum is kept: asked for, less received, less what a request's final status says was
+ * left over. A request lives a few seconds, which bounds how long a stop has to wait for it.
+ */
+import { createInbox, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
+import { headerDescription, headerStatus, headerValue } from '../core/headers.ts';
+import type { Consumer } from '../core/consumer.ts';
+import { type Decoder, Event } from '../core/event.ts';
+import type { Run } from '../core/run.ts';
+import { numbersAt, parsePosition } from './position.ts';
+import { headerBytes, replyBytes, type Wire } from './wire.ts';
+
+export interface PullOptions {
+  readonly connection: NatsConnection;
+  readonly wire: Wire;
+  readonly stream: string;
+  readonly durable: string;
+  readonly consumer: Consumer;
+  readonly decode: Decoder;
+  /** Events in hand and on their way at most. */
+  readonly prefetch: number;
+  /** JetStream domain, or undefined. */
+  readonly domain: string | undefined;
+  /** The durable is gone, or nobody answers for it: it has to be looked at before the pull goes on. */
+  readonly onLost: (reason: string) => void;
+  /** Something unforeseen, once for each kind. */
+  readonly onWarning: (message: string) => void;
+}
+
+/** Milliseconds that a request lives, and between the server's signs of life while it does. */
+const EXPIRES = 3_000;
+const HEARTBEAT = 1_000;
+/** Milliseconds of silence after which the durable is looked at. */
+const SILENCE = 2 * HEARTBEAT + 500;
+/** Bytes in hand, and as many on their way, at most. */
+const BYTES = 64 * 1024 * 1024;
+/** Room for subject, reply and headers in `max_bytes`, beside the payload. */
+const OVERHEAD = 64 * 1024;
+
+export class Pull {
+  readonly #options: PullOptions;
+  readonly #inbox = `${createInbox()}.`;
+  readonly #request: string;
+  readonly #subscription: Subscription;
+  readonly #watch: NodeJS.Timeout;
+  #number = 0;
+  /** Events asked for and neither received nor given up by the server. */
+  #outstanding = 0;
+  #lastExpiry = 0;
+  #lastHeard = performance.now();
+  #lastLook = performance.now();
+  #stopping = false;
+  #paused = true;
+  /** Where the numbers begin in this durable's ack subjects; 0 until one was seen. */
+  #numbersAt = 0;
+  /** The head of the stream is larger than what was asked for: it is asked for alone, without a bound. */
+  #large = false;
+  #refused: Run[] = [];
+  #whenSpent: (() => void) | undefined;
+
+  constructor(options: PullOptions) {
+    this.#options = options;
+    const { domain, stream, durable, connection } = options;
+    this.#request = `${domain === undefined ? '$JS' : `$JS.${domain}`}.API.CONSUMER.MSG.NEXT.${stream}.${durable}`;
+    this.#subscription = connection.subscribe(`${this.#inbox}*`, {
+      callback: (error, message) => {
+        // What is thrown in here would end the connection's reader.
+        try {
+          if (error !== null) this.#options.onWarning(`the pull's subscription failed: ${error.message}`);
+          else this.#receive(message);
+        } catch (thrown) {
+          this.#options.onWarning(`a message could not be taken: ${String(thrown)}`);
+        }
+      },
+    });
+    this.#watch = setInterval(() => this.#look(), HEARTBEAT);
+    this.#watch.unref();
+    options.consumer.onRelease = () => this.#ask();
+  }
+
+  /** Whether there is no room for further events. */
+  get full(): boolean {
+    return this.#options.consumer.held >= this.#options.prefetch || this.#options.consumer.heldBytes >= BYTES;
+  }
+
+  /** Starts asking, or starts again after a reconnect or after the durable was lost. */
+  resume(): void {
+    this.#paused = false;
+    this.#outstanding = 0;
+    this.#numbersAt = 0;
+    this.#lastHeard = performance.now();
+    this.#ask();
+  }
+
+  /** Asks for nothing until `resume`; what is on its way is still taken. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  /**
+   * Stops for good: asks for no more, waits until the last request has ended, and gives back what came meanwhile. An
+   * earlier nak would only bring the event back here.
+   */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearInterval(this.#watch);
+    const left = this.#lastExpiry - performance.now();
+    if (this.#outstanding > 0 && left > 0 && this.#options.wire.connected) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left + 250);
+        this.#whenSpent = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    this.#subscription.unsubscribe();
+    for (const run of this.#refused) run.consumer.settle.giveBack(run);
+  }
+
+  #receive(message: Msg): void {
+    this.#lastHeard = performance.now();
+    const reply = replyBytes(message);
+    if (reply.length === 0) return this.#status(message);
+    const { consumer, stream, decode } = this.#options;
+    if (this.#outstanding > 0) this.#outstanding--;
+    this.#large = false;
+    if (this.#numbersAt === 0) this.#numbersAt = numbersAt(reply);
+    const carrier = { subject: message.subject, reply, headers: headerBytes(message), body: message.data };
+    const event = new Event(carrier, parsePosition(reply, this.#numbersAt), stream, decode);
+    if (this.#stopping) this.#refused.push(consumer.refuse(event));
+    else consumer.receive(event);
+    this.#spent();
+  }
+
+  #status(message: Msg): void {
+    const headers = headerBytes(message);
+    if (headers === undefined) return;
+    const status = headerStatus(headers);
+    if (status === 100) return;
+    const left = Number(headerValue(headers, 'Nats-Pending-Messages') ?? 0);
+    this.#outstanding = Math.max(0, this.#outstanding - left);
+    const description = headerDescription(headers);
+    if (status === 503 || /consumer deleted|no responders/i.test(description)) return this.#lost(description || 'no responders');
+    // The whole request came back: the next event alone is larger than the bound.
+    if (/maxbytes/i.test(description) && left > 0 && this.#options.consumer.held === 0) this.#large = true;
+    if (status === 409 && !/maxbytes|batch completed|leadership change|server shutdown/i.test(description))
+      this.#options.onWarning(`the server ended a pull: ${status} ${description}`);
+    this.#spent();
+    this.#ask();
+  }
+
+  #spent(): void {
+    if (this.#stopping && this.#outstanding === 0) this.#whenSpent?.();
+  }
+
+  #lost(reason: string): void {
+    this.#outstanding = 0;
+    if (this.#stopping) return this.#spent();
+    if (this.#paused) return;
+    this.#paused = true;
+    this.#options.onLost(reason);
+  }
+
+  #ask(): void {
+    if (this.#stopping || this.#paused || !this.#options.wire.connected) return;
+    const { consumer, prefetch, connection } = this.#options;
+    const free = prefetch - consumer.held - this.#outstanding;
+    // Small requests are saved up, as long as something is still on its way or in hand.
+    if (free < 1 || (free < prefetch / 4 && this.#outstanding + consumer.held > 0)) return;
+    if (consumer.heldBytes >= BYTES) return;
+    const batch = this.#large ? 1 : free;
+    this.#outstanding += batch;
+    this.#lastExpiry = performance.now() + EXPIRES;
+    const largest = (connection.info?.max_payload ?? 1024 * 1024) + OVERHEAD;
+    const request = {
+      batch,
+      expires: EXPIRES * 1_000_000,
+      idle_heartbeat: HEARTBEAT * 1_000_000,
+      ...(this.#large ? {} : { max_bytes: Math.max(largest, Math.round((BYTES * batch) / prefetch)) }),
+    };
+    this.#number = (this.#number + 1) % 1_000_000;
+    connection.publish(this.#request, JSON.stringify(request), { reply: this.#inbox + this.#number });
+  }
+
+  /** Once a second: whether the server is still there for what was asked, and whether the sums still hold. */
+  #look(): void {
+    if (this.#paused || !this.#options.wire.connected) return;
+    const now = performance.now();
+    const late = now - this.#lastLook > 2 * HEARTBEAT;
+    this.#lastLook = now;
+    // A process that was stopped or busy has not read what came meanwhile: it may not speak of silence.
+    if (late) this.#lastHeard = now;
+    if (this.#outstanding > 0 && now - this.#lastHeard > SILENCE) return this.#lost('missed heartbeats');
+    // Past the last request's life nothing can be on its way any more.
+    if (now > this.#lastExpiry + HEARTBEAT) this.#outstanding = 0;
+    this.#ask();
+  }
+}

@@ -1,0 +1,4 @@
+/** Every filter, one line each. */
+import { expressionFilter } from './expression.ts';
+
+export const filters = [expressionFilter] as const;

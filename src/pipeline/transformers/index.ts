@@ -1,0 +1,11 @@
+/**
+ * Every transformer, one line each. An entry with several of them applies them in this order, whatever the order in
+ * which they are written: a YAML mapping has none.
+ */
+import { keep } from './keep.ts';
+import { mask } from './mask.ts';
+import { remove } from './remove.ts';
+import { rename } from './rename.ts';
+import { set } from './set.ts';
+
+export const transformers = [rename, set, mask, keep, remove] as const;

@@ -1,0 +1,118 @@
+/** Builds what runs from what is configured: one runtime a consumer, with its plan, ports and cells. */
+import type { JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { LoadedConfig } from '../config/load.ts';
+import type { Config, ConsumerConfig } from '../config/schema.ts';
+import { createDecoder } from '../contracts/decode.ts';
+import { Consumer, type ConsumerCells } from '../core/consumer.ts';
+import type { Decoder } from '../core/event.ts';
+import type { DeadLetterStore, Observer } from '../core/ports.ts';
+import type { Publisher } from '../deliver/ports.ts';
+import { OuzelError } from '../errors.ts';
+import { Admission } from '../flow/admit.ts';
+import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
+import type { Wire } from '../nats/wire.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { bindFilters, compilePlan } from './compile.ts';
+import { consumerRevision } from './revision.ts';
+import { ConsumerRuntime } from './runtime.ts';
+
+/** What all consumers of a daemon share. */
+export interface Services {
+  readonly connection: NatsConnection;
+  readonly manager: JetStreamManager;
+  readonly wire: Wire;
+  readonly publisher: Publisher;
+  readonly letters: DeadLetterStore;
+  readonly observer: Observer;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Events that a durable may have handed out without an ack, over all instances: room for ten of them. */
+const INSTANCES = 10;
+
+/** The streams that the configuration declares, as `nats/provision.ts` makes them. */
+export const streamSpecs = (config: Config): StreamSpec[] =>
+  Object.entries(config.streams).map(([name, stream]) => ({
+    name,
+    subjects: stream.subjects,
+    storage: stream.storage,
+    replicas: stream.replicas,
+    maxAge: stream.max_age,
+    maxBytes: stream.max_bytes,
+    maxMessages: stream.max_msgs,
+    duplicateWindow: stream.duplicate_window,
+    discard: stream.discard,
+    manage: stream.manage,
+  }));
+
+function durableSpec(name: string, consumer: ConsumerConfig, revision: string): DurableSpec {
+  return {
+    name,
+    stream: consumer.stream,
+    subjects: consumer.subjects ?? [],
+    start: startOf(consumer),
+    ackWait: consumer.ack_wait,
+    maxAckPending: consumer.prefetch * INSTANCES,
+    adopt: consumer.adopt,
+    onRemove: consumer.on_remove,
+    revision,
+  };
+}
+
+function startOf({ start }: ConsumerConfig): DurableSpec['start'] {
+  if (typeof start === 'string') return start;
+  return start.time === undefined ? { sequence: start.sequence ?? 1 } : { time: start.time };
+}
+
+function decoderOf(config: Config, stream: string): Decoder {
+  const declared = config.streams[stream];
+  return createDecoder({
+    stream,
+    strip: declared?.strip ?? '',
+    source: declared?.source?.bind(bindFilters(config)),
+  });
+}
+
+function cellsOf(name: string, metrics: Metrics): ConsumerCells {
+  return {
+    received: metrics.eventsReceived.with(name),
+    inFlight: metrics.eventsInFlight.with(name),
+    returned: metrics.eventsReturned.with(name),
+    retries: (reason) => metrics.eventRetries.with(name, reason),
+    deadLettered: (reason) => ({
+      kind: 'dead_lettered',
+      reason,
+      counter: metrics.events.with(name, 'dead_lettered', reason),
+    }),
+    duration: metrics.eventDuration.with(name),
+    age: metrics.eventAge.with(name),
+  };
+}
+
+/** Builds one consumer; nothing runs and nothing is made on the server before its `start`. */
+export function buildRuntime(name: string, loaded: LoadedConfig, services: Services): ConsumerRuntime {
+  const { config, source } = loaded;
+  const settings = config.consumers[name];
+  if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
+  const { metrics, publisher, logger, wire, letters, observer, connection, manager } = services;
+  const revision = consumerRevision(source, config, name);
+  const admission = settings.concurrency === undefined ? undefined : new Admission(settings.concurrency.max);
+  const plan = compilePlan({ name, config, revision, metrics, publisher, logger, admission });
+  const consumer = new Consumer(name, plan, { acks: wire, letters, observer, cells: cellsOf(name, metrics) });
+  return new ConsumerRuntime({
+    consumer,
+    spec: durableSpec(name, settings, revision),
+    decode: decoderOf(config, settings.stream),
+    prefetch: settings.prefetch,
+    paused: settings.paused,
+    domain: config.nats.domain,
+    connection,
+    manager,
+    wire,
+    logger,
+    metrics,
+  });
+}

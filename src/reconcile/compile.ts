@@ -1,0 +1,224 @@
+/** From a consumer's configuration to its plan: the stages in the one order, compiled and bound. */
+import type { Config, ConsumerConfig, RetryOverride, StageConfig, TargetConfig } from '../config/schema.ts';
+import type { Event } from '../core/event.ts';
+import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../core/plan.ts';
+import type { TargetContext } from '../deliver/component.ts';
+import type { Publisher } from '../deliver/ports.ts';
+import { deliverStep, type PreparedTarget, type Route } from '../deliver/route.ts';
+import { targets } from '../deliver/targets/index.ts';
+import { OuzelError } from '../errors.ts';
+import type { Evaluate, Expression } from '../expression/index.ts';
+import type { Admission } from '../flow/admit.ts';
+import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
+import { condition } from '../pipeline/faults.ts';
+import { filters } from '../pipeline/filters/index.ts';
+import { transformers } from '../pipeline/transformers/index.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+export interface CompileInput {
+  readonly name: string;
+  readonly config: Config;
+  readonly revision: string;
+  readonly metrics: Metrics;
+  readonly publisher: Publisher;
+  readonly logger: Logger;
+  readonly admission: Admission | undefined;
+}
+
+/** Series of one consumer's missing fields, at most; a path with a computed index could otherwise make any number. */
+const MISSING_PATHS = 100;
+
+const COMPONENTS = new Map<string, PipelineComponent>(
+  [...filters, ...transformers].map((component) => [component.name, component as PipelineComponent]),
+);
+
+/** The named filters, each bound to those that it refers to. The loader has made sure that there is no circle. */
+export function bindFilters(config: Config): ReadonlyMap<string, Evaluate> {
+  const bound = new Map<string, Evaluate>();
+  const bind = (name: string): void => {
+    const expression = config.filters[name];
+    if (bound.has(name) || expression === undefined) return;
+    for (const used of expression.filterNames) bind(used.name);
+    bound.set(name, expression.bind(bound));
+  };
+  for (const name of Object.keys(config.filters)) bind(name);
+  return bound;
+}
+
+const matchesType = (pattern: string): RegExp =>
+  new RegExp(
+    `^${pattern
+      .split('.')
+      .map((token) => (token === '*' ? '[^.]+' : token === '>' ? '.+' : token.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')))
+      .join('\\.')}$`,
+  );
+
+/** The step that lets pass only the types that a consumer names. */
+function typesStep(types: readonly string[], other: Outcome): Step {
+  const exact = new Set(types.filter((type) => !/[*>]/.test(type)));
+  const patterns = types.filter((type) => /[*>]/.test(type)).map(matchesType);
+  const matches = ({ type }: Event): boolean => exact.has(type) || patterns.some((pattern) => pattern.test(type));
+  return { name: 'types', run: ({ event }) => (matches(event) ? undefined : other) };
+}
+
+class PlanCompiler {
+  readonly #input: CompileInput;
+  readonly #consumer: ConsumerConfig;
+  readonly #filters: ReadonlyMap<string, Evaluate>;
+  readonly #missing = new Set<string>();
+
+  constructor(input: CompileInput) {
+    const consumer = input.config.consumers[input.name];
+    if (consumer === undefined) throw new OuzelError('INTERNAL', `no consumer ${input.name} in the configuration`);
+    this.#input = input;
+    this.#consumer = consumer;
+    this.#filters = bindFilters(input.config);
+  }
+
+  plan(): Plan {
+    const { admission, revision, config } = this.#input;
+    const { types, timeout, deliver } = this.#consumer;
+    const stages = this.#consumer.pipeline.flatMap((stage, index) => this.#stage(stage, index));
+    // Filters that lead the pipeline decide before an event waits for admission.
+    const first = stages.findIndex(({ kind }) => kind !== 'filter');
+    const leading = first === -1 ? stages.length : first;
+    const steps: Step[] = [];
+    if (types !== undefined) steps.push(typesStep(types, this.#outcome('filtered', 'type')));
+    steps.push(...stages.slice(0, leading).map(({ step }) => step));
+    if (admission !== undefined) steps.push(admission.step);
+    steps.push(...stages.slice(leading).map(({ step }) => step));
+    if (deliver !== undefined && deliver.length > 0)
+      steps.push(deliverStep(this.#routes(), this.#outcome('filtered', 'no_route')));
+    return {
+      revision,
+      steps,
+      delivered: this.#outcome('delivered', ''),
+      retry: this.#retry(),
+      timeout: timeout ?? config.defaults.timeout,
+      onSettled: admission?.onSettled,
+    };
+  }
+
+  #outcome(kind: OutcomeKind, reason: string): Outcome {
+    return { kind, reason, counter: this.#input.metrics.events.with(this.#input.name, kind, reason) };
+  }
+
+  /** Counts a field that was not there. */
+  readonly #countMissing = (path: string): void => {
+    if (!this.#missing.has(path)) {
+      if (this.#missing.size >= MISSING_PATHS) return this.#input.metrics.missingFields.with(this.#input.name, 'other').increment();
+      this.#missing.add(path);
+    }
+    this.#input.metrics.missingFields.with(this.#input.name, path).increment();
+  };
+
+  /** The components of one entry of `pipeline`: by name, or as written there. */
+  #stage(stage: StageConfig, index: number): { kind: PipelineComponent['kind']; step: Step }[] {
+    const { config } = this.#input;
+    if (typeof stage !== 'string') return this.#components(stage, `pipeline[${index}]`);
+    const filter = config.filters[stage];
+    if (filter !== undefined) return this.#components({ filter }, stage);
+    const transformer = config.transformers[stage];
+    if (transformer !== undefined) return this.#components(transformer, stage);
+    throw new OuzelError('CONFIG_UNKNOWN_NAME', `no filter or transformer "${stage}"`);
+  }
+
+  #components(options: object, name: string): { kind: PipelineComponent['kind']; step: Step }[] {
+    const context: StageContext = {
+      name,
+      bind: (expression) => expression.bind(this.#filters),
+      bindTemplate: (template) => template.bind(this.#filters),
+      missing: this.#countMissing,
+      filtered: (reason) => this.#outcome('filtered', reason),
+    };
+    const given = new Map<string, unknown>(Object.entries(options));
+    return [...COMPONENTS.values()]
+      .filter((component) => given.get(component.name) !== undefined)
+      .map((component) => ({
+        kind: component.kind,
+        step: component.compile(given.get(component.name), context),
+      }));
+  }
+
+  #condition(expression: Expression | undefined) {
+    return expression === undefined
+      ? undefined
+      : condition(expression.bind(this.#filters), expression, this.#countMissing);
+  }
+
+  #retry(target?: TargetConfig): RetryPolicy {
+    const { defaults } = this.#input.config;
+    const layers = [target?.retry, this.#consumer.retry, defaults.retry];
+    const pick = <T>(read: (layer: RetryOverride) => T | undefined): T | undefined =>
+      layers.map((layer) => (layer === undefined ? undefined : read(layer))).find((value) => value !== undefined);
+    const { backoff } = defaults.retry;
+    return {
+      attempts: pick(({ attempts }) => attempts) ?? defaults.retry.attempts,
+      first: pick((layer) => layer.backoff?.first) ?? backoff.first,
+      factor: pick((layer) => layer.backoff?.factor) ?? backoff.factor,
+      max: pick((layer) => layer.backoff?.max) ?? backoff.max,
+      jitter: pick((layer) => layer.backoff?.jitter) ?? backoff.jitter,
+      for: pick((layer) => layer.for) ?? defaults.retry.for,
+      giveUp: this.#condition(pick((layer) => layer.give_up)),
+    };
+  }
+
+  #routes(): Route[] {
+    return (this.#consumer.deliver ?? []).map((entry) => {
+      const { name, target, options, config } = this.#target(entry.to);
+      const route = entry.name ?? name;
+      return {
+        name: route,
+        targetName: name,
+        target: this.#prepare(target, options, route),
+        when: this.#condition(entry.when),
+        stop: entry.stop,
+        otherwise: entry.else,
+        retry: this.#retry(config),
+        timeout: config?.timeout,
+        cells: this.#cells(name),
+      };
+    });
+  }
+
+  #cells(target: string): Route['cells'] {
+    const { metrics, name } = this.#input;
+    return {
+      confirmed: metrics.deliveries.with(name, target, 'confirmed'),
+      rejected: metrics.deliveries.with(name, target, 'rejected'),
+      unavailable: metrics.deliveries.with(name, target, 'unavailable'),
+      duration: metrics.deliveryDuration.with(name, target),
+    };
+  }
+
+  /** The target that an entry of `deliver` names, or holds. */
+  #target(to: string | TargetConfig): { name: string; target: string; options: unknown; config: TargetConfig | undefined } {
+    const config = typeof to === 'string' ? this.#input.config.targets[to] : to;
+    if (config === undefined) return { name: String(to), target: String(to), options: undefined, config };
+    const given = new Map<string, unknown>(Object.entries(config));
+    const component = targets.find((each) => given.get(each.name) !== undefined);
+    if (component === undefined) throw new OuzelError('CONFIG_UNKNOWN_NAME', `no target "${String(to)}"`);
+    const name = typeof to === 'string' ? to : component.name;
+    return { name, target: component.name, options: given.get(component.name), config };
+  }
+
+  #prepare(target: string, options: unknown, route: string): PreparedTarget {
+    const component = targets.find(({ name }) => name === target);
+    if (component === undefined) throw new OuzelError('CONFIG_UNKNOWN_NAME', `no target "${target}"`);
+    const { name, publisher, logger } = this.#input;
+    const prepare = component.prepare as (options: unknown, context: TargetContext) => PreparedTarget;
+    return prepare(options ?? component.options.parse(undefined), {
+      consumer: name,
+      route,
+      stream: this.#consumer.stream,
+      bindTemplate: (template) => template.bind(this.#filters),
+      missing: this.#countMissing,
+      publisher,
+      log: (fields, message) => logger.info(fields, message),
+    });
+  }
+}
+
+/** Compiles the plan of one consumer. The configuration was validated, so what fails here is Ouzel's own fault. */
+export const compilePlan = (input: CompileInput): Plan => new PlanCompiler(input).plan();

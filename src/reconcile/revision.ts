@@ -1,0 +1,63 @@
+/** What a consumer is made of, as a hash: its own entry and every named thing that it uses, and nothing else. */
+import { createHash } from 'node:crypto';
+import type { Config } from '../config/schema.ts';
+import { Expression, Template } from '../expression/index.ts';
+
+type Source = Readonly<Record<string, unknown>>;
+type Named = Readonly<Record<string, unknown>>;
+
+/** The names of filters in all expressions of a value, at every depth. */
+function filterNames(value: unknown, found: Set<string>): Set<string> {
+  if (value instanceof Expression || value instanceof Template) for (const { name } of value.filterNames) found.add(name);
+  else if (Array.isArray(value)) for (const item of value) filterNames(item, found);
+  else if (typeof value === 'object' && value !== null) for (const item of Object.values(value)) filterNames(item, found);
+  return found;
+}
+
+const pick = (section: unknown, names: Iterable<string>): Named => {
+  const all = (section ?? {}) as Named;
+  return Object.fromEntries([...names].toSorted().map((name) => [name, all[name] ?? null]));
+};
+
+/** JSON with sorted keys: the order in which a mapping was written is no change. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_key, item: unknown) =>
+    typeof item === 'object' && item !== null && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).toSorted(([left], [right]) => (left < right ? -1 : 1)))
+      : item,
+  );
+
+/** Everything of the configuration that one consumer depends on. */
+function dependencies(config: Config, name: string): { pipeline: Set<string>; targets: Set<string>; filters: Set<string> } {
+  const consumer = config.consumers[name];
+  const pipeline = new Set(consumer?.pipeline.filter((stage) => typeof stage === 'string'));
+  const targets = new Set((consumer?.deliver ?? []).map(({ to }) => to).filter((to) => typeof to === 'string'));
+  const filters = filterNames(consumer, new Set());
+  for (const each of pipeline) {
+    if (config.filters[each] !== undefined) filters.add(each);
+    filterNames(config.transformers[each], filters);
+  }
+  for (const each of targets) filterNames(config.targets[each], filters);
+  // Filters may use filters; a set that grows while it is walked visits what was added.
+  for (const each of filters) filterNames(config.filters[each], filters);
+  return { pipeline, targets, filters };
+}
+
+/**
+ * The revision of a consumer: changes exactly when something changes that the consumer is made of.
+ *
+ * @param source The configuration as parsed, before validation.
+ */
+export function consumerRevision(source: Source, config: Config, name: string): string {
+  const { pipeline, targets, filters } = dependencies(config, name);
+  const stream = config.consumers[name]?.stream ?? '';
+  const parts = [
+    pick(source['consumers'], [name]),
+    pick(source['streams'], [stream]),
+    pick(source['transformers'], pipeline),
+    pick(source['targets'], targets),
+    pick(source['filters'], filters),
+    source['defaults'] ?? null,
+  ];
+  return createHash('sha256').update(canonical(parts)).digest('hex').slice(0, 16);
+}

@@ -1,0 +1,11 @@
+/** What a daemon says of itself: for `/readyz`, the console and the commands. */
+import type { ConsumerState } from './telemetry/names.ts';
+
+export interface DaemonStatus {
+  readonly ready: boolean;
+  /** Why it is not ready. */
+  readonly reasons: readonly string[];
+  readonly connected: boolean;
+  readonly consumers: readonly { readonly name: string; readonly state: ConsumerState; readonly reason: string }[];
+  readonly config: { readonly file: string; readonly hash: string; readonly generation: number };
+}

@@ -1,0 +1,103 @@
+/**
+ * Every metric that Ouzel exposes: its name, kind, labels and help. Labels come from the configuration, never from
+ * event data. Seconds and bytes are base units, as Prometheus asks.
+ */
+
+export type MetricType = 'counter' | 'gauge' | 'histogram';
+
+export interface MetricDefinition {
+  readonly name: string;
+  readonly type: MetricType;
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** Upper bounds in seconds; histograms only. */
+  readonly buckets?: readonly number[];
+}
+
+const DURATION_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const AGE_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400];
+
+const counter = (name: string, help: string, labels: readonly string[] = []): MetricDefinition => ({
+  name: `ouzel_${name}`,
+  type: 'counter',
+  help,
+  labels,
+});
+const gauge = (name: string, help: string, labels: readonly string[] = []): MetricDefinition => ({
+  name: `ouzel_${name}`,
+  type: 'gauge',
+  help,
+  labels,
+});
+const histogram = (
+  name: string,
+  help: string,
+  labels: readonly string[],
+  buckets: readonly number[],
+): MetricDefinition => ({ name: `ouzel_${name}`, type: 'histogram', help, labels, buckets });
+
+export const METRICS = {
+  eventsReceived: counter('events_received_total', 'Events received from the server, redeliveries included.', [
+    'consumer',
+  ]),
+  events: counter('events_total', 'Outcomes: delivered, filtered, dropped or dead_lettered, with the reason.', [
+    'consumer',
+    'outcome',
+    'reason',
+  ]),
+  eventRetries: counter('event_retries_total', 'Events given back to be tried again later.', ['consumer', 'reason']),
+  eventsReturned: counter('events_returned_total', 'Events given back before their handling started.', ['consumer']),
+  eventsParked: counter('events_parked_total', 'Events handed over to a timer.', ['consumer']),
+  eventsInFlight: gauge('events_in_flight', 'Events in hand: received and without an outcome yet.', ['consumer']),
+  eventDuration: histogram(
+    'event_duration_seconds',
+    'Seconds from receipt to outcome.',
+    ['consumer'],
+    DURATION_BUCKETS,
+  ),
+  eventAge: histogram('event_age_seconds', 'Seconds from the stream timestamp to outcome.', ['consumer'], AGE_BUCKETS),
+  oldestUnsettled: gauge(
+    'consumer_oldest_unsettled_age_seconds',
+    'Age since receipt of the oldest event in hand; 0 when there is none.',
+    ['consumer'],
+  ),
+  deliveries: counter('deliveries_total', 'Deliveries by result: confirmed, rejected or unavailable.', [
+    'consumer',
+    'target',
+    'result',
+  ]),
+  deliveryDuration: histogram(
+    'delivery_duration_seconds',
+    'Seconds from the start of a delivery to its result.',
+    ['consumer', 'target'],
+    DURATION_BUCKETS,
+  ),
+  consumerPending: gauge('consumer_pending', 'Events in the stream that the durable has not yet handed out.', [
+    'consumer',
+  ]),
+  consumerAckPending: gauge('consumer_ack_pending', 'Events handed out by the durable and not yet acknowledged.', [
+    'consumer',
+  ]),
+  consumerState: gauge('consumer_state', '1 for the state that the consumer is in, 0 for the others.', [
+    'consumer',
+    'state',
+  ]),
+  consumerRecreated: counter('consumer_recreated_total', 'Durables made anew because they were gone.', ['consumer']),
+  missingFields: counter('missing_fields_total', 'Expressions that met a field that was not there.', [
+    'consumer',
+    'path',
+  ]),
+  configGeneration: gauge('config_generation', 'Number of configurations applied since the start.'),
+  configLastSuccess: gauge(
+    'config_last_success_timestamp_seconds',
+    'When a configuration was last applied, in seconds since the epoch.',
+  ),
+  natsConnected: gauge('nats_connected', '1 while connected to NATS, else 0.'),
+  natsReconnects: counter('nats_reconnects_total', 'Reconnections to NATS.'),
+  logLinesSuppressed: counter('log_lines_suppressed_total', 'Log lines left out by the rate limit.'),
+  buildInfo: gauge('build_info', 'Always 1; the version of Ouzel and of Node.js.', ['version', 'node']),
+} as const satisfies Record<string, MetricDefinition>;
+
+/** States of a consumer, for `ouzel_consumer_state` and the console. */
+export const CONSUMER_STATES = ['starting', 'running', 'backpressured', 'paused', 'disconnected', 'draining', 'stopped', 'failed'] as const;
+export type ConsumerState = (typeof CONSUMER_STATES)[number];

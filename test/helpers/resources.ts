@@ -1,0 +1,23 @@
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { inject, onTestFinished } from 'vitest';
+
+/**
+ * Makes a release safe to ask for twice, and has it happen when the running test ends, passed or failed. Outside of a
+ * test (`beforeAll`) it is the caller's to call; the run's end takes what was forgotten.
+ */
+export function releasing(release: () => Promise<void>): () => Promise<void> {
+  let released: Promise<void> | undefined;
+  const once = (): Promise<void> => (released ??= release());
+  try {
+    onTestFinished(once);
+  } catch {
+    // Not inside a test.
+  }
+  return once;
+}
+
+/** A new empty directory, removed when the run ends. */
+export async function temporaryDirectory(name = 'dir'): Promise<string> {
+  return mkdtemp(join(inject('temporaryRoot'), `${name}-`));
+}

@@ -1,0 +1,67 @@
+import { rm } from 'node:fs/promises';
+import { inject } from 'vitest';
+import { startNatsServer } from '../../src/nats/server.ts';
+import type { NatsServer } from '../../src/nats/server.ts';
+import { freePort } from './ports.ts';
+import { releasing, temporaryDirectory } from './resources.ts';
+
+export interface TestServerOptions {
+  /** More of the server's configuration file. */
+  readonly config?: string;
+  readonly jetstream?: boolean;
+}
+
+/** A nats-server of the test's own, on a port and a store that stay the same over restarts. */
+export interface TestServer extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  readonly storeDir: string;
+  /** Of the process that runs now. */
+  readonly pid: number;
+  /** Its last log lines, over restarts. */
+  log(): string;
+  /** Stops it (or finds it stopped or killed) and starts it again on the same port and store. */
+  restart(options?: TestServerOptions): Promise<void>;
+  /** SIGKILL, and waits for the end. */
+  kill(): Promise<void>;
+  /** SIGTERM, and waits for the end. `restart()` brings it back. */
+  stop(): Promise<void>;
+}
+
+/** Starts a server with an empty store. It goes when the test ends, or with `await using`, or at the end of the run. */
+export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
+  const storeDir = await temporaryDirectory('nats');
+  const lines: string[] = [];
+  const onLog = (line: string): void => {
+    lines.push(line);
+    if (lines.length > 500) lines.shift();
+  };
+  const start = async (port: number, more: TestServerOptions): Promise<NatsServer> =>
+    startNatsServer({ binary: inject('natsServer'), storeDir, port, onLog, ...more });
+
+  let current = await start(await freePort(), options).catch(async () => start(await freePort(), options));
+  const { url, port } = current;
+  const dispose = releasing(async () => {
+    await current.stop();
+    await rm(storeDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  });
+  return {
+    url,
+    port,
+    storeDir,
+    get pid() {
+      return current.pid;
+    },
+    log: () => lines.join('\n'),
+    restart: async (changed = options) => {
+      await current.stop();
+      current = await start(port, changed);
+    },
+    kill: async () => {
+      current.kill('SIGKILL');
+      await current.onExit;
+    },
+    stop: () => current.stop(),
+    [Symbol.asyncDispose]: dispose,
+  };
+}

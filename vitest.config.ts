@@ -1,0 +1,23 @@
+import './src/require-node.mjs';
+import { defineConfig } from 'vitest/config';
+
+/** What these suites share: a real nats-server, found or fetched once for each project before its first file. */
+const server = {
+  globalSetup: ['test/helpers/global-setup.ts'],
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+};
+
+export default defineConfig({
+  test: {
+    // The code is tested as it runs: Node strips the types itself, with no bundler in between.
+    experimental: { viteModuleRunner: false },
+    pool: 'forks',
+    passWithNoTests: true,
+    projects: [
+      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 5_000 } },
+      { extends: true, test: { name: 'conformance', include: ['test/conformance/**/*.test.ts'], ...server } },
+      { extends: true, test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...server } },
+    ],
+  },
+});
