@@ -4,6 +4,7 @@ import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { LoadedConfig } from './config/load.ts';
 import type { Run } from './core/run.ts';
+import { Turns } from './core/turns.ts';
 import { createDeadLetterStore, DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from './deadletter/store.ts';
 import { asOuzelError } from './errors.ts';
 import { configureHash, type Evaluate, Fault, toText } from './expression/index.ts';
@@ -134,13 +135,16 @@ export class Daemon {
     this.#publisher = publisher;
     this.#metrics.natsConnected.with().set(1);
     this.#logger.info({ server: connection.getServer(), version: connection.info?.version }, 'connected to NATS');
-    void this.#watch(connection);
+    this.#watch(connection).catch((error: unknown) => this.#unexpected(error));
     const services = await this.#prepare(connection, wire, publisher);
     if (services === undefined) return;
     this.#problem = '';
-    for (const name of Object.keys(config.consumers)) this.#runtimes.set(name, buildRuntime(name, this.#loaded, services));
+    for (const name of Object.keys(config.consumers))
+      this.#runtimes.set(name, buildRuntime(name, this.#loaded, services));
     this.#every(SWEEP, () => this.#sweep());
-    this.#every(POLL, () => void this.#poll());
+    this.#every(POLL, () => {
+      this.#poll().catch((error: unknown) => this.#unexpected(error));
+    });
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.start()));
     await this.#poll();
     const states = Object.fromEntries([...this.#runtimes].map(([name, { state }]) => [name, state]));
@@ -171,7 +175,10 @@ export class Daemon {
           if (made) this.#logger.info({ stream: spec.name, subjects: spec.subjects }, 'stream made');
           if (changed.length > 0) this.#logger.info({ stream: spec.name, changed }, 'stream changed');
           if (kept.length > 0)
-            this.#logger.warn({ stream: spec.name, differs: kept }, 'stream differs from the configuration; `manage: true` would change it');
+            this.#logger.warn(
+              { stream: spec.name, differs: kept },
+              'stream differs from the configuration; `manage: true` would change it',
+            );
         }
         return {
           connection,
@@ -180,6 +187,7 @@ export class Daemon {
           publisher,
           letters: createDeadLetterStore(publisher, createBodies(client, system.replicas), this.#keys()),
           observer: createLogObserver(this.#logger, this.#metrics.logLinesSuppressed.with()),
+          turns: new Turns(),
           logger: this.#logger,
           metrics: this.#metrics,
         };
@@ -198,7 +206,8 @@ export class Daemon {
     const { config } = this.#loaded;
     const filters = bindFilters(config);
     const keys = new Map<string, Evaluate>();
-    for (const [name, { key }] of Object.entries(config.streams)) if (key !== undefined) keys.set(name, key.bind(filters));
+    for (const [name, { key }] of Object.entries(config.streams))
+      if (key !== undefined) keys.set(name, key.bind(filters));
     return (run) => {
       try {
         const value = keys.get(run.stream)?.(run);
@@ -229,6 +238,11 @@ export class Daemon {
       warning: (message) => this.#logger.warn(`NATS: ${message}`),
     });
     connected.set(0);
+  }
+
+  /** What goes on beside the events failed: it is said, and the events go on. */
+  #unexpected(error: unknown): void {
+    this.#logger.error({ error: asOuzelError(error).message }, 'unexpected error');
   }
 
   #every(milliseconds: number, task: () => void): void {

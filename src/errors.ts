@@ -23,7 +23,9 @@ const internal = (summary: string): ErrorEntry => ({ kind: 'internal', exit: EXI
 
 export const ERRORS = {
   CONFIG_NOT_FOUND: config('No configuration file was found. Name one with --config or $OUZEL_CONFIG.'),
-  CONFIG_UNREADABLE: config('The file cannot be read (a directory, missing permission, not UTF-8). Check its path and mode.'),
+  CONFIG_UNREADABLE: config(
+    'The file cannot be read (a directory, missing permission, not UTF-8). Check its path and mode.',
+  ),
   CONFIG_EMPTY: config('The file holds no configuration. The least is `version: 1`.'),
   CONFIG_SYNTAX: config('The file is not valid YAML. The caret shows where reading stopped.'),
   CONFIG_DUPLICATE_KEY: config('A key stands twice in the same mapping. Remove or rename one.'),
@@ -32,9 +34,13 @@ export const ERRORS = {
   CONFIG_UNKNOWN_KEY: config('A key that does not exist here. The message names the nearest one that does.'),
   CONFIG_MISSING_KEY: config('A key that must be there is not.'),
   CONFIG_INVALID_VALUE: config('A value of the wrong kind or outside its bounds. The message says what was expected.'),
-  CONFIG_UNKNOWN_NAME: config('A name that refers to nothing: a filter, transformer, target or stream that is not defined.'),
+  CONFIG_UNKNOWN_NAME: config(
+    'A name that refers to nothing: a filter, transformer, target or stream that is not defined.',
+  ),
   CONFIG_DUPLICATE_NAME: config('Two things that share one namespace bear the same name.'),
-  CONFIG_EXPRESSION: config('An expression that cannot be parsed or refers to what does not exist. The caret stands inside it.'),
+  CONFIG_EXPRESSION: config(
+    'An expression that cannot be parsed or refers to what does not exist. The caret stands inside it.',
+  ),
   CONFIG_UNQUOTED_EXPRESSION: config('YAML took an unquoted expression apart. Put it in quotes.'),
   CONFIG_SUBSTITUTION: config('A `${…}` that cannot be filled: the variable is not set, or the file cannot be read.'),
 
@@ -44,16 +50,24 @@ export const ERRORS = {
   NATS_PERMISSION: unavailable('The NATS user may not do what is needed. The message names the subject.'),
   STREAM_REFUSED: unavailable('A stream cannot be made or does not fit the configuration.'),
   STREAM_NOT_FOUND: unavailable('A consumer names a stream that does not exist on the server.'),
-  DURABLE_FOREIGN: unavailable('A durable of this name exists and Ouzel did not make it. Set `adopt: true` to take it over.'),
-  DURABLE_REFUSED: unavailable('The durable on the server differs in what cannot be changed. The message shows the difference.'),
+  DURABLE_FOREIGN: unavailable(
+    'A durable of this name exists and Ouzel did not make it. Set `adopt: true` to take it over.',
+  ),
+  DURABLE_REFUSED: unavailable(
+    'The durable on the server differs in what cannot be changed. The message shows the difference.',
+  ),
   HTTP_PORT_IN_USE: unavailable('The admin address is already in use. Change `http.listen`, or stop what holds it.'),
   NOT_FOUND: rejected('What a command was asked for does not exist.'),
   USAGE: { kind: 'rejected', exit: EXIT.usage, summary: 'The command line is not valid. `--help` shows what is.' },
 
   EVENT_UNDECODABLE: rejected('The body is not what its content type says (no JSON, not UTF-8, nested too deep).'),
-  EVENT_EXPRESSION: rejected('An expression failed on this event: a type that does not fit, a division by zero, an index out of range.'),
+  EVENT_EXPRESSION: rejected(
+    'An expression failed on this event: a type that does not fit, a division by zero, an index out of range.',
+  ),
   EVENT_MISSING_FIELD: rejected('A template or a `set` needs a field that this event does not have.'),
-  EVENT_INVALID_SUBJECT: rejected('A value put into a subject is not one token: it is empty, or holds a dot, wildcard, space or control character.'),
+  EVENT_INVALID_SUBJECT: rejected(
+    'A value put into a subject is not one token: it is empty, or holds a dot, wildcard, space or control character.',
+  ),
   EVENT_HOPS: rejected('The event went through Ouzel too often (`Ouzel-Hops`): a loop of consumers.'),
   EVENT_FAILED: internal('A stage threw an error that it should not have. Please report it.'),
 

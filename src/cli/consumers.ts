@@ -75,7 +75,11 @@ const described = (consumer: ConsumerConfig): [string, string][] => [
   ['stream', consumer.stream],
   ['subjects', consumer.subjects?.join(', ') ?? 'all'],
   ['types', consumer.types?.join(', ') ?? 'all'],
-  ['pipeline', consumer.pipeline.map((stage) => (typeof stage === 'string' ? stage : Object.keys(stage).join('+'))).join(' → ') || 'none'],
+  [
+    'pipeline',
+    consumer.pipeline.map((stage) => (typeof stage === 'string' ? stage : Object.keys(stage).join('+'))).join(' → ') ||
+      'none',
+  ],
   [
     'deliver',
     (consumer.deliver ?? [])
@@ -94,7 +98,14 @@ async function show({ loaded, manager }: Session, name: string, json: boolean): 
   const info = await findDurable(manager, consumer.stream, name);
   const state = standing(info);
   const source = (loaded.source['consumers'] as Record<string, unknown>)[name];
-  if (json) return printJson({ name, config: source, ...state, ack_floor: info?.ack_floor.stream_seq ?? 0, created: info?.created ?? null });
+  if (json)
+    return printJson({
+      name,
+      config: source,
+      ...state,
+      ack_floor: info?.ack_floor.stream_seq ?? 0,
+      created: info?.created ?? null,
+    });
   const rows: [string, string][] = [
     ['consumer', name],
     ...described(consumer),
@@ -103,7 +114,6 @@ async function show({ loaded, manager }: Session, name: string, json: boolean): 
     ['ack pending', String(state.ack_pending)],
     ['redelivered', String(state.redelivered)],
   ];
-  if (info !== undefined)
-    rows.push(['acked up to', String(info.ack_floor.stream_seq)], ['durable made', info.created]);
+  if (info !== undefined) rows.push(['acked up to', String(info.ack_floor.stream_seq)], ['durable made', info.created]);
   for (const [label, value] of rows) print(`${label.padEnd(13)}${value}`);
 }

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
@@ -29,18 +28,19 @@ export function devCommand(): Command {
 
 async function dev({ config: file, reset }: DevOptions): Promise<void> {
   const storeDir = join(stateDirectory(), 'nats');
-  if (reset === true) await rm(storeDir, { recursive: true, force: true });
   const found = await findNatsServer({
     onTry: ({ origin, state, detail }) => say(`nats-server: ${origin} ${state}: ${detail}`),
   });
-  const server = await startNatsServer({ binary: found.binary, storeDir, port: PORT, orAnyPort: true });
+  const server = await startNatsServer({ binary: found.binary, storeDir, port: PORT, orAnyPort: true, reset: reset === true });
   try {
     // The configuration reads $NATS_URL, so the sample finds the server wherever it listens.
     const env = { ...process.env, NATS_URL: server.url };
     const loaded = await loadConfig({ ...(file === undefined ? {} : { file }), env, cwd: process.cwd() });
     const logger = createLogger(loaded.config.telemetry.log, (line) => loaded.redact(line));
     const daemon = new Daemon(loaded, logger);
-    void server.onExit.then(({ code, signal }) => logger.error({ code, signal }, 'nats-server ended'));
+    server.onExit
+      .then(({ code, signal }) => logger.info({ code, signal }, 'nats-server ended'))
+      .catch(() => undefined);
     const ended = stopOnSignal(() => daemon.stop());
     const { url } = await daemon.start();
     say('');

@@ -56,7 +56,8 @@ async function list(options: ListOptions): Promise<void> {
       matching.push(letter);
       if (matching.length > options.limit) matching.shift();
     }
-    if (options.json === true) return printJson(matching.map(({ body, ...letter }) => ({ ...letter, size: body.length })));
+    if (options.json === true)
+      return printJson(matching.map(({ body, ...letter }) => ({ ...letter, size: body.length })));
     if (matching.length === 0) return print('No dead letters.');
     print(
       table(
@@ -73,7 +74,8 @@ async function list(options: ListOptions): Promise<void> {
       ),
     );
     print('');
-    for (const [group, count] of [...reasons].toSorted(([, left], [, right]) => right - left)) print(`${String(count).padStart(6)}  ${group}`);
+    for (const [group, count] of [...reasons].toSorted(([, left], [, right]) => right - left))
+      print(`${String(count).padStart(6)}  ${group}`);
   });
 }
 
@@ -83,10 +85,9 @@ async function show(sequence: number, { config, json }: { config?: string; json?
     if (letter === undefined) throw new OuzelError('NOT_FOUND', `there is no dead letter ${sequence}`);
     const apart = letter.bodyName;
     const body =
-      apart === undefined
-        ? letter.body
-        : await createBodies(client, loaded.config.nats.system.replicas).get(apart);
-    if (body === undefined) throw new OuzelError('NOT_FOUND', `the body of dead letter ${sequence} (object ${String(apart)}) is gone`);
+      apart === undefined ? letter.body : await createBodies(client, loaded.config.nats.system.replicas).get(apart);
+    if (body === undefined)
+      throw new OuzelError('NOT_FOUND', `the body of dead letter ${sequence} (object ${String(apart)}) is gone`);
     const text = Buffer.from(body).toString();
     if (json === true) return printJson({ ...letter, body: text });
     const { body: _body, bodyName: _name, headers, ...facts } = letter;

@@ -10,15 +10,7 @@ import { schemaCommand } from './schema.ts';
 import { validateCommand } from './validate.ts';
 import { versionCommand } from './version.ts';
 
-const commands = [
-  runCommand,
-  devCommand,
-  validateCommand,
-  consumersCommand,
-  dlqCommand,
-  schemaCommand,
-  versionCommand,
-];
+const commands = [runCommand, devCommand, validateCommand, consumersCommand, dlqCommand, schemaCommand, versionCommand];
 
 /** The program with all its commands. */
 export function createProgram(): Command {

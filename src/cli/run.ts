@@ -6,10 +6,17 @@ import { createLogger } from '../telemetry/log.ts';
 export function runCommand(): Command {
   return new Command('run')
     .description('run the daemon')
-    .option('-c, --config <file>', 'configuration file (default: $OUZEL_CONFIG, config/ouzel.yaml, ouzel.yaml, /etc/ouzel/ouzel.yaml)')
+    .option(
+      '-c, --config <file>',
+      'configuration file (default: $OUZEL_CONFIG, config/ouzel.yaml, ouzel.yaml, /etc/ouzel/ouzel.yaml)',
+    )
     .addHelpText('after', '\nExample:\n  ouzel run --config /etc/ouzel/ouzel.yaml')
     .action(async ({ config }: { config?: string }) => {
-      const loaded = await loadConfig({ ...(config === undefined ? {} : { file: config }), env: process.env, cwd: process.cwd() });
+      const loaded = await loadConfig({
+        ...(config === undefined ? {} : { file: config }),
+        env: process.env,
+        cwd: process.cwd(),
+      });
       const logger = createLogger(loaded.config.telemetry.log, (line) => loaded.redact(line));
       const daemon = new Daemon(loaded, logger);
       const ended = stopOnSignal(() => daemon.stop());

@@ -7,7 +7,10 @@ export function versionCommand(): Command {
     .option('--json', 'as JSON')
     .addHelpText('after', '\nExample:\n  ouzel version --json')
     .action(({ json }: { json?: boolean }) => {
-      const text = json === true ? JSON.stringify({ version: VERSION, node: process.version }) : `ouzel ${VERSION} (Node ${process.version})`;
+      const text =
+        json === true
+          ? JSON.stringify({ version: VERSION, node: process.version })
+          : `ouzel ${VERSION} (Node ${process.version})`;
       process.stdout.write(`${text}\n`);
     });
 }

@@ -52,9 +52,10 @@ class Checker {
     this.problems.push(problemAt(node.file, span, { code, message, hint, path }));
   }
 
-  #place(path: ConfigPath): string {
+  #place(path: ConfigPath, on: 'key' | 'value'): string {
     const node = nearestNode(this.#root, path);
-    return formatPlace(node.file.place((node.key ?? spanOf(node)).start));
+    const span = on === 'key' ? (node.key ?? spanOf(node)) : spanOf(node);
+    return formatPlace(node.file.place(span.start));
   }
 
   /** Filters and transformers share one namespace: a pipeline names both. */
@@ -68,7 +69,7 @@ class Checker {
       }));
       const [first, second] = places.sort((a, b) => a.at - b.at);
       if (first === undefined || second === undefined) continue;
-      const where = this.#place(first.path);
+      const where = this.#place(first.path, 'key');
       const message = `"${name}" is already the name of a ${first.path[0]?.slice(0, -1)} at ${where}`;
       this.#report(second.path, 'CONFIG_DUPLICATE_NAME', message, 'filters and transformers share their names', 'key');
     }
@@ -127,7 +128,7 @@ class Checker {
       const other = first.get(name);
       if (other === undefined) first.set(name, named);
       else {
-        const message = `the route "${name}" is already at ${this.#place(other)}`;
+        const message = `the route "${name}" is already at ${this.#place(other, 'value')}`;
         const hint =
           route.name === undefined
             ? "a route bears its target's name: give one of them a `name`"

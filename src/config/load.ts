@@ -27,14 +27,14 @@ export interface LoadedConfig {
   readonly config: Config;
   /**
    * The plain values after substitution, for comparing two configurations. In place of each secret stands a mark that
-   * is the same for the same secret, within this process.
+   * is the same for the same secret.
    */
   readonly source: Readonly<Record<string, unknown>>;
   /** Absolute path. */
   readonly file: string;
   /** Every file that it depends on, `${file:…}` included. */
   readonly files: readonly string[];
-  /** The same for the same values, on every instance. Secrets do not enter it. */
+  /** The same for the same values, on every instance. */
   readonly hash: string;
   /** Takes the secrets of this configuration out of a text. */
   redact(text: string): string;
@@ -87,7 +87,7 @@ export function parseConfig(text: string, fileName: string, options: ParseOption
   }
 
   const substituted = substitute(yaml.value, yaml.root, { env, readFile, fileName, secrets, isPath: isPathField });
-  const source = hideSecretFields(substituted.source, secrets);
+  const source = hideSecretFields(fitScalars(withoutEmptySections(substituted.source), yaml.root), secrets);
   hideSecretFields(substituted.value, secrets);
   const { root } = yaml;
   const value = fitScalars(withoutEmptySections(substituted.value), root);
@@ -121,10 +121,7 @@ export function parseConfig(text: string, fileName: string, options: ParseOption
     source: source as Readonly<Record<string, unknown>>,
     file: fileName,
     files: [fileName, ...substituted.files],
-    hash: createHash('sha256')
-      .update(JSON.stringify(source).replace(/<secret [0-9a-f]+>/g, '<secret>'))
-      .digest('hex')
-      .slice(0, 16),
+    hash: createHash('sha256').update(JSON.stringify(source)).digest('hex').slice(0, 16),
     redact: (each) => secrets.redact(each),
     placeOf: (path) => {
       const node = nearestNode(root, path);

@@ -72,7 +72,7 @@ export function displayWidth(text: string): number {
 
 /** Literal secrets in a line of YAML, by the key before them or as the password of a URL. */
 const SECRET_VALUE =
-  /((?:^|[\s{,"'])(?:token|password|passwd|secret|nkey|seed|api_?key|private_?key)["']?\s*:\s+)("(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?|[^\s,}#]+)/gi;
+  /((?:^|[\s{,"'])(?:token|password|passwd|secret|nkey|seed|api_?key|private_?key)["']?\s*:\s+)(\$\{[^}]*\}|"(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?|[^\s,}#]+)/gi;
 const SECRET_USERINFO = /(:\/\/)([^\s/@"']+)(?=@)/g;
 
 /** Stars in place of secrets, one a character, so that carets stay where they belong. */

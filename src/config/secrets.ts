@@ -1,5 +1,5 @@
 /** What must not be shown: kept to be taken out of every text, and represented by marks. */
-import { createHmac, randomBytes } from 'node:crypto';
+import { scryptSync } from 'node:crypto';
 import type { ConfigPath } from './source.ts';
 
 const SECRET_WORDS =
@@ -26,13 +26,27 @@ const USERINFO = /((?:^|,\s*|:\/\/))([^\s/@,]+)(?=@)/g;
 /** Shorter ones would take half of every text away with them. */
 const SHORTEST = 4;
 
-/** One for all processes would make the marks of short secrets guessable. */
-const salt = randomBytes(32);
+/** Marks that were made already: they are slow on purpose. */
+const marks = new Map<string, string>();
+const MAX_MARKS = 1000;
+
+/**
+ * What stands in place of a secret: the same on every instance, so that instances with one configuration agree, and
+ * slow to make, so that a short secret cannot be guessed from it.
+ */
+function markOf(secret: string): string {
+  const known = marks.get(secret);
+  if (known !== undefined) return known;
+  const mark = `<secret ${scryptSync(secret, 'ouzel', 8).toString('hex')}>`;
+  if (marks.size >= MAX_MARKS) marks.clear();
+  marks.set(secret, mark);
+  return mark;
+}
 
 export class Secrets {
   readonly #values = new Set<string>();
 
-  /** Keeps a secret, and says what stands in its place: the same for the same secret while this process lives. */
+  /** Keeps a secret, and says what stands in its place. */
   add(secret: string): string {
     for (const text of [secret, ...secret.split(/\r?\n/)]) {
       if (text.trim().length < SHORTEST) continue;
@@ -41,7 +55,7 @@ export class Secrets {
       this.#values.add(JSON.stringify(text).slice(1, -1));
       this.#values.add(encodeURIComponent(text.toWellFormed()));
     }
-    return `<secret ${createHmac('sha256', salt).update(secret).digest('hex').slice(0, 16)}>`;
+    return markOf(secret);
   }
 
   /** Keeps the passwords of a URL (or several) and answers it with marks in their place. */

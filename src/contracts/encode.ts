@@ -1,5 +1,5 @@
 /** From an event to a CloudEvents 1.0 message, as the NATS protocol binding says. */
-import { type Event, isJsonType } from '../core/event.ts';
+import type { Event } from '../core/event.ts';
 import { headerLine } from '../core/headers.ts';
 import { toText } from '../expression/index.ts';
 
@@ -11,9 +11,14 @@ const ENCODED_ALL = /[\u0000-\u0020"%\u007f-\u{10ffff}]/gu;
 
 const percentEncode = (character: string): string =>
   // A lone surrogate has no UTF-8 form; it is replaced as TextEncoder would.
-  [...new TextEncoder().encode(character)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');
+  [...new TextEncoder().encode(character)]
+    .map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`)
+    .join('');
 
 const encoded = (value: string): string => (ENCODED.test(value) ? value.replace(ENCODED_ALL, percentEncode) : value);
+
+/** The name of an extension that came from a JSON document can hold anything: with a colon it would be another's. */
+const encodedName = (name: string): string => encoded(name).replaceAll(':', '%3A');
 
 /** The header lines of binary mode: `ce-` attributes and the content type. */
 export function cloudEventHeaders(event: Event): string {
@@ -21,7 +26,7 @@ export function cloudEventHeaders(event: Event): string {
   const { subject, dataschema, extensions } = event;
   if (subject !== undefined) lines += `ce-subject: ${encoded(subject)}\r\n`;
   if (dataschema !== undefined) lines += `ce-dataschema: ${encoded(dataschema)}\r\n`;
-  for (const name in extensions) lines += `ce-${encoded(name)}: ${encoded(toText(extensions[name]))}\r\n`;
+  for (const name in extensions) lines += `ce-${encodedName(name)}: ${encoded(toText(extensions[name]))}\r\n`;
   return lines + headerLine('Content-Type', event.datacontenttype ?? 'application/json');
 }
 
@@ -35,7 +40,7 @@ export function structuredEvent(event: Event): Readonly<Record<string, unknown>>
     type: event.type,
     time: event.time,
     ...(event.subject === undefined ? {} : { subject: event.subject }),
-    datacontenttype: isJsonType(datacontenttype) ? 'application/json' : datacontenttype,
+    datacontenttype: datacontenttype ?? 'application/json',
     ...(event.dataschema === undefined ? {} : { dataschema: event.dataschema }),
     ...event.extensions,
     ...(data instanceof Uint8Array ? { data_base64: Buffer.from(data).toString('base64') } : { data }),

@@ -2,7 +2,7 @@
  * What is remembered of events whose handling failed: attempts used, when it first failed, and which routes have
  * already confirmed. Nothing is kept for an event that succeeds at once.
  */
-import type { Event } from './event.ts';
+import type { Event, Position } from './event.ts';
 
 export interface AttemptRecord {
   /** Attempts that were used up. */
@@ -19,10 +19,16 @@ const LIMIT = 100_000;
 
 /** The record of one consumer's failing events, in memory and bounded. */
 export class Attempts {
-  readonly #records = new Map<number, AttemptRecord>();
+  readonly #records = new Map<number, { readonly position: Position; readonly record: AttemptRecord }>();
 
   get(event: Event): AttemptRecord | undefined {
-    return this.#records.get(event.position.sequence);
+    if (this.#records.size === 0) return undefined;
+    const { sequence, milliseconds, nanoseconds } = event.position;
+    const known = this.#records.get(sequence);
+    // A stream that was made anew counts from 1 again: another event may bear this number now.
+    return known?.position.milliseconds === milliseconds && known.position.nanoseconds === nanoseconds
+      ? known.record
+      : undefined;
   }
 
   /**
@@ -35,9 +41,9 @@ export class Attempts {
   }
 
   put(event: Event, record: AttemptRecord): void {
-    const { sequence } = event.position;
-    this.#records.delete(sequence);
-    this.#records.set(sequence, record);
+    const { position } = event;
+    this.#records.delete(position.sequence);
+    this.#records.set(position.sequence, { position, record });
     if (this.#records.size <= LIMIT) return;
     const oldest = this.#records.keys().next();
     if (oldest.done !== true) this.#records.delete(oldest.value);
@@ -45,5 +51,12 @@ export class Attempts {
 
   forget(event: Event): void {
     if (this.#records.size > 0) this.#records.delete(event.position.sequence);
+  }
+
+  /** The lowest stream sequence of an event that failed and has no outcome yet, or undefined. */
+  lowestSequence(): number | undefined {
+    let lowest: number | undefined;
+    for (const sequence of this.#records.keys()) if (lowest === undefined || sequence < lowest) lowest = sequence;
+    return lowest;
   }
 }

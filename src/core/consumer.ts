@@ -10,6 +10,7 @@ import type { Plan } from './plan.ts';
 import type { Acknowledger, DeadLetterStore, Observer } from './ports.ts';
 import { Run } from './run.ts';
 import { Settle, type SettleCells } from './settle.ts';
+import type { Turns } from './turns.ts';
 
 export interface ConsumerCells extends SettleCells {
   readonly received: Cell;
@@ -20,6 +21,8 @@ export interface ConsumerPorts {
   readonly letters: DeadLetterStore;
   readonly observer: Observer;
   readonly cells: ConsumerCells;
+  /** Shared by all consumers of a daemon. */
+  readonly turns: Turns;
 }
 
 export class Consumer {
@@ -38,6 +41,7 @@ export class Consumer {
   onRelease: () => void = () => undefined;
   #oldest: Run | undefined;
   #newest: Run | undefined;
+  readonly #turns: Turns;
   readonly #received: Cell;
   readonly #inFlight: Cell;
   #whenIdle: (() => void) | undefined;
@@ -45,19 +49,22 @@ export class Consumer {
   constructor(name: string, plan: Plan, ports: ConsumerPorts) {
     this.name = name;
     this.plan = plan;
+    this.#turns = ports.turns;
     this.#received = ports.cells.received;
     this.#inFlight = ports.cells.inFlight;
     this.settle = new Settle(this, ports.acks, ports.letters, ports.observer, ports.cells);
   }
 
-  /** Takes an event in hand and runs it as far as it goes at once. */
+  /** Takes an event in hand; its run begins when it is its turn. */
   receive(event: Event): void {
-    this.#accept(event).advance();
+    this.#turns.begin(this.#accept(event));
   }
 
   /** Takes an event in hand only to give it back: the consumer is stopping. */
   refuse(event: Event): Run {
-    return this.#accept(event);
+    const run = this.#accept(event);
+    run.startedAt = 0;
+    return run;
   }
 
   #accept(event: Event): Run {
@@ -100,7 +107,7 @@ export class Consumer {
     for (const run of this.runs()) {
       if (run.settled) continue;
       const { timeout } = run.plan;
-      if (run.started && now - run.startedAt > timeout)
+      if (run.started && !run.decided && now - run.startedAt > timeout)
         run.expire(new OuzelError('TARGET_TIMEOUT', `no answer within ${timeout} ms`));
       else if (run.openDeliveries > 0) expireDeliveries(run, now);
       if (!run.settled && now - run.heardOfAt > quiet) this.settle.working(run, now);
@@ -117,9 +124,9 @@ export class Consumer {
     return this.#oldest === undefined ? 0 : (performance.now() - this.#oldest.receivedAt) / 1000;
   }
 
-  /** The lowest stream sequence in hand, or undefined. */
+  /** The lowest stream sequence without an outcome, in hand or waiting to be tried again; undefined without one. */
   lowestSequence(): number | undefined {
-    let lowest: number | undefined;
+    let lowest = this.attempts.lowestSequence();
     for (const run of this.runs()) if (lowest === undefined || run.sequence < lowest) lowest = run.sequence;
     return lowest;
   }

@@ -63,10 +63,25 @@ const isContainer = (value: unknown): value is Container =>
 /** A shallow copy; keys such as `__proto__` stay data. */
 const copy = (value: Container): Container => (Array.isArray(value) ? value.slice() : { ...value });
 
-/** Writes an own property, whatever its name: an assignment to `__proto__` would set a prototype. */
+/** Whether a container has this position or own field. A list has positions only: its length is no data. */
+const has = (container: Container, key: string | number): boolean =>
+  Object.hasOwn(container, key) && (typeof key === 'number' || !Array.isArray(container));
+
+/**
+ * Writes an own property, whatever its name: an assignment to `__proto__` would set a prototype. A list is filled up to
+ * the position written, so that it has no holes.
+ *
+ * @throws OuzelError EVENT_EXPRESSION for a name in a list.
+ */
 function write(container: Container, key: string | number, value: unknown): void {
-  if (key === '__proto__') Object.defineProperty(container, key, { value, enumerable: true, configurable: true, writable: true });
-  else (container as Record<string | number, unknown>)[key] = value;
+  if (Array.isArray(container)) {
+    if (typeof key !== 'number')
+      throw new OuzelError('EVENT_EXPRESSION', `cannot write "${key}" into a list: it has positions only`);
+    while (container.length < key) container.push(null);
+    container[key] = value;
+  } else if (key === '__proto__')
+    Object.defineProperty(container, key, { value, enumerable: true, configurable: true, writable: true });
+  else container[key] = value;
 }
 
 export class Event implements EventView {
@@ -165,10 +180,10 @@ export class Event implements EventView {
     this.#changed = { ...this.#changed, [name]: value };
   }
 
-  /** Changes a CloudEvents extension; undefined takes it away. */
+  /** Changes a CloudEvents extension; undefined or null, which CloudEvents does not tell apart, takes it away. */
   setExtension(name: string, value: unknown): void {
     const { [name]: _old, ...others } = this.extensions;
-    this.#extensions = value === undefined ? others : { ...others, [name]: value };
+    this.#extensions = value === undefined || value === null ? others : { ...others, [name]: value };
   }
 
   #optional(name: 'subject' | 'datacontenttype' | 'dataschema'): string | undefined {
@@ -177,8 +192,9 @@ export class Event implements EventView {
   }
 }
 
+/** JSON by its media type: `…/json` and `…/…+json`, but not `application/json-seq`. None at all counts as JSON. */
 export const isJsonType = (contentType: string | undefined): boolean =>
-  contentType === undefined || /^[\w.+-]+\/(?:[\w.+-]+\+)?json\b/i.test(contentType);
+  contentType === undefined || /^[\w.+-]+\/(?:[\w.+-]+\+)?json(?=$|[\s;])/i.test(contentType);
 
 /**
  * Writes one or more values below a root, copying each container on the way once.
@@ -193,7 +209,7 @@ export class DataEditor {
     this.#event = event;
   }
 
-  /** Writes a value; objects that are missing on the way are made. An empty path replaces the data itself. */
+  /** Writes a value; what is missing on the way is made: a list for a position, an object for a name. An empty path replaces the data itself. */
   set(path: readonly (string | number)[], value: unknown): void {
     const last = path.at(-1);
     if (last === undefined) return this.#event.replaceData(value);
@@ -205,7 +221,7 @@ export class DataEditor {
   get(path: readonly (string | number)[]): { readonly found: boolean; readonly value: unknown } {
     let value: unknown = this.#event.data;
     for (const segment of path) {
-      if (!isContainer(value) || !Object.hasOwn(value, segment)) return { found: false, value: undefined };
+      if (!isContainer(value) || !has(value, segment)) return { found: false, value: undefined };
       value = (value as Record<string | number, unknown>)[segment];
     }
     return { found: true, value };
@@ -223,15 +239,15 @@ export class DataEditor {
 
   /** The container that holds the last segment of a path, ready to be written to. */
   #reach(path: readonly (string | number)[], make: boolean): Container | undefined {
-    let container = this.#claim(this.#event.data, 'data', make);
+    let container = this.#claim(this.#event.data, 'data', make, path[0]);
     if (container === undefined) return undefined;
     if (container !== this.#event.data) this.#event.replaceData(container);
     this.#event.dataChanged = true;
-    for (const segment of path.slice(0, -1)) {
-      const below: unknown = Object.hasOwn(container, segment)
+    for (const [index, segment] of path.slice(0, -1).entries()) {
+      const below: unknown = has(container, segment)
         ? (container as Record<string | number, unknown>)[segment]
         : undefined;
-      const own = this.#claim(below, String(segment), make);
+      const own = this.#claim(below, String(segment), make, path[index + 1]);
       if (own === undefined) return undefined;
       if (own !== below) write(container, segment, own);
       container = own;
@@ -239,7 +255,8 @@ export class DataEditor {
     return container;
   }
 
-  #claim(value: unknown, name: string, make: boolean): Container | undefined {
+  /** @param next What is to be written in it. */
+  #claim(value: unknown, name: string, make: boolean, next: string | number | undefined): Container | undefined {
     if (isContainer(value)) {
       if (this.#own.has(value)) return value;
       const own = copy(value);
@@ -249,7 +266,7 @@ export class DataEditor {
     if (!make) return undefined;
     if (value !== undefined && value !== null)
       throw new OuzelError('EVENT_EXPRESSION', `cannot write below ${name}: it is a ${typeof value}, not an object`);
-    const made = {};
+    const made: Container = typeof next === 'number' ? [] : {};
     this.#own.add(made);
     return made;
   }

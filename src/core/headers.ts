@@ -17,8 +17,10 @@ function eachLine(block: Uint8Array, visit: (start: number, colon: number, end: 
     if (end === -1) end = block.length;
     const stop = block[end - 1] === CR ? end - 1 : end;
     if (stop <= start) return;
-    const colon = block.indexOf(COLON, start);
-    if (colon !== -1 && colon < stop && visit(start, colon, stop) === true) return;
+    // Looked for in this line alone: a search of the whole block for each line without one would be quadratic.
+    let colon = start;
+    while (colon < stop && block[colon] !== COLON) colon++;
+    if (colon > start && colon < stop && visit(start, colon, stop) === true) return;
     start = end + 1;
   }
 }
@@ -57,11 +59,18 @@ export function headerValue(block: Uint8Array, name: string): string | undefined
   return found;
 }
 
-/** Every header line in order, names as they came. */
+// oxlint-disable-next-line no-control-regex -- control characters are what must not get into a header
+const UNSAFE = /[\u0000-\u001f\u007f]/g;
+
+/**
+ * Every header line in order. Names are as they came, less control characters and spaces around them: such a name
+ * could pass for another one where it is compared, and become it where it is written.
+ */
 export function headerEntries(block: Uint8Array): [name: string, value: string][] {
   const entries: [string, string][] = [];
   eachLine(block, (start, colon, end) => {
-    entries.push([decoder.decode(block.subarray(start, colon)), valueAt(block, colon, end)]);
+    const name = decoder.decode(block.subarray(start, colon)).replace(UNSAFE, '').trim();
+    if (name !== '') entries.push([name, valueAt(block, colon, end)]);
   });
   return entries;
 }
@@ -75,14 +84,14 @@ export function headerStatus(block: Uint8Array): number {
 /** The first line's text behind the status code. */
 export function headerDescription(block: Uint8Array): string {
   const end = block.indexOf(CR);
-  return decoder.decode(block.subarray(8, end === -1 ? block.length : end)).replace(/^\s*\d+\s*/, '').trim();
+  return decoder
+    .decode(block.subarray(8, end === -1 ? block.length : end))
+    .replace(/^\s*\d+\s*/, '')
+    .trim();
 }
 
-// oxlint-disable-next-line no-control-regex -- control characters are what must not get into a header
-const UNSAFE_VALUE = /[\u0000-\u001f\u007f]/g;
-
 /** A header line. Line breaks and control characters in the value become spaces, so that no value can add a header. */
-export const headerLine = (name: string, value: string): string => `${name}: ${value.replace(UNSAFE_VALUE, ' ')}\r\n`;
+export const headerLine = (name: string, value: string): string => `${name}: ${value.replace(UNSAFE, ' ')}\r\n`;
 
 /** A whole header block of these lines (each with its line end). */
 export const headerBlock = (lines: string): string => `NATS/1.0\r\n${lines}\r\n`;

@@ -10,7 +10,17 @@ export const MAX_DEPTH = 1000;
 /** Digits in a row from which on an integer may be too large for a number. */
 const LONG = 16;
 
-/** Whether a text has that many digits in a row. Every such row covers a multiple of 16, so few characters are read. */
+/** Digits of an integer at most: what converts a longer one takes far more than linear time. */
+const MAX_DIGITS = 1000;
+
+/** What stands before an integer in JSON; nothing when it is the whole text. */
+const BEFORE_INTEGER: ReadonlySet<string> = new Set(['', ':', ',', '[', '-', ' ', '\t', '\n', '\r']);
+
+/**
+ * Whether a text may hold an integer of that many digits. Every row of as many covers a multiple of 16, so few
+ * characters are read. One behind a quote, a point or an exponent is none: most fractions are that long, and they must
+ * not cost the slow way of parsing.
+ */
 function hasLongInteger(text: string): boolean {
   for (let probe = LONG - 1; probe < text.length; probe += LONG) {
     if (!isDigit(text.charCodeAt(probe))) continue;
@@ -18,7 +28,9 @@ function hasLongInteger(text: string): boolean {
     let last = probe;
     while (isDigit(text.charCodeAt(first - 1))) first--;
     while (isDigit(text.charCodeAt(last + 1))) last++;
-    if (last - first + 1 >= LONG) return true;
+    if (last - first + 1 >= LONG && BEFORE_INTEGER.has(text.charAt(first - 1))) return true;
+    // A row is read once, however long it is.
+    probe = last;
   }
   return false;
 }
@@ -39,7 +51,12 @@ declare global {
 }
 
 const keepLargeIntegers = (_key: string, value: unknown, { source = '' }: ReviverContext): unknown =>
-  typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? BigInt(source) : value;
+  typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(source) ? largeInteger(source) : value;
+
+function largeInteger(digits: string): bigint {
+  if (digits.length > MAX_DIGITS) throw new SyntaxError(`an integer of more than ${MAX_DIGITS} digits`);
+  return BigInt(digits);
+}
 
 function depthOf(text: string): number {
   let depth = 0;
@@ -82,6 +99,8 @@ export function stringifyJson(value: unknown): string {
   try {
     return JSON.stringify(value, writeLargeIntegers) ?? 'null';
   } catch (error) {
-    throw new OuzelError('EVENT_EXPRESSION', `the data has no JSON form: ${(error as Error).message}`, { cause: error });
+    throw new OuzelError('EVENT_EXPRESSION', `the data has no JSON form: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }

@@ -35,6 +35,8 @@ export class Run implements Scope, MessageView {
   /** When the server last heard of it (receipt or `working`); milliseconds of the monotonic clock. */
   heardOfAt: number;
   settled = false;
+  /** Set when it ends for sure: settled, or a dead letter that is about to be stored. Later answers come too late. */
+  decided = false;
   /** Set while a delivery's `give_up` is decided. */
   error?: ErrorView;
   /** The deliveries of this attempt, and how many of them are still to be heard from. */
@@ -73,9 +75,9 @@ export class Run implements Scope, MessageView {
     this.consumer.settle.outcome(this, this.plan.delivered);
   }
 
-  /** The answer of a step that said PENDING. A run that was settled meanwhile (timed out) hears nothing. */
+  /** The answer of a step that said PENDING. A run that was decided meanwhile (timed out) hears nothing. */
   resume(verdict?: Outcome): void {
-    if (this.settled) return;
+    if (this.decided) return;
     this.#position++;
     if (verdict === undefined) this.advance();
     else this.consumer.settle.outcome(this, verdict);
@@ -83,7 +85,7 @@ export class Run implements Scope, MessageView {
 
   /** Ends the attempt with a failure, which the consumer's retry policy decides on. */
   fail(error: unknown, route?: Route): void {
-    if (this.settled) return;
+    if (this.decided) return;
     this.consumer.settle.failure(this, { error: asOuzelError(error, 'EVENT_FAILED'), route });
   }
 

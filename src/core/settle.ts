@@ -2,6 +2,7 @@
  * The only place that answers the server. Whoever calls it is done with the run: every event in hand ends here in
  * exactly one of an outcome, a retry, or being given back unstarted.
  */
+import { asOuzelError } from '../errors.ts';
 import type { Cell, HistogramCell } from '../telemetry/cells.ts';
 import type { Consumer } from './consumer.ts';
 import type { Outcome } from './plan.ts';
@@ -44,42 +45,58 @@ export class Settle {
 
   /** The event reached an outcome: every delivery is confirmed, or a rule ended it. */
   outcome(run: Run, outcome: Outcome): void {
-    if (run.settled) return;
+    if (!run.decided) this.#end(run, outcome);
+  }
+
+  #end(run: Run, outcome: Outcome): void {
+    run.settled = true;
+    run.decided = true;
     this.#acks.ack(run.event.carrier.reply);
     outcome.counter.increment();
     const now = performance.now();
     this.#cells.duration.observe((now - run.receivedAt) / 1000);
     this.#cells.age.observe(Math.max(0, performance.timeOrigin + now - run.event.position.milliseconds) / 1000);
-    this.#observer.settled(run, outcome);
+    try {
+      this.#observer.settled(run, outcome);
+    } catch {
+      // Whoever looks on cannot break the work.
+    }
     this.#consumer.attempts.forget(run.event);
     this.#release(run);
   }
 
   /** The attempt failed: it is tried again later, or goes into the dead letters and is acked once it is stored there. */
   failure(run: Run, failure: Failure): void {
-    if (run.settled) return;
+    if (run.decided) return;
+    run.decided = true;
     const decision = decide(run, failure, Date.now(), Math.random());
     if (decision.retry) {
-      this.#consumer.attempts.put(run.event, decision.record);
       this.#cells.retries(decision.reason).increment();
-      this.#observer.retried(run, failure, decision.delay);
+      this.#tell((observer) => observer.retried(run, failure, decision.delay));
+      this.#consumer.attempts.put(run.event, decision.record);
       return this.#nak(run, decision.delay);
     }
-    this.#letters.store(run, failure, decision.reason, (error) => {
+    const stored = (error?: Error): void => {
       if (run.settled) return;
       if (error === undefined) {
-        this.#observer.deadLettered(run, failure, decision.reason);
-        return this.outcome(run, this.#cells.deadLettered(decision.reason));
+        this.#tell((observer) => observer.deadLettered(run, failure, decision.reason));
+        return this.#end(run, this.#cells.deadLettered(decision.reason));
       }
       this.#cells.retries('dead_letter_refused').increment();
-      this.#observer.deadLetterRefused(run, error, REFUSED_LETTER_DELAY);
+      this.#tell((observer) => observer.deadLetterRefused(run, error, REFUSED_LETTER_DELAY));
+      this.#consumer.attempts.put(run.event, decision.record);
       this.#nak(run, REFUSED_LETTER_DELAY);
-    });
+    };
+    try {
+      this.#letters.store(run, failure, decision.reason, stored);
+    } catch (error) {
+      stored(asOuzelError(error));
+    }
   }
 
   /** The event's handling has not started and will not here: the server hands it out again at once. */
   giveBack(run: Run): void {
-    if (run.settled) return;
+    if (run.decided) return;
     this.#cells.returned.increment();
     this.#nak(run, 0);
   }
@@ -90,13 +107,22 @@ export class Settle {
     this.#acks.working(run.event.carrier.reply);
   }
 
+  #tell(what: (observer: Observer) => void): void {
+    try {
+      what(this.#observer);
+    } catch {
+      // Whoever looks on cannot break the work.
+    }
+  }
+
   #nak(run: Run, delay: number): void {
+    run.settled = true;
+    run.decided = true;
     this.#acks.nak(run.event.carrier.reply, delay);
     this.#release(run);
   }
 
   #release(run: Run): void {
-    run.settled = true;
     this.#cells.inFlight.decrement();
     this.#consumer.release(run);
   }

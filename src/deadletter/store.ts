@@ -90,11 +90,10 @@ export function createDeadLetterStore(
       const storeApart = () =>
         bodies
           .put(id, event.carrier.body)
-          .then((name) => publish(lines + headerLine(BODY_HEADER, name), NO_BODY, done))
-          .catch((error: unknown) => done(asOuzelError(error)));
+          .then((name) => publish(lines + headerLine(BODY_HEADER, name), NO_BODY, done));
       publish(lines, event.carrier.body, (error) => {
-        if (error.code === 'TARGET_TOO_LARGE') void storeApart();
-        else done(error);
+        if (error.code !== 'TARGET_TOO_LARGE') return done(error);
+        storeApart().catch((reason: unknown) => done(asOuzelError(reason)));
       });
     },
   };

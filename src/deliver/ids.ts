@@ -9,7 +9,9 @@ import type { Position } from '../core/event.ts';
  * @param run The id of a replay or re-drive; empty for the first passage.
  */
 export function messageIds(stream: string, consumer: string, route: string, run = ''): (position: Position) => string {
-  const hash = createHash('sha256').update(JSON.stringify([stream, consumer, route, run])).digest('base64url');
+  const hash = createHash('sha256')
+    .update(JSON.stringify([stream, consumer, route, run]))
+    .digest('base64url');
   const prefix = hash.slice(0, 22);
   return ({ sequence, milliseconds, nanoseconds }) =>
     `${prefix}.${sequence.toString(36)}.${milliseconds.toString(36)}.${nanoseconds.toString(36)}`;

@@ -15,7 +15,13 @@ export interface Publisher {
    * @param headers A whole header block (`core/headers.ts`).
    * @param timeout Milliseconds to wait for the PubAck.
    */
-  publish(subject: string, headers: string, body: Uint8Array | string, timeout: number, listener: PublishListener): void;
+  publish(
+    subject: string,
+    headers: string,
+    body: Uint8Array | string,
+    timeout: number,
+    listener: PublishListener,
+  ): void;
   /** Publishes without waiting for anybody: whether someone listens is not known. @throws OuzelError */
   publishCore(subject: string, headers: string, body: Uint8Array | string): void;
 }

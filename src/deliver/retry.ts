@@ -1,12 +1,13 @@
 /** Whether a failed event is tried again, when, and if not, why: pure, so that every case can be tested. */
-import type { ErrorCode } from '../errors.ts';
+import type { ErrorCode, OuzelError } from '../errors.ts';
 import type { AttemptRecord } from '../core/attempts.ts';
 import type { RetryPolicy } from '../core/plan.ts';
 import type { Failure, Run } from '../core/run.ts';
 
 export type Decision =
   | { readonly retry: true; readonly delay: number; readonly reason: string; readonly record: AttemptRecord }
-  | { readonly retry: false; readonly reason: string };
+  /** What is kept should the dead letter be refused: the same attempt is made again then. */
+  | { readonly retry: false; readonly reason: string; readonly record: AttemptRecord };
 
 /** Errors that no further attempt can mend, and the reason that their dead letter bears. */
 const HOPELESS: Partial<Record<ErrorCode, string>> = {
@@ -40,34 +41,39 @@ export function backoff(policy: RetryPolicy, attempt: number, chance: number): n
  */
 export function decide(run: Run, failure: Failure, now: number, chance: number): Decision {
   const { error, route } = failure;
-  const hopeless = HOPELESS[error.code];
-  if (hopeless !== undefined) return { retry: false, reason: hopeless };
-
   const policy = route?.retry ?? run.plan.retry;
   const known = run.consumer.attempts.get(run.event);
-  const firstFailedAt = known?.firstFailedAt ?? now;
-  const confirmed = [...(known?.confirmed ?? []), ...confirmedRoutes(run)];
+  const { attempt } = run;
+  const record: AttemptRecord = {
+    used: attempt - 1,
+    deferred: known?.deferred ?? 0,
+    firstFailedAt: known?.firstFailedAt ?? now,
+    confirmed: [...(known?.confirmed ?? []), ...confirmedRoutes(run)],
+  };
 
-  if (policy.giveUp !== undefined) {
-    run.error = { code: error.code, message: error.message, kind: error.kind, status: error.status };
-    if (policy.giveUp(run)) return { retry: false, reason: 'given_up' };
-  }
+  const hopeless = HOPELESS[error.code];
+  if (hopeless !== undefined) return { retry: false, reason: hopeless, record };
+  if (givesUp(run, policy, error)) return { retry: false, reason: 'given_up', record };
 
   if (error.kind === 'unavailable') {
-    const deferred = (known?.deferred ?? 0) + 1;
+    const deferred = record.deferred + 1;
     const delay = backoff(policy, deferred, chance);
-    if (now + delay - firstFailedAt > policy.for) return { retry: false, reason: 'unavailable_too_long' };
-    // Deliveries by the server are no attempts: the count goes on from what was used before.
-    const used = known?.used ?? run.event.position.deliveries - 1;
-    return { retry: true, delay, reason: 'unavailable', record: { used, deferred, firstFailedAt, confirmed } };
+    if (now + delay - record.firstFailedAt > policy.for) return { retry: false, reason: 'unavailable_too_long', record };
+    return { retry: true, delay, reason: 'unavailable', record: { ...record, deferred } };
   }
 
-  const used = run.attempt;
-  if (used >= policy.attempts) return { retry: false, reason: error.kind === 'internal' ? 'failed' : 'rejected' };
-  return {
-    retry: true,
-    delay: backoff(policy, used, chance),
-    reason: error.kind === 'internal' ? 'failed' : 'rejected',
-    record: { used, deferred: known?.deferred ?? 0, firstFailedAt, confirmed },
-  };
+  const reason = error.kind === 'internal' ? 'failed' : 'rejected';
+  if (attempt >= policy.attempts) return { retry: false, reason, record };
+  return { retry: true, delay: backoff(policy, attempt, chance), reason, record: { ...record, used: attempt } };
+}
+
+/** Whether `give_up` holds. One that fails on this event decides nothing: the attempts have their bounds anyway. */
+function givesUp(run: Run, { giveUp }: RetryPolicy, { code, message, kind, status }: OuzelError): boolean {
+  if (giveUp === undefined) return false;
+  run.error = { code, message, kind, status };
+  try {
+    return giveUp(run);
+  } catch {
+    return false;
+  }
 }

@@ -52,16 +52,19 @@ export class Admission {
     // A run that ends at once comes back here; the loop below takes care of the next one, so the stack stays flat.
     if (this.#draining) return;
     this.#draining = true;
-    while (this.#running < this.max && this.#head < this.#queue.length) {
-      const run = this.#queue[this.#head++] as Run;
-      if (run.settled || run.consumer.draining) continue;
-      this.#admit(run);
-      run.resume();
+    try {
+      while (this.#running < this.max && this.#head < this.#queue.length) {
+        const run = this.#queue[this.#head++] as Run;
+        if (run.settled || run.consumer.draining) continue;
+        this.#admit(run);
+        run.resume();
+      }
+    } finally {
+      this.#draining = false;
     }
     if (this.#head === this.#queue.length || this.#head > 1024) {
       this.#queue = this.#queue.slice(this.#head);
       this.#head = 0;
     }
-    this.#draining = false;
   }
 }

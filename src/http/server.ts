@@ -8,9 +8,9 @@ import { routes } from './routes/index.ts';
 /** What the routes show. */
 export interface HttpContext {
   readonly metrics: Metrics;
-  status(): DaemonStatus;
+  readonly status: () => DaemonStatus;
   /** Brings computed gauges up to date before a scrape. */
-  refresh(): void;
+  readonly refresh: () => void;
 }
 
 /** Adds the routes of one resource. */
@@ -35,7 +35,8 @@ export async function startHttp({ host, port }: ListenAddress, context: HttpCont
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     await app.close();
-    const hint = code === 'EADDRINUSE' ? 'already in use. Stop what holds it, or change http.listen' : `not possible: ${code}`;
+    const hint =
+      code === 'EADDRINUSE' ? 'already in use. Stop what holds it, or change http.listen' : `not possible: ${code}`;
     throw new OuzelError('HTTP_PORT_IN_USE', `listening on ${host}:${port} is ${hint}`, { cause: error });
   }
 }

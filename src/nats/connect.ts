@@ -18,7 +18,9 @@ export interface NatsSettings {
   readonly token?: string | undefined;
   readonly user?: string | undefined;
   readonly password?: string | undefined;
-  readonly tls?: { readonly ca?: string | undefined; readonly cert?: string | undefined; readonly key?: string | undefined } | undefined;
+  readonly tls?:
+    | { readonly ca?: string | undefined; readonly cert?: string | undefined; readonly key?: string | undefined }
+    | undefined;
 }
 
 export interface ConnectionEvents {
@@ -39,8 +41,7 @@ const seedOf = (nkey: string): string => (/^S[A-Z2-7]{50,}$/.test(nkey) ? nkey :
 function authenticator(settings: NatsSettings): Partial<ConnectionOptions> {
   const { creds, nkey, token, user, password } = settings;
   if (creds !== undefined) return { authenticator: credsAuthenticator(() => readFileSync(creds)) };
-  if (nkey !== undefined)
-    return { authenticator: nkeyAuthenticator(() => Buffer.from(seedOf(nkey))) };
+  if (nkey !== undefined) return { authenticator: nkeyAuthenticator(() => Buffer.from(seedOf(nkey))) };
   if (token !== undefined) return { token };
   if (user !== undefined) return { user, ...(password === undefined ? {} : { pass: password }) };
   return {};
@@ -65,7 +66,10 @@ function userinfo(servers: readonly string[]): Partial<ConnectionOptions> {
  * @throws OuzelError NATS_UNAVAILABLE (only when not waiting, or when the connection was closed meanwhile)
  */
 export async function connectNats(settings: NatsSettings, wait = true): Promise<NatsConnection> {
-  const servers = typeof settings.servers === 'string' ? settings.servers.split(',').map((each) => each.trim()) : [...settings.servers];
+  const servers =
+    typeof settings.servers === 'string'
+      ? settings.servers.split(',').map((each) => each.trim())
+      : [...settings.servers];
   const { ca, cert, key } = settings.tls ?? {};
   const tls =
     settings.tls === undefined
@@ -95,7 +99,9 @@ export async function connectNats(settings: NatsSettings, wait = true): Promise<
     });
   } catch (error) {
     const shown = servers.map((server) => server.replace(/\/\/[^@/]+@/, '//')).join(', ');
-    throw new OuzelError('NATS_UNAVAILABLE', `cannot connect to ${shown}: ${(error as Error).message}`, { cause: error });
+    throw new OuzelError('NATS_UNAVAILABLE', `cannot connect to ${shown}: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 

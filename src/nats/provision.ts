@@ -77,7 +77,8 @@ const apiCode = (error: unknown): number | undefined => (error instanceof JetStr
 function refused(code: 'STREAM_REFUSED' | 'DURABLE_REFUSED', what: string, error: unknown): OuzelError {
   if (error instanceof OuzelError) return error;
   const { message } = error as Error;
-  if (/permissions violation/i.test(message)) return new OuzelError('NATS_PERMISSION', `${what}: ${message}`, { cause: error });
+  if (/permissions violation/i.test(message))
+    return new OuzelError('NATS_PERMISSION', `${what}: ${message}`, { cause: error });
   // Without an answer nobody refused anything: the server is away.
   if (apiCode(error) === undefined) return new OuzelError('NATS_UNAVAILABLE', `${what}: ${message}`, { cause: error });
   return new OuzelError(code, `${what}: ${message}`, { cause: error });
@@ -121,13 +122,14 @@ function streamConfig(spec: StreamSpec): Partial<StreamConfig> {
   return config;
 }
 
-const same = (left: unknown, right: unknown): boolean =>
-  JSON.stringify(Array.isArray(left) ? left.toSorted() : left) === JSON.stringify(Array.isArray(right) ? right.toSorted() : right);
+/** A value as text, for comparison: the order of subjects means nothing. */
+const comparable = (value: unknown): string =>
+  JSON.stringify(Array.isArray(value) ? value.map(String).toSorted((left, right) => (left < right ? -1 : 1)) : value);
 
 function differences(server: object, config: object): Difference[] {
   const actual = server as Readonly<Record<string, unknown>>;
   return Object.entries(config)
-    .filter(([field, value]) => !same(actual[field], value))
+    .filter(([field, value]) => comparable(actual[field]) !== comparable(value))
     .map(([field, value]) => ({ field, server: actual[field], config: value as unknown }));
 }
 
@@ -202,7 +204,9 @@ function checkUnchangeable(info: ConsumerInfo, spec: DurableSpec): void {
   const { config } = info;
   const problems: string[] = [];
   if (config.ack_policy !== AckPolicy.Explicit)
-    problems.push(`its ack policy is "${config.ack_policy}", and Ouzel needs "explicit": without acks, what fails is lost`);
+    problems.push(
+      `its ack policy is "${config.ack_policy}", and Ouzel needs "explicit": without acks, what fails is lost`,
+    );
   if (config.deliver_subject !== undefined && config.deliver_subject !== '')
     problems.push(`it pushes to ${config.deliver_subject}, and Ouzel pulls`);
   if (config.backoff !== undefined && config.backoff.length > 0)

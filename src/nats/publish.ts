@@ -57,7 +57,13 @@ export class JetStreamPublisher implements Publisher {
     this.#timer.unref();
   }
 
-  publish(subject: string, headers: string, body: Uint8Array | string, timeout: number, listener: PublishListener): void {
+  publish(
+    subject: string,
+    headers: string,
+    body: Uint8Array | string,
+    timeout: number,
+    listener: PublishListener,
+  ): void {
     const problem = this.#problem(subject, headers, body);
     if (problem !== undefined) return listener.failed(problem);
     const number = this.#next++;
@@ -73,7 +79,11 @@ export class JetStreamPublisher implements Publisher {
 
   /** To be called when the connection is lost: nobody knows what became of what is on its way. */
   disconnected(): void {
-    this.#fail(() => true, (pending) => new OuzelError('TARGET_UNAVAILABLE', `publish to ${pending.subject}: the connection to NATS was lost`));
+    this.#fail(
+      () => true,
+      (pending) =>
+        new OuzelError('TARGET_UNAVAILABLE', `publish to ${pending.subject}: the connection to NATS was lost`),
+    );
   }
 
   close(): void {
@@ -123,7 +133,8 @@ export class JetStreamPublisher implements Publisher {
     const now = performance.now();
     this.#fail(
       ({ deadline }) => deadline <= now,
-      ({ subject, timeout }) => new OuzelError('TARGET_TIMEOUT', `publish to ${subject}: no PubAck within ${timeout} ms`),
+      ({ subject, timeout }) =>
+        new OuzelError('TARGET_TIMEOUT', `publish to ${subject}: no PubAck within ${timeout} ms`),
     );
   }
 

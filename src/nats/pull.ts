@@ -144,7 +144,8 @@ export class Pull {
     const left = Number(headerValue(headers, 'Nats-Pending-Messages') ?? 0);
     this.#outstanding = Math.max(0, this.#outstanding - left);
     const description = headerDescription(headers);
-    if (status === 503 || /consumer deleted|no responders/i.test(description)) return this.#lost(description || 'no responders');
+    if (status === 503 || /consumer deleted|no responders/i.test(description))
+      return this.#lost(description || 'no responders');
     // The whole request came back: the next event alone is larger than the bound.
     if (/maxbytes/i.test(description) && left > 0 && this.#options.consumer.held === 0) this.#large = true;
     if (status === 409 && !/maxbytes|batch completed|leadership change|server shutdown/i.test(description))

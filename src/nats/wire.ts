@@ -177,7 +177,7 @@ export class Wire {
 
 /** The commands once more, one by one, through the public interface. */
 function sendPublicly(connection: NatsConnection, commands: Buffer): void {
-  for (let position = 0; position < commands.length; ) {
+  for (let position = 0; position < commands.length;) {
     const lineEnd = commands.indexOf('\r\n', position);
     const words = commands.toString('utf8', position, lineEnd).split(' ');
     const total = Number(words.at(-1));

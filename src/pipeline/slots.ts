@@ -8,15 +8,31 @@ type Segments = readonly (string | number)[];
 /** CloudEvents 1.0, "Naming conventions": lower-case letters and digits. */
 const EXTENSION = /^[a-z0-9]{1,20}$/;
 
+/** What is an attribute of its own, or the data: no name for an extension. */
+const RESERVED: ReadonlySet<string> = new Set([
+  'specversion',
+  'id',
+  'source',
+  'type',
+  'time',
+  'subject',
+  'datacontenttype',
+  'dataschema',
+  'data',
+]);
+
 /** Why a path cannot be changed by a transformer, or undefined when it can. */
 export function pathProblem({ segments }: Path): string | undefined {
   const [root, name] = segments;
   if (root === 'data') return undefined;
+  if (root === 'ext' && typeof name === 'string' && RESERVED.has(name))
+    return `${name} is no extension: CloudEvents has a place of its own for it`;
   if (root === 'ext')
     return segments.length === 2 && typeof name === 'string' && EXTENSION.test(name)
       ? undefined
       : 'an extension is written as ext.name, with lower-case letters and digits';
-  if (typeof root === 'string' && isWritableAttribute(root)) return segments.length === 1 ? undefined : `${root} has no fields`;
+  if (typeof root === 'string' && isWritableAttribute(root))
+    return segments.length === 1 ? undefined : `${root} has no fields`;
   if (root === 'event') return 'a path starts at data, without `event.`';
   return 'a path starts with data, ext, type, source, subject, datacontenttype or dataschema';
 }
@@ -43,6 +59,8 @@ export class EventEditor {
     const [root, name] = segments;
     if (root === 'data') return this.#data.set(dataPath(segments), value);
     if (root === 'ext') return this.#event.setExtension(String(name), value);
+    // JSON's null is no text: an attribute without a value is one that is not there.
+    if (value === null) return this.#event.setAttribute(root as 'type', undefined);
     const text = toText(value);
     if (text === '') throw new OuzelError('EVENT_EXPRESSION', `${String(root)} cannot be empty`);
     this.#event.setAttribute(root as 'type', text);
@@ -55,5 +73,18 @@ export class EventEditor {
     else this.#event.setAttribute(root as 'type', undefined);
   }
 }
+
+/**
+ * Paths in the order in which they can be taken away without changing what the others mean: in a list, what stands
+ * behind a position moves up when it goes.
+ */
+export const inRemovalOrder = (paths: readonly Path[]): readonly Path[] =>
+  paths.toSorted(({ segments: left }, { segments: right }) => {
+    for (let index = 0; index < Math.min(left.length, right.length); index++) {
+      const [a, b] = [left[index], right[index]];
+      if (a !== b) return typeof a === 'number' && typeof b === 'number' ? b - a : 0;
+    }
+    return 0;
+  });
 
 const dataPath = (segments: Segments): Segments => segments.slice(1);

@@ -7,6 +7,7 @@ import { createDecoder } from '../contracts/decode.ts';
 import { Consumer, type ConsumerCells } from '../core/consumer.ts';
 import type { Decoder } from '../core/event.ts';
 import type { DeadLetterStore, Observer } from '../core/ports.ts';
+import type { Turns } from '../core/turns.ts';
 import type { Publisher } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
@@ -26,6 +27,7 @@ export interface Services {
   readonly publisher: Publisher;
   readonly letters: DeadLetterStore;
   readonly observer: Observer;
+  readonly turns: Turns;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
@@ -97,11 +99,17 @@ export function buildRuntime(name: string, loaded: LoadedConfig, services: Servi
   const { config, source } = loaded;
   const settings = config.consumers[name];
   if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
-  const { metrics, publisher, logger, wire, letters, observer, connection, manager } = services;
+  const { metrics, publisher, logger, wire, letters, observer, turns, connection, manager } = services;
   const revision = consumerRevision(source, config, name);
   const admission = settings.concurrency === undefined ? undefined : new Admission(settings.concurrency.max);
   const plan = compilePlan({ name, config, revision, metrics, publisher, logger, admission });
-  const consumer = new Consumer(name, plan, { acks: wire, letters, observer, cells: cellsOf(name, metrics) });
+  const consumer = new Consumer(name, plan, {
+    acks: wire,
+    letters,
+    observer,
+    turns,
+    cells: cellsOf(name, metrics),
+  });
   return new ConsumerRuntime({
     consumer,
     spec: durableSpec(name, settings, revision),

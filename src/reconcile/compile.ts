@@ -2,9 +2,9 @@
 import type { Config, ConsumerConfig, RetryOverride, StageConfig, TargetConfig } from '../config/schema.ts';
 import type { Event } from '../core/event.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../core/plan.ts';
-import type { TargetContext } from '../deliver/component.ts';
+import type { TargetComponent, TargetContext } from '../deliver/component.ts';
 import type { Publisher } from '../deliver/ports.ts';
-import { deliverStep, type PreparedTarget, type Route } from '../deliver/route.ts';
+import { deliverStep, type Route } from '../deliver/route.ts';
 import { targets } from '../deliver/targets/index.ts';
 import { OuzelError } from '../errors.ts';
 import type { Evaluate, Expression } from '../expression/index.ts';
@@ -45,6 +45,8 @@ export function bindFilters(config: Config): ReadonlyMap<string, Evaluate> {
   for (const name of Object.keys(config.filters)) bind(name);
   return bound;
 }
+
+const TARGETS: readonly TargetComponent[] = targets;
 
 const matchesType = (pattern: string): RegExp =>
   new RegExp(
@@ -107,7 +109,8 @@ class PlanCompiler {
   /** Counts a field that was not there. */
   readonly #countMissing = (path: string): void => {
     if (!this.#missing.has(path)) {
-      if (this.#missing.size >= MISSING_PATHS) return this.#input.metrics.missingFields.with(this.#input.name, 'other').increment();
+      if (this.#missing.size >= MISSING_PATHS)
+        return this.#input.metrics.missingFields.with(this.#input.name, 'other').increment();
       this.#missing.add(path);
     }
     this.#input.metrics.missingFields.with(this.#input.name, path).increment();
@@ -166,12 +169,12 @@ class PlanCompiler {
 
   #routes(): Route[] {
     return (this.#consumer.deliver ?? []).map((entry) => {
-      const { name, target, options, config } = this.#target(entry.to);
+      const { name, component, options, config } = this.#target(entry.to);
       const route = entry.name ?? name;
       return {
         name: route,
         targetName: name,
-        target: this.#prepare(target, options, route),
+        target: component.prepare(options, this.#targetContext(route)),
         when: this.#condition(entry.when),
         stop: entry.stop,
         otherwise: entry.else,
@@ -192,23 +195,25 @@ class PlanCompiler {
     };
   }
 
-  /** The target that an entry of `deliver` names, or holds. */
-  #target(to: string | TargetConfig): { name: string; target: string; options: unknown; config: TargetConfig | undefined } {
+  /** The target that an entry of `deliver` names or holds; a kind that needs no options is a name too (`log`). */
+  #target(to: string | TargetConfig): {
+    name: string;
+    component: TargetComponent;
+    options: unknown;
+    config: TargetConfig | undefined;
+  } {
     const config = typeof to === 'string' ? this.#input.config.targets[to] : to;
-    if (config === undefined) return { name: String(to), target: String(to), options: undefined, config };
-    const given = new Map<string, unknown>(Object.entries(config));
-    const component = targets.find((each) => given.get(each.name) !== undefined);
-    if (component === undefined) throw new OuzelError('CONFIG_UNKNOWN_NAME', `no target "${String(to)}"`);
+    const given = new Map<string, unknown>(Object.entries(config ?? {}));
+    const component = TARGETS.find(({ name }) => (config === undefined ? name === to : given.has(name)));
+    if (component === undefined) throw new OuzelError('CONFIG_UNKNOWN_NAME', `no target ${JSON.stringify(to)}`);
     const name = typeof to === 'string' ? to : component.name;
-    return { name, target: component.name, options: given.get(component.name), config };
+    const options = config === undefined ? component.options.parse(undefined) : given.get(component.name);
+    return { name, component, options, config };
   }
 
-  #prepare(target: string, options: unknown, route: string): PreparedTarget {
-    const component = targets.find(({ name }) => name === target);
-    if (component === undefined) throw new OuzelError('CONFIG_UNKNOWN_NAME', `no target "${target}"`);
+  #targetContext(route: string): TargetContext {
     const { name, publisher, logger } = this.#input;
-    const prepare = component.prepare as (options: unknown, context: TargetContext) => PreparedTarget;
-    return prepare(options ?? component.options.parse(undefined), {
+    return {
       consumer: name,
       route,
       stream: this.#consumer.stream,
@@ -216,7 +221,7 @@ class PlanCompiler {
       missing: this.#countMissing,
       publisher,
       log: (fields, message) => logger.info(fields, message),
-    });
+    };
   }
 }
 

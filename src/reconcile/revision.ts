@@ -8,9 +8,11 @@ type Named = Readonly<Record<string, unknown>>;
 
 /** The names of filters in all expressions of a value, at every depth. */
 function filterNames(value: unknown, found: Set<string>): Set<string> {
-  if (value instanceof Expression || value instanceof Template) for (const { name } of value.filterNames) found.add(name);
+  if (value instanceof Expression || value instanceof Template)
+    for (const { name } of value.filterNames) found.add(name);
   else if (Array.isArray(value)) for (const item of value) filterNames(item, found);
-  else if (typeof value === 'object' && value !== null) for (const item of Object.values(value)) filterNames(item, found);
+  else if (typeof value === 'object' && value !== null)
+    for (const item of Object.values(value)) filterNames(item, found);
   return found;
 }
 
@@ -28,7 +30,10 @@ const canonical = (value: unknown): string =>
   );
 
 /** Everything of the configuration that one consumer depends on. */
-function dependencies(config: Config, name: string): { pipeline: Set<string>; targets: Set<string>; filters: Set<string> } {
+function dependencies(
+  config: Config,
+  name: string,
+): { pipeline: Set<string>; targets: Set<string>; filters: Set<string> } {
   const consumer = config.consumers[name];
   const pipeline = new Set(consumer?.pipeline.filter((stage) => typeof stage === 'string'));
   const targets = new Set((consumer?.deliver ?? []).map(({ to }) => to).filter((to) => typeof to === 'string'));

@@ -153,16 +153,19 @@ export class ConsumerRuntime {
   #failed(error: unknown, again: () => Promise<void>): void {
     if (this.#closing) return;
     const { code, message } = asOuzelError(error);
-    if (this.#reason !== message) this.#options.logger.error({ consumer: this.name, code }, `consumer cannot run: ${message}`);
+    if (this.#reason !== message)
+      this.#options.logger.error({ consumer: this.name, code }, `consumer cannot run: ${message}`);
     this.#become('failed', message);
     const delay = Math.min(RETRY_MAX, RETRY_FIRST * 2 ** this.#failures++);
-    this.#retry = setTimeout(() => void again(), delay);
+    this.#retry = setTimeout(() => {
+      again().catch((unexpected: unknown) => this.#failed(unexpected, again));
+    }, delay);
     this.#retry.unref();
   }
 
   /** The durable did not answer: it is made anew if it is gone, from the first event that has no outcome yet. */
   #lost(reason: string): void {
-    void this.#recover(reason);
+    this.#recover(reason).catch((error: unknown) => this.#failed(error, () => this.#recover(reason)));
   }
 
   async #recover(reason: string): Promise<void> {
@@ -172,7 +175,10 @@ export class ConsumerRuntime {
       const { made } = await ensureDurable(manager, spec, this.#resumeFrom());
       if (made) {
         metrics.consumerRecreated.with(this.name).increment();
-        logger.warn({ consumer: this.name, reason, from: this.#resumeFrom() }, 'the durable was gone and has been made anew');
+        logger.warn(
+          { consumer: this.name, reason, from: this.#resumeFrom() },
+          'the durable was gone and has been made anew',
+        );
       } else if (this.#state === 'failed') logger.info({ consumer: this.name }, 'consumer runs again');
       this.#failures = 0;
       this.#become('running');
@@ -190,4 +196,6 @@ export class ConsumerRuntime {
 }
 
 const describe = (changed: readonly Difference[]): string =>
-  changed.map(({ field, server, config }) => `${field}: ${JSON.stringify(server)} → ${JSON.stringify(config)}`).join('; ');
+  changed
+    .map(({ field, server, config }) => `${field}: ${JSON.stringify(server)} → ${JSON.stringify(config)}`)
+    .join('; ');

@@ -41,6 +41,9 @@ export function createLogger(
     {
       level: settings.level,
       base: null,
+      // Event data is logged whole where it is logged; how much of it is decided there.
+      depthLimit: 1000,
+      edgeLimit: 10_000,
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       hooks: { streamWrite: redact },

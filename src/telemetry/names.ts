@@ -99,5 +99,14 @@ export const METRICS = {
 } as const satisfies Record<string, MetricDefinition>;
 
 /** States of a consumer, for `ouzel_consumer_state` and the console. */
-export const CONSUMER_STATES = ['starting', 'running', 'backpressured', 'paused', 'disconnected', 'draining', 'stopped', 'failed'] as const;
+export const CONSUMER_STATES = [
+  'starting',
+  'running',
+  'backpressured',
+  'paused',
+  'disconnected',
+  'draining',
+  'stopped',
+  'failed',
+] as const;
 export type ConsumerState = (typeof CONSUMER_STATES)[number];

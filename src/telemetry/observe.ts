@@ -63,11 +63,23 @@ export function createLogObserver(logger: Logger, suppressed: Cell): Observer {
   };
   return {
     retried: (run, failure, delay) =>
-      line(`retry ${failure.error.code}`, 'warn', run, { ...cause(failure), delay_ms: delay }, 'event failed and will be tried again'),
+      line(
+        `retry ${failure.error.code}`,
+        'warn',
+        run,
+        { ...cause(failure), delay_ms: delay },
+        'event failed and will be tried again',
+      ),
     deadLettered: (run, failure, reason) =>
       line(`dead_letter ${reason}`, 'error', run, { ...cause(failure), reason }, 'event went into the dead letters'),
     deadLetterRefused: (run, error, delay) =>
-      line('refused', 'error', run, { error: error.message, delay_ms: delay }, 'dead letter could not be stored; the event is kept'),
+      line(
+        'refused',
+        'error',
+        run,
+        { error: error.message, delay_ms: delay },
+        'dead letter could not be stored; the event is kept',
+      ),
     settled: (run, outcome) => {
       if (logger.isLevelEnabled('debug'))
         logger.debug({ ...identity(run), outcome: outcome.kind, reason: outcome.reason }, 'event settled');

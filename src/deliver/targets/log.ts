@@ -8,11 +8,11 @@ import { defineTargetComponent } from '../component.ts';
 /** Characters of data in a log line, at most. */
 const LONGEST = 8192;
 
-/** Data as a log line can bear it: JSON text, bounded in length; bytes only by their number. */
+/** Data as a log line can bear it: bounded in length; bytes only by their number. */
 function loggable(data: unknown): unknown {
   if (data instanceof Uint8Array) return `${data.length} bytes`;
   const text = stringifyJson(data);
-  return text.length > LONGEST ? `${text.slice(0, LONGEST)}… (${text.length} characters)` : text;
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}… (${text.length} characters)` : data;
 }
 
 /** Writes the event to Ouzel's own log. */

@@ -76,7 +76,10 @@ export const publish = defineTargetComponent({
     subject: template().describe(
       'Subject to publish to. What an expression puts in must be one token: no dot, wildcard or space.',
     ),
-    headers: z.record(z.string().regex(/^[!-9;-~]+$/), template()).optional().describe('Headers to add.'),
+    headers: z
+      .record(z.string().regex(/^[!-9;-~]+$/), template())
+      .optional()
+      .describe('Headers to add.'),
     cloudevents: z
       .enum(['binary', 'structured', 'raw'])
       .default('binary')

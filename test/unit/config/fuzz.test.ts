@@ -1,0 +1,158 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ConfigError } from '../../../src/config/load.ts';
+import { parse } from './helpers.ts';
+
+const SAMPLE = readFileSync('config/ouzel.yaml', 'utf8');
+
+/** Repeatable pseudo-random numbers: mulberry32. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const PIECES = [
+  '"',
+  "'",
+  '{',
+  '}',
+  '[',
+  ']',
+  ':',
+  ': ',
+  ',',
+  '#',
+  ' #',
+  '\n',
+  '\t',
+  '  ',
+  '- ',
+  '|',
+  '>',
+  '&a',
+  '*a',
+  '!',
+  '!!str ',
+  '?',
+  '? ',
+  '${',
+  '}',
+  '${X}',
+  '$${',
+  '${X:-',
+  '${file:',
+  '{{',
+  '}}',
+  '\\',
+  '\0',
+  '\ufeff',
+  '😀',
+  '\ud800',
+  '<<: ',
+  '__proto__: 1',
+  'constructor',
+  'null',
+  'true',
+  '0x1f',
+  '1e999',
+  '.nan',
+  '---\n',
+  '...\n',
+  '%YAML 1.1\n',
+  '\r',
+  '\u2028',
+  'filters.big',
+  'event.data',
+  '&&',
+  '(',
+  ')',
+];
+
+function mutate(text: string, next: () => number): string {
+  let result = text;
+  for (let count = 1 + Math.floor(next() * 4); count > 0; count--) {
+    const at = Math.floor(next() * result.length);
+    const length = Math.floor(next() ** 3 * 40);
+    const piece = PIECES[Math.floor(next() * PIECES.length)] ?? '';
+    const kind = next();
+    if (kind < 0.4) result = result.slice(0, at) + piece + result.slice(at);
+    else if (kind < 0.6) result = result.slice(0, at) + result.slice(at + 1 + length);
+    else if (kind < 0.8) result = result.slice(0, at) + piece + result.slice(at + 1 + length);
+    else {
+      const from = Math.floor(next() * result.length);
+      result = result.slice(0, at) + result.slice(from, from + length) + result.slice(at);
+    }
+  }
+  return result;
+}
+
+/** Loads or is refused in an orderly way, and soon. */
+function check(text: string): void {
+  const begin = performance.now();
+  try {
+    parse(text, { env: { X: 'x"\n: {' } });
+  } catch (error) {
+    if (!(error instanceof ConfigError))
+      throw new Error(`not a ConfigError for ${JSON.stringify(text)}`, { cause: error });
+    expect(error.problems.length).toBeGreaterThan(0);
+    for (const { place, excerpt, message } of error.problems) {
+      expect(message).not.toBe('');
+      const line = text.replace(/^\ufeff/, '').split('\n')[(place?.line ?? 0) - 1];
+      expect(line).toBeDefined();
+      expect(place?.column).toBeLessThanOrEqual([...(line ?? '')].length + 1);
+      if (excerpt !== undefined) expect(excerpt.line).toBe(place?.line);
+    }
+  }
+  expect(performance.now() - begin).toBeLessThan(2000);
+}
+
+describe('whatever the file holds', () => {
+  it.each(Array.from({ length: 10 }, (_, index) => index + 1))(
+    'mutations of the sample, seed %d',
+    { timeout: 60_000 },
+    (seed) => {
+      const next = random(seed);
+      for (let count = 0; count < 150; count++) check(mutate(SAMPLE, next));
+    },
+  );
+
+  it('mutations on top of mutations', { timeout: 60_000 }, () => {
+    const next = random(4711);
+    let text = SAMPLE;
+    for (let count = 0; count < 300; count++) {
+      text = mutate(text, next).slice(0, 4000);
+      check(text);
+      if (count % 30 === 29) text = SAMPLE;
+    }
+  });
+
+  it.each([
+    ['brackets', '['.repeat(50_000)],
+    ['braces', '{a: '.repeat(20_000)],
+    ['dashes', '- '.repeat(20_000)],
+    ['indentation', Array.from({ length: 2000 }, (_, depth) => `${' '.repeat(depth)}a:`).join('\n')],
+    ['quotes', '"'.repeat(100_000)],
+    ['one long line', `version: 1\nx: ${'y'.repeat(1_000_000)}`],
+    ['many lines', `version: 1\n${'#\n'.repeat(200_000)}`],
+    ['many keys', `version: 1\nfilters:\n${Array.from({ length: 5000 }, (_, n) => `  f${n}: "true"`).join('\n')}`],
+    ['many unknown keys', `version: 1\n${Array.from({ length: 5000 }, (_, n) => `k${n}: 1`).join('\n')}`],
+    [
+      'a long chain of filters',
+      `version: 1\nfilters:\n${Array.from({ length: 3000 }, (_, n) => `  f${n}: filters.f${n + 1}`).join('\n')}\n  f3000: "true"`,
+    ],
+    [
+      'anchors',
+      `version: 1\n${Array.from({ length: 3000 }, (_, n) => `k${n}: &a${n} [*a${Math.max(0, n - 1)}]`).join('\n')}`,
+    ],
+    ['substitutions', `version: 1\nnats: { user: "${'${X}'.repeat(50_000)}" }`],
+    ['open substitutions', `version: 1\nnats: { user: "${'${'.repeat(50_000)}" }`],
+    ['bangs', `version: 1\nfilters:\n${'  a: !x\n'.repeat(2000)}`],
+  ])('many %s', { timeout: 60_000 }, (_name, text) => {
+    check(text);
+  });
+});
