@@ -18,7 +18,7 @@ export interface DefinedNames {
 }
 
 /** Targets that can be named without being defined: those that need no options. */
-export const OPTIONLESS_TARGETS: readonly string[] = targetComponents
+const OPTIONLESS_TARGETS: readonly string[] = targetComponents
   .filter(({ options }) => options.safeParse(undefined).success)
   .map(({ name }) => name);
 
@@ -220,7 +220,7 @@ class Checker {
 const reference = (name: string): string => (/^\w+$/.test(name) ? `filters.${name}` : `filters['${name}']`);
 
 /** A route's own name, else that of its target, else that of its target's kind. */
-export function routeName(route: RouteConfig): string {
+function routeName(route: RouteConfig): string {
   if (route.name !== undefined) return route.name;
   if (typeof route.to === 'string') return route.to;
   const { to } = route;

@@ -68,6 +68,4 @@ export const defaults = z
   .prefault({})
   .describe('What consumers and targets take where they say nothing else.');
 
-/** A retry policy as the configuration states it: durations in milliseconds. */
-export type Retry = z.output<typeof retry>;
 export type RetryOverride = NonNullable<z.output<ReturnType<typeof retryOverride>>>;

@@ -84,7 +84,7 @@ export const eventPath = () =>
   z
     .string()
     .min(1)
-    .superRefine((value, context) => void checkPath(context as IssueSink, value));
+    .superRefine((value, context) => void checkPath(context, value));
 
 /** The entries of a mapping whose keys are `eventPath`. */
 export const pathsOf = <T>(mapping: Readonly<Record<string, T>>): [Path, T][] =>
@@ -241,7 +241,7 @@ export const subject = ({ wildcards = true }: { wildcards?: boolean } = {}) =>
     .superRefine((value, context) => {
       const problem = subjectProblem(value, wildcards);
       if (problem !== undefined)
-        report(context as IssueSink, value, `the subject "${value}" ${problem}`, {
+        report(context, value, `the subject "${value}" ${problem}`, {
           code: 'CONFIG_INVALID_VALUE',
           hint: wildcards
             ? 'for example events.>, events.orders.*, events.orders.created'
@@ -260,7 +260,7 @@ export const instant = () =>
         !Number.isNaN(Date.parse(value))
       )
         return;
-      report(context as IssueSink, value, `"${value}" is not an instant`, {
+      report(context, value, `"${value}" is not an instant`, {
         code: 'CONFIG_INVALID_VALUE',
         hint: 'write date, time and zone: 2026-01-31T08:00:00Z',
       });
@@ -273,8 +273,8 @@ export const filePath = () => z.string().min(1).meta({ strings: 'file' });
 /** Names of things: what may stand in a durable's name, a subject token and a label. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
 
-/** Names that are something else in JavaScript: never written through, never looked up. */
-const FORBIDDEN: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
+/** Names that every JavaScript object has: looked up in a section, they would be found where nobody wrote them. */
+const FORBIDDEN: ReadonlySet<string> = new Set([...Object.getOwnPropertyNames(Object.prototype), 'prototype']);
 
 /** A name that the configuration gives to something. */
 export const name = () =>
@@ -282,9 +282,11 @@ export const name = () =>
     .string()
     .superRefine((value, context) => {
       if (NAME.test(value) && !FORBIDDEN.has(value)) return;
-      report(context as IssueSink, value, `"${value}" cannot be a name`, {
+      report(context, value, `"${value}" cannot be a name`, {
         code: 'CONFIG_INVALID_VALUE',
-        hint: 'a name has letters, digits, - and _, starts with a letter or digit, and is at most 63 long',
+        hint: NAME.test(value)
+          ? 'the language that Ouzel is written in keeps it for itself'
+          : 'a name has letters, digits, - and _, starts with a letter or digit, and is at most 63 long',
       });
     })
     .meta({ strings: 'name' });

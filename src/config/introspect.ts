@@ -54,8 +54,7 @@ const alternatives = (schema: z.ZodType): readonly z.ZodType[] => {
 
 /** The keys that a mapping may have, as schemas; undefined where any key may stand or it is no mapping. */
 export function shapeOf(schema: z.ZodType): Readonly<Record<string, z.ZodType>> | undefined {
-  for (const each of alternatives(schema))
-    if (each instanceof z.ZodObject) return each.shape as Record<string, z.ZodType>;
+  for (const each of alternatives(schema)) if (each instanceof z.ZodObject) return each.shape;
   return undefined;
 }
 

@@ -37,9 +37,9 @@ export interface LoadedConfig {
   /** The same for the same values, on every instance. */
   readonly hash: string;
   /** Takes the secrets of this configuration out of a text. */
-  redact(text: string): string;
+  readonly redact: (text: string) => string;
   /** Where a value stands, or what is nearest above it. */
-  placeOf(path: ConfigPath): Place;
+  readonly placeOf: (path: ConfigPath) => Place;
 }
 
 export interface LoadOptions {
@@ -281,4 +281,4 @@ function resolvePaths(config: Config, folder: string): Config {
 }
 
 /** Whether `nats.nkey` is the seed itself, not the path of a file that holds it. */
-export const isSeed = (nkey: string): boolean => /^S[A-Z2-7]{57}$/.test(nkey.trim());
+const isSeed = (nkey: string): boolean => /^S[A-Z2-7]{57}$/.test(nkey.trim());

@@ -64,7 +64,7 @@ const WIDE =
 const NO_WIDTH = /[\p{Mn}\p{Me}\p{Cf}]/u;
 
 /** Columns of a terminal that a text takes. */
-export function displayWidth(text: string): number {
+function displayWidth(text: string): number {
   let width = 0;
   for (const character of text) width += NO_WIDTH.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
   return width;
@@ -88,15 +88,19 @@ const masked = (line: string): string =>
 /** Characters of a line that are shown. */
 const WINDOW = 110;
 const BEFORE = 50;
+/** Characters around a span that are looked through for secrets. */
+const AROUND = 1000;
 
 /** The first line of a span, with a caret under the part of it that the span covers. */
-export function excerptOf(file: SourceFile, span: Span): Excerpt | undefined {
+function excerptOf(file: SourceFile, span: Span): Excerpt | undefined {
   if (file.text === '') return undefined;
   const number = file.lineAt(span.start);
   const line = file.line(number);
-  const text = printable(masked(file.text.slice(line.start, line.end)));
-  const from = Math.min(span.start - line.start, text.length);
-  const to = Math.max(Math.min(span.end - line.start, text.length), from);
+  // Far from the span nothing is shown; a line may be megabytes long.
+  const start = Math.max(line.start, span.start - AROUND);
+  const text = printable(masked(file.text.slice(start, Math.min(line.end, span.end + AROUND))));
+  const from = Math.min(span.start - start, text.length);
+  const to = Math.max(Math.min(span.end - start, text.length), from);
   let first = 0;
   let last = text.length;
   if (text.length > WINDOW) {
@@ -106,7 +110,7 @@ export function excerptOf(file: SourceFile, span: Span): Excerpt | undefined {
     if (/[\udc00-\udfff]/.test(text[first] ?? '')) first++;
     if (/[\udc00-\udfff]/.test(text[last] ?? '')) last--;
   }
-  const head = first > 0 ? '…' : '';
+  const head = first > 0 || start > line.start ? '…' : '';
   const tail = last < text.length ? '…' : '';
   return {
     line: number,

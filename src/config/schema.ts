@@ -27,10 +27,8 @@ export const configSchema = z.strictObject({
 export type Config = z.output<typeof configSchema>;
 
 export type { ConsumerConfig, RouteConfig, StageConfig } from './consumers.ts';
-export type { Retry, RetryOverride } from './defaults.ts';
-export type { StreamConfig } from './streams.ts';
+export type { RetryOverride } from './defaults.ts';
 export type { TargetConfig } from './targets.ts';
-export type { TransformerConfig } from './transformers.ts';
 
 /** Sections in which each key is a name that the user gives. */
 export const NAMED_SECTIONS = ['streams', 'filters', 'transformers', 'targets', 'consumers'] as const;

@@ -46,8 +46,9 @@ export class SourceFile {
   place(offset: number): Place {
     const line = this.lineAt(offset);
     const { start } = this.line(line);
-    const column = [...this.text.slice(start, Math.min(offset, start + 100_000))].length + 1;
-    return { file: this.name, line, column };
+    // A line as long as this is for machines; it may have thousands of problems.
+    const characters = offset - start > 5000 ? offset - start : Array.from(this.text.slice(start, offset)).length;
+    return { file: this.name, line, column: characters + 1 };
   }
 }
 
@@ -153,7 +154,7 @@ const ESCAPE_LENGTHS: Readonly<Record<string, number>> = { x: 4, u: 6, U: 10 };
  * Where in the file each character of a scalar stands, and where its end. Characters are matched in order; what YAML
  * leaves out (indentation, folded line ends) is skipped. Undefined where they do not match after all.
  */
-export function offsetsOf(text: string, token: Token): readonly number[] | undefined {
+function offsetsOf(text: string, token: Token): readonly number[] | undefined {
   const { style, value } = token;
   const quoted = style === 'QUOTE_SINGLE' || style === 'QUOTE_DOUBLE';
   let at = token.start + (quoted ? 1 : 0);

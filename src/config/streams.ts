@@ -28,5 +28,3 @@ const stream = z.strictObject({
 export const streams = named(stream)
   .prefault({})
   .describe('Streams: made when absent, and what their events are called.');
-
-export type StreamConfig = z.output<typeof stream>;

@@ -15,5 +15,3 @@ export const transformers = named(transformer)
   .describe(
     'Transformers by name, for pipelines. One may have several of the keys; they apply in the order of this page.',
   );
-
-export type TransformerConfig = z.output<typeof transformer>;

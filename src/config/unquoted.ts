@@ -53,7 +53,7 @@ export function valueExtent(text: string, start: number, lineEnd: number, inFlow
 }
 
 /** A text in quotes of YAML, the kind that needs the fewest escapes. */
-export const quote = (text: string): string =>
+const quote = (text: string): string =>
   text.includes('"') || text.includes('\\') ? `'${text.replaceAll("'", "''")}'` : `"${text}"`;
 
 /** What to do about it. */

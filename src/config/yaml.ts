@@ -2,15 +2,8 @@
 import { type Document, isAlias, isMap, isScalar, isSeq, type ParsedNode, parseAllDocuments, type Scalar } from 'yaml';
 import type { ErrorCode } from '../errors.ts';
 import { type ConfigProblem, problemAt } from './problems.ts';
-import {
-  type ConfigPath,
-  type ScalarStyle,
-  SourceFile,
-  type SourceNode,
-  type Span,
-  spanOf,
-  type Token,
-} from './source.ts';
+import type { SourceFile } from './source.ts';
+import { type ConfigPath, type SourceNode, type Span, spanOf, type Token } from './source.ts';
 import { type SyntaxFindings, syntaxProblems } from './syntax.ts';
 import { isUnbalanced, looksLikeExpression, quoteHint, valueExtent } from './unquoted.ts';
 
@@ -120,10 +113,10 @@ class Reader {
         const children = new Map<string, SourceNode>();
         const value: unknown[] = [];
         node.items.forEach((item, index) => {
-          const read = this.read(item as YamlNode, undefined, [...path, index], depth + 1);
+          const read = this.read(item, undefined, [...path, index], depth + 1);
           children.set(String(index), read.node);
           value.push(read.value);
-          if (node.flow && typeof read.value === 'string') this.#checkPlain(item as ParsedNode, node, [...path, index]);
+          if (node.flow && typeof read.value === 'string') this.#checkPlain(item, node, [...path, index]);
         });
         return { value, node: { ...this.#node(key, span, undefined), children } };
       }
@@ -184,7 +177,7 @@ class Reader {
   }
 
   #scalar(node: Scalar.Parsed, key: Token | undefined, span: Span): { value: unknown; node: SourceNode } {
-    const style = (node.type ?? 'PLAIN') as ScalarStyle;
+    const style = node.type ?? 'PLAIN';
     const text = typeof node.value === 'string' ? node.value : node.source;
     // An empty plain scalar is a value that is not there.
     const token: Token | undefined = span.start === span.end ? undefined : { ...span, style, value: text };
@@ -267,7 +260,7 @@ class Reader {
     if (isScalar(node) && node.value !== null) {
       const [start, end] = node.range;
       const value = typeof node.value === 'string' ? node.value : node.source;
-      const style = (node.type ?? 'PLAIN') as ScalarStyle;
+      const style = node.type ?? 'PLAIN';
       if (value !== '__proto__') return { start, end, style, value };
       this.report('CONFIG_INVALID_VALUE', { start, end }, '"__proto__" cannot be a key', undefined, path);
       return undefined;

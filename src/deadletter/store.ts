@@ -19,13 +19,13 @@ const FIRST_RUN = 'first';
 
 /** Milliseconds to wait for the PubAck. */
 const TIMEOUT = 10_000;
-/** Characters of an error message in a header, at most. */
-const LONGEST_MESSAGE = 1024;
+/** Characters of an error message or a key in a header, at most. */
+const LONGEST = 1024;
 
 /** The error as a person should read it, with its code and, for an expression, where it stands. */
 const described = ({ error }: Failure): string => {
   const place = error.place === undefined ? '' : ` at ${formatPlace(error.place)}`;
-  return `${error.code}${place}: ${error.message}`.slice(0, LONGEST_MESSAGE);
+  return `${error.code}${place}: ${error.message}`.slice(0, LONGEST);
 };
 
 /** The routes that still had to be delivered: the failed ones where deliveries had begun, else all. */
@@ -59,7 +59,7 @@ function letterLines(run: Run, failure: Failure, reason: string, id: string, key
   lines += headerLine('Ouzel-Time', new Date(milliseconds).toISOString());
   lines += headerLine('Ouzel-First-Failed', new Date(firstFailed).toISOString());
   lines += headerLine('Ouzel-Failed', new Date(now).toISOString());
-  if (key !== undefined) lines += headerLine('Ouzel-Key', key);
+  if (key !== undefined) lines += headerLine('Ouzel-Key', key.slice(0, LONGEST));
   lines += headerLine('Ouzel-Run', FIRST_RUN);
   return lines;
 }

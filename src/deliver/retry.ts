@@ -58,7 +58,8 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
   if (error.kind === 'unavailable') {
     const deferred = record.deferred + 1;
     const delay = backoff(policy, deferred, chance);
-    if (now + delay - record.firstFailedAt > policy.for) return { retry: false, reason: 'unavailable_too_long', record };
+    if (now + delay - record.firstFailedAt > policy.for)
+      return { retry: false, reason: 'unavailable_too_long', record };
     return { retry: true, delay, reason: 'unavailable', record: { ...record, deferred } };
   }
 

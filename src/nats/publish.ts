@@ -43,14 +43,18 @@ export class JetStreamPublisher implements Publisher {
   readonly #pending = new Map<number, Pending>();
   readonly #subscription: Subscription;
   readonly #timer: NodeJS.Timeout;
+  readonly #onWarning: (message: string) => void;
   #next = 0;
 
-  constructor(connection: NatsConnection, wire: Wire) {
+  /** @param onWarning Hears of what a listener threw; its run is ended by its time-out. */
+  constructor(connection: NatsConnection, wire: Wire, onWarning: (message: string) => void = () => undefined) {
     this.#connection = connection;
     this.#wire = wire;
+    this.#onWarning = onWarning;
     this.#subscription = connection.subscribe(`${this.#inbox}*`, {
       callback: (error, message) => {
-        if (error === null) this.#answer(message);
+        // What is thrown in here would end the connection's reader.
+        if (error === null) this.#guarded(() => this.#answer(message));
       },
     });
     this.#timer = setInterval(() => this.#sweep(), SWEEP);
@@ -139,10 +143,19 @@ export class JetStreamPublisher implements Publisher {
   }
 
   #fail(which: (pending: Pending) => boolean, error: (pending: Pending) => OuzelError): void {
-    const failing = [...this.#pending].filter(([, pending]) => which(pending));
+    const failing: [number, Pending][] = [];
+    for (const entry of this.#pending) if (which(entry[1])) failing.push(entry);
     for (const [number, pending] of failing) {
       this.#pending.delete(number);
-      pending.listener.failed(error(pending));
+      this.#guarded(() => pending.listener.failed(error(pending)));
+    }
+  }
+
+  #guarded(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.#onWarning(`the answer to a publish could not be taken: ${String(error)}`);
     }
   }
 }

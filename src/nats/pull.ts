@@ -141,7 +141,7 @@ export class Pull {
     if (headers === undefined) return;
     const status = headerStatus(headers);
     if (status === 100) return;
-    const left = Number(headerValue(headers, 'Nats-Pending-Messages') ?? 0);
+    const left = Number(headerValue(headers, 'Nats-Pending-Messages')) || 0;
     this.#outstanding = Math.max(0, this.#outstanding - left);
     const description = headerDescription(headers);
     if (status === 503 || /consumer deleted|no responders/i.test(description))
@@ -168,7 +168,7 @@ export class Pull {
 
   #ask(): void {
     if (this.#stopping || this.#paused || !this.#options.wire.connected) return;
-    const { consumer, prefetch, connection } = this.#options;
+    const { consumer, prefetch, connection, wire } = this.#options;
     const free = prefetch - consumer.held - this.#outstanding;
     // Small requests are saved up, as long as something is still on its way or in hand.
     if (free < 1 || (free < prefetch / 4 && this.#outstanding + consumer.held > 0)) return;
@@ -184,7 +184,7 @@ export class Pull {
       ...(this.#large ? {} : { max_bytes: Math.max(largest, Math.round((BYTES * batch) / prefetch)) }),
     };
     this.#number = (this.#number + 1) % 1_000_000;
-    connection.publish(this.#request, JSON.stringify(request), { reply: this.#inbox + this.#number });
+    wire.request(this.#request, this.#inbox + this.#number, JSON.stringify(request));
   }
 
   /** Once a second: whether the server is still there for what was asked, and whether the sums still hold. */

@@ -22,6 +22,7 @@ interface RawMessage {
 }
 
 const NO_BYTES = new Uint8Array(0);
+const DOT = 46;
 
 /** The bytes of a message's reply subject; empty when it has none. */
 export function replyBytes(message: Msg): Uint8Array {
@@ -53,7 +54,7 @@ export function subjectNumber(message: Msg): number {
     number += digit * scale;
     scale *= 10;
   }
-  return scale === 1 ? -1 : number;
+  return scale === 1 || bytes[index] !== DOT ? -1 : number;
 }
 
 const CHUNK = 64 * 1024;
@@ -97,14 +98,22 @@ export class Wire {
     this.#answer(reply, ACK);
   }
 
+  /** Not held while disconnected: it would be sent too late, and as often as it was said. */
   working(reply: Uint8Array): void {
-    this.#answer(reply, WORKING);
+    if (this.connected) this.#answer(reply, WORKING);
   }
 
   /** @param delay Milliseconds until the server delivers again. */
   nak(reply: Uint8Array, delay: number): void {
     const body = delay > 0 ? `-NAK {"delay": ${Math.round(delay) * 1_000_000}}` : '-NAK';
     this.#answer(reply, Buffer.from(` ${body.length}\r\n${body}\r\n`));
+  }
+
+  /** A publish without headers, for requests to the server's own API. */
+  request(subject: string, reply: string, body: string): void {
+    const command = `PUB ${subject} ${reply} ${Buffer.byteLength(body)}\r\n${body}\r\n`;
+    this.#reserve(Buffer.byteLength(command));
+    this.#end += this.#chunk.write(command, this.#end);
   }
 
   /** A publish with headers. The header block and the body are written as they are. */
@@ -127,6 +136,8 @@ export class Wire {
     chunk[end++] = 10;
     this.#end = end;
   }
+
+  readonly #flushLater = (): void => this.flush();
 
   /** Hands what was collected to the socket; called by itself at the end of each turn. */
   flush(): void {
@@ -166,7 +177,7 @@ export class Wire {
     }
     if (this.#scheduled) return;
     this.#scheduled = true;
-    queueMicrotask(() => this.flush());
+    setImmediate(this.#flushLater);
   }
 
   #send(commands: Buffer): void {

@@ -80,11 +80,10 @@ export class EventEditor {
  */
 export const inRemovalOrder = (paths: readonly Path[]): readonly Path[] =>
   paths.toSorted(({ segments: left }, { segments: right }) => {
-    for (let index = 0; index < Math.min(left.length, right.length); index++) {
-      const [a, b] = [left[index], right[index]];
-      if (a !== b) return typeof a === 'number' && typeof b === 'number' ? b - a : 0;
-    }
-    return 0;
+    const index = left.findIndex((segment, at) => segment !== right[at]);
+    const [a, b] = [left[index], right[index]];
+    if (typeof a === 'number' && typeof b === 'number') return b - a;
+    return String(a) < String(b) ? -1 : Number(String(a) > String(b));
   });
 
 const dataPath = (segments: Segments): Segments => segments.slice(1);

@@ -38,6 +38,8 @@ function dependencies(
   const pipeline = new Set(consumer?.pipeline.filter((stage) => typeof stage === 'string'));
   const targets = new Set((consumer?.deliver ?? []).map(({ to }) => to).filter((to) => typeof to === 'string'));
   const filters = filterNames(consumer, new Set());
+  filterNames(config.streams[consumer?.stream ?? ''], filters);
+  filterNames(config.defaults, filters);
   for (const each of pipeline) {
     if (config.filters[each] !== undefined) filters.add(each);
     filterNames(config.transformers[each], filters);

@@ -156,6 +156,10 @@ export class ConsumerRuntime {
     if (this.#reason !== message)
       this.#options.logger.error({ consumer: this.name, code }, `consumer cannot run: ${message}`);
     this.#become('failed', message);
+    this.#later(again);
+  }
+
+  #later(again: () => Promise<void>): void {
     const delay = Math.min(RETRY_MAX, RETRY_FIRST * 2 ** this.#failures++);
     this.#retry = setTimeout(() => {
       again().catch((unexpected: unknown) => this.#failed(unexpected, again));
@@ -170,7 +174,12 @@ export class ConsumerRuntime {
 
   async #recover(reason: string): Promise<void> {
     const { manager, spec, logger, metrics, wire } = this.#options;
-    if (this.#closing || !wire.connected) return;
+    if (this.#closing) return;
+    if (!wire.connected) {
+      // A consumer that runs is taken up again by `reconnected`; one that failed has nothing but this.
+      if (this.#state === 'failed') this.#later(() => this.#recover(reason));
+      return;
+    }
     try {
       const { made } = await ensureDurable(manager, spec, this.#resumeFrom());
       if (made) {
@@ -190,8 +199,10 @@ export class ConsumerRuntime {
 
   #resumeFrom(): number | undefined {
     const { highestSequence } = this.consumer;
-    if (highestSequence > 0) return this.consumer.lowestSequence() ?? highestSequence + 1;
-    return this.#ackFloor === undefined ? undefined : this.#ackFloor + 1;
+    const settled = this.#ackFloor === undefined ? 0 : this.#ackFloor + 1;
+    // What failed once may have left the stream since; nothing up to the ack floor is taken up again for it.
+    if (highestSequence > 0) return Math.max(settled, this.consumer.lowestSequence() ?? highestSequence + 1);
+    return settled === 0 ? undefined : settled;
   }
 }
 

@@ -9,14 +9,24 @@ export interface LogSettings {
   readonly format: 'auto' | 'pretty' | 'json' | 'logfmt';
 }
 
-const quoted = (text: string): string => (/^[^\s="\\]+$/.test(text) ? text : JSON.stringify(text));
+// oxlint-disable-next-line no-control-regex -- control characters must not get to a terminal as they are
+const quoted = (text: string): string => (/^[^\s="\\\u0000-\u001f]+$/.test(text) ? text : JSON.stringify(text));
 
 const logfmtValue = (value: unknown): string =>
   quoted(typeof value === 'string' ? value : (JSON.stringify(value) ?? 'null'));
 
+function fieldsOf(line: string): Record<string, unknown> {
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    // A secret that was taken out of the line may have taken a quote along.
+    return { msg: line.trimEnd() };
+  }
+}
+
 /** A JSON line as `key=value` pairs. */
 export function toLogfmt(line: string): string {
-  const fields = JSON.parse(line) as Record<string, unknown>;
+  const fields = fieldsOf(line);
   return `${Object.entries(fields)
     .map(([key, value]) => `${key}=${logfmtValue(value)}`)
     .join(' ')}\n`;

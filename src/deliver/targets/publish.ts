@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, template } from '../../config/fields.ts';
+import { duration, type IssueDetails, subjectProblem, template } from '../../config/fields.ts';
 import { headerBlock, headerEntries, headerLine } from '../../core/headers.ts';
 import { stringifyJson } from '../../core/json.ts';
 import type { Event } from '../../core/event.ts';
@@ -20,6 +20,9 @@ export const MAX_HOPS = 8;
 // oxlint-disable-next-line no-control-regex -- control characters are what must not get into a subject
 const TOKEN = /^(?!\$)[^.*>\s\u0000-\u001f\u007f]+$/u;
 
+/** Characters of a subject at most. The server closes the connection over a longer line, and that of all consumers. */
+const LONGEST_SUBJECT = 512;
+
 /** Headers of the incoming message that never go on: the server's own, ours, and what is written anew. */
 const NOT_FORWARDED = /^(?:nats-|ce-|ouzel-|content-type$|traceparent$|tracestate$)/i;
 
@@ -35,7 +38,13 @@ function render(bound: BoundTemplate, source: Template, run: Run, context: Targe
 function subjectOf(bound: BoundTemplate, source: Template, run: Run, context: TargetContext): string {
   if (source.constant !== undefined) return source.constant;
   const text = bound.text(run, (value) => TOKEN.test(value));
-  if (!(text instanceof Fault)) return text;
+  if (!(text instanceof Fault)) {
+    const problem = text.length > LONGEST_SUBJECT ? `is ${text.length} characters long` : subjectProblem(text, false);
+    if (problem === undefined) return text;
+    throw new OuzelError('EVENT_INVALID_SUBJECT', `the subject "${text.slice(0, 80)}" ${problem}`, {
+      place: source.place,
+    });
+  }
   if (text.kind === 'missing_field') {
     context.missing(text.path ?? source.source);
     throw faultError(text, source);
@@ -44,7 +53,8 @@ function subjectOf(bound: BoundTemplate, source: Template, run: Run, context: Ta
 }
 
 function hopsOf(event: Event): number {
-  const hops = Number.parseInt(event.header('Ouzel-Hops') ?? '0', 10) || 0;
+  // Whoever publishes can write anything there: a number below zero would be a way around the bound.
+  const hops = Math.max(0, Number.parseInt(event.header('Ouzel-Hops') ?? '0', 10) || 0);
   if (hops >= MAX_HOPS)
     throw new OuzelError('EVENT_HOPS', `the event was published by Ouzel ${hops} times already: a loop of consumers?`);
   return hops;
@@ -73,9 +83,18 @@ export const publish = defineTargetComponent({
   summary: 'Publishes to a NATS subject and waits until a stream has stored the message.',
   example: '{ subject: "alerts.orders.{{ event.data.customer }}" }',
   options: z.strictObject({
-    subject: template().describe(
-      'Subject to publish to. What an expression puts in must be one token: no dot, wildcard or space.',
-    ),
+    subject: template()
+      .superRefine((value, context) => {
+        const problem = value.constant === undefined ? undefined : subjectProblem(value.constant, false);
+        const params: IssueDetails = { code: 'CONFIG_INVALID_VALUE' };
+        if (problem !== undefined)
+          context.addIssue({
+            code: 'custom',
+            message: `the subject "${value.source}" ${problem}`,
+            params: { ...params },
+          });
+      })
+      .describe('Subject to publish to. What an expression puts in must be one token: no dot, wildcard or space.'),
     headers: z
       .record(z.string().regex(/^[!-9;-~]+$/), template())
       .optional()

@@ -93,6 +93,7 @@ function mutate(text: string, next: () => number): string {
 
 /** Loads or is refused in an orderly way, and soon. */
 function check(text: string): void {
+  const lines = text.replace(/^\ufeff/, '').split('\n');
   const begin = performance.now();
   try {
     parse(text, { env: { X: 'x"\n: {' } });
@@ -102,7 +103,7 @@ function check(text: string): void {
     expect(error.problems.length).toBeGreaterThan(0);
     for (const { place, excerpt, message } of error.problems) {
       expect(message).not.toBe('');
-      const line = text.replace(/^\ufeff/, '').split('\n')[(place?.line ?? 0) - 1];
+      const line = lines[(place?.line ?? 0) - 1];
       expect(line).toBeDefined();
       expect(place?.column).toBeLessThanOrEqual([...(line ?? '')].length + 1);
       if (excerpt !== undefined) expect(excerpt.line).toBe(place?.line);
@@ -141,6 +142,7 @@ describe('whatever the file holds', () => {
     ['many lines', `version: 1\n${'#\n'.repeat(200_000)}`],
     ['many keys', `version: 1\nfilters:\n${Array.from({ length: 5000 }, (_, n) => `  f${n}: "true"`).join('\n')}`],
     ['many unknown keys', `version: 1\n${Array.from({ length: 5000 }, (_, n) => `k${n}: 1`).join('\n')}`],
+    ['unknown keys on one line', `{ version: 1, ${Array.from({ length: 5000 }, (_, n) => `key${n}: {}`).join(', ')} }`],
     [
       'a long chain of filters',
       `version: 1\nfilters:\n${Array.from({ length: 3000 }, (_, n) => `  f${n}: filters.f${n + 1}`).join('\n')}\n  f3000: "true"`,

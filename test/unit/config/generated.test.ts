@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { generatedFiles, jsonSchema } from '../../../src/config/generate.ts';
+import { bareSchema } from '../../../src/config/introspect.ts';
 import { configSchema } from '../../../src/config/schema.ts';
 import { ERRORS } from '../../../src/errors.ts';
-import { bareSchema } from '../../../src/config/introspect.ts';
-import { z } from 'zod';
 
 describe('generated files', () => {
   it.each(generatedFiles())('$path is up to date (else: npm run -s ouzel -- schema --write)', ({ path, content }) => {
@@ -16,7 +16,7 @@ describe('generated files', () => {
     const walk = (schema: z.ZodType, path: string): void => {
       const bare = bareSchema(schema);
       if (bare instanceof z.ZodObject)
-        for (const [key, each] of Object.entries(bare.shape as Record<string, z.ZodType>)) {
+        for (const [key, each] of Object.entries<z.ZodType>(bare.shape)) {
           if ((each.description ?? bareSchema(each).description ?? '') === '') undescribed.push(`${path}.${key}`);
           walk(each, `${path}.${key}`);
         }

@@ -1,3 +1,4 @@
+import { expect, it } from 'vitest';
 import { ConfigError, type ConfigProblem, type LoadedConfig, parseConfig } from '../../../src/config/load.ts';
 
 type Environment = Readonly<Record<string, string>>;
@@ -36,9 +37,22 @@ export const problemsIn = (text: string, options?: Files): readonly ConfigProble
   failureOf(text, options).problems;
 
 /** The part of the excerpt that the caret is under. */
-export const marked = ({ excerpt }: ConfigProblem): string =>
+const marked = ({ excerpt }: ConfigProblem): string =>
   excerpt?.text.slice(excerpt.indent, excerpt.indent + excerpt.width) ?? '';
 
 /** `2:1 CONFIG_UNKNOWN_KEY «filtres»`. */
 export const brief = (problem: ConfigProblem): string =>
   `${problem.place?.line}:${problem.place?.column} ${problem.code} «${marked(problem)}»`;
+
+/** A file, the problems it must have (in order), and what message and hint of the first must say. */
+export type Case = readonly [name: string, text: string, problems: readonly string[], says?: RegExp, hint?: RegExp];
+
+/** A test for each case. */
+export function checkAll(cases: readonly Case[]): void {
+  it.each(cases.map((each) => ({ name: each[0], each })))('$name', ({ each: [, text, expected, says = /./, hint] }) => {
+    const problems = problemsIn(text);
+    expect(problems.map(brief)).toEqual(expected);
+    expect(problems[0]?.message).toMatch(says);
+    if (hint !== undefined) expect(problems[0]?.hint).toMatch(hint);
+  });
+}

@@ -1,0 +1,267 @@
+/** Events from plain values, and a consumer whose ports only write down what they are told. */
+import { createDecoder } from '../../../src/contracts/decode.ts';
+import { Consumer } from '../../../src/core/consumer.ts';
+import { Event } from '../../../src/core/event.ts';
+import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../../../src/core/plan.ts';
+import type { Acknowledger, DeadLetterStore, Observer } from '../../../src/core/ports.ts';
+import { type Failure, PENDING, type Run, type Verdict } from '../../../src/core/run.ts';
+import { Turns } from '../../../src/core/turns.ts';
+import type { PreparedTarget, Route } from '../../../src/deliver/route.ts';
+import { type ErrorCode, OuzelError } from '../../../src/errors.ts';
+import type { Evaluate } from '../../../src/expression/index.ts';
+import { Cell, HistogramCell } from '../../../src/telemetry/cells.ts';
+
+export const bytes = (text: string): Uint8Array => Buffer.from(text);
+
+/** A header block as the server hands it over. */
+export const block = (headers: Readonly<Record<string, string>>): Uint8Array =>
+  bytes(
+    `NATS/1.0\r\n${Object.entries(headers)
+      .map(([name, value]) => `${name}: ${value}\r\n`)
+      .join('')}\r\n`,
+  );
+
+export interface EventOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly headerBlock?: Uint8Array;
+  readonly subject?: string;
+  readonly stream?: string;
+  readonly strip?: string;
+  readonly source?: Evaluate;
+  readonly sequence?: number;
+  readonly deliveries?: number;
+  readonly milliseconds?: number;
+  readonly nanoseconds?: number;
+}
+
+/** An event with this body, as a message of the stream EVENTS would bring it. */
+export function eventOf(body: string | Uint8Array, options: EventOptions = {}): Event {
+  const { headers, headerBlock, subject = 'events.orders.created', stream = 'EVENTS', strip = 'events.' } = options;
+  const { sequence = 42, deliveries = 1, milliseconds = Date.UTC(2026, 0, 2, 3, 4, 5, 6), nanoseconds = 0 } = options;
+  const carrier = {
+    subject,
+    reply: bytes(`reply.${sequence}`),
+    headers: headerBlock ?? (headers === undefined ? undefined : block(headers)),
+    body: typeof body === 'string' ? bytes(body) : body,
+  };
+  const position = { sequence, deliveries, milliseconds, nanoseconds };
+  return new Event(carrier, position, stream, createDecoder({ stream, strip, source: options.source }));
+}
+
+export const jsonEvent = (data: unknown, options?: EventOptions): Event => eventOf(JSON.stringify(data), options);
+
+/** The body of an event as it would go out, as text. */
+export const bodyText = (event: Event): string => {
+  const body = event.body();
+  return typeof body === 'string' ? body : Buffer.from(body).toString();
+};
+
+export const outcome = (kind: OutcomeKind, reason = ''): Outcome => ({ kind, reason, counter: new Cell() });
+
+export const step = (name: string, run: (run: Run) => Verdict): Step => ({ name, run });
+
+/** A step that answers when it is told to. */
+export class Gate implements Step {
+  readonly name = 'gate';
+  readonly waiting: Run[] = [];
+
+  run(run: Run): Verdict {
+    this.waiting.push(run);
+    return PENDING;
+  }
+
+  /** Takes the run that has waited longest. */
+  next(): Run {
+    const run = this.waiting.shift();
+    if (run === undefined) throw new Error('nobody waits');
+    return run;
+  }
+}
+
+export const POLICY: RetryPolicy = {
+  attempts: 3,
+  first: 1000,
+  factor: 2,
+  max: 10_000,
+  jitter: 0,
+  for: 60_000,
+  giveUp: undefined,
+};
+
+export const error = (code: ErrorCode = 'TARGET_REJECTED', message = 'no'): OuzelError => new OuzelError(code, message);
+
+/** Runs begin at once, whatever the clock says. */
+class AtOnce extends Turns {
+  override begin(run: Run): void {
+    run.advance();
+  }
+}
+
+export type Answer = readonly ['ack' | 'nak' | 'working', reply: string, delay?: number];
+
+/** Writes down what the server is told. */
+export class RecordingAcks implements Acknowledger {
+  readonly answers: Answer[] = [];
+
+  ack(reply: Uint8Array): void {
+    this.answers.push(['ack', Buffer.from(reply).toString()]);
+  }
+
+  nak(reply: Uint8Array, delay: number): void {
+    this.answers.push(['nak', Buffer.from(reply).toString(), delay]);
+  }
+
+  working(reply: Uint8Array): void {
+    this.answers.push(['working', Buffer.from(reply).toString()]);
+  }
+
+  /** The answers that end an event. */
+  get final(): Answer[] {
+    return this.answers.filter(([verb]) => verb !== 'working');
+  }
+}
+
+export interface Letter {
+  readonly run: Run;
+  readonly failure: Failure;
+  readonly reason: string;
+  readonly done: (error?: Error) => void;
+}
+
+/** Keeps dead letters, and answers when it is told to. */
+export class RecordingLetters implements DeadLetterStore {
+  readonly letters: Letter[] = [];
+  /** What `store` does beside writing it down. */
+  answer: (letter: Letter) => void = ({ done }) => done();
+
+  store(run: Run, failure: Failure, reason: string, done: (error?: Error) => void): void {
+    const letter = { run, failure, reason, done };
+    this.letters.push(letter);
+    this.answer(letter);
+  }
+}
+
+export class RecordingObserver implements Observer {
+  readonly heard: string[] = [];
+  readonly attempts: number[] = [];
+
+  retried(run: Run, { error: { code } }: Failure, delay: number): void {
+    this.attempts.push(run.attempt);
+    this.heard.push(`retried ${code} ${delay}`);
+  }
+
+  deadLettered(run: Run, _failure: Failure, reason: string): void {
+    this.attempts.push(run.attempt);
+    this.heard.push(`dead_lettered ${reason}`);
+  }
+
+  deadLetterRefused(_run: Run, { message }: Error, delay: number): void {
+    this.heard.push(`refused ${message} ${delay}`);
+  }
+
+  settled(_run: Run, { kind, reason }: Outcome): void {
+    this.heard.push(reason === '' ? kind : `${kind} ${reason}`);
+  }
+}
+
+export interface HarnessOptions {
+  readonly steps?: readonly Step[];
+  readonly retry?: Partial<RetryPolicy>;
+  readonly timeout?: number;
+  readonly onSettled?: (run: Run) => void;
+  readonly turns?: Turns;
+}
+
+/** A consumer with recording ports, and all that it counts. */
+export function harness({ steps = [], retry, timeout = 30_000, onSettled, turns = new AtOnce() }: HarnessOptions = {}) {
+  const acks = new RecordingAcks();
+  const letters = new RecordingLetters();
+  const observer = new RecordingObserver();
+  const retries = new Map<string, Cell>();
+  const deadLettered = new Map<string, Outcome>();
+  const cells = {
+    received: new Cell(),
+    inFlight: new Cell(),
+    returned: new Cell(),
+    duration: new HistogramCell([1]),
+    age: new HistogramCell([1]),
+    retries: (reason: string): Cell => {
+      const cell = retries.get(reason) ?? new Cell();
+      retries.set(reason, cell);
+      return cell;
+    },
+    deadLettered: (reason: string): Outcome => {
+      const made = deadLettered.get(reason) ?? outcome('dead_lettered', reason);
+      deadLettered.set(reason, made);
+      return made;
+    },
+  };
+  const plan: Plan = {
+    revision: 'r1',
+    steps,
+    delivered: outcome('delivered'),
+    retry: { ...POLICY, ...retry },
+    timeout,
+    onSettled,
+  };
+  const consumer = new Consumer('billing', plan, { acks, letters, observer, cells, turns });
+  const sum = (values: Iterable<Cell>): number => [...values].reduce((total, { value }) => total + value, 0);
+  return {
+    consumer,
+    plan,
+    acks,
+    letters,
+    observer,
+    cells,
+    /** Retries by reason. */
+    retries: () => Object.fromEntries([...retries].map(([reason, { value }]) => [reason, value])),
+    counts: () => ({
+      received: cells.received.value,
+      delivered: plan.delivered.counter.value,
+      dead_lettered: sum([...deadLettered.values()].map(({ counter }) => counter)),
+      retries: sum(retries.values()),
+      returned: cells.returned.value,
+      in_flight: cells.inFlight.value,
+    }),
+    /** Takes an event and answers with its run. */
+    receive: (event: Event = jsonEvent({})): Run => {
+      consumer.receive(event);
+      const run = consumer.runs().find((each) => each.event === event);
+      return run ?? ({ settled: true } as Run);
+    },
+  };
+}
+
+export const routeCells = () => ({
+  confirmed: new Cell(),
+  rejected: new Cell(),
+  unavailable: new Cell(),
+  duration: new HistogramCell([1]),
+});
+
+/** A route to a target that does what it is given. */
+export function route(name: string, deliver: PreparedTarget['deliver'], more: Partial<Route> = {}): Route {
+  return {
+    name,
+    target: { deliver },
+    targetName: name,
+    when: undefined,
+    stop: false,
+    otherwise: false,
+    retry: POLICY,
+    timeout: undefined,
+    cells: routeCells(),
+    ...more,
+  };
+}
+
+/** Pseudo-random numbers from 0 to 1, the same for the same seed (mulberry32). */
+export function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
