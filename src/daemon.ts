@@ -185,7 +185,10 @@ export class Daemon {
           manager,
           wire,
           publisher,
-          letters: createDeadLetterStore(publisher, createBodies(client, system.replicas), this.#keys()),
+          letters: createDeadLetterStore(publisher, createBodies(client, system.replicas), {
+            keyOf: this.#keys(),
+            redact: this.#loaded.redact,
+          }),
           observer: createLogObserver(this.#logger, this.#metrics.logLinesSuppressed.with()),
           turns: new Turns(),
           logger: this.#logger,

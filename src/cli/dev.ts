@@ -31,16 +31,20 @@ async function dev({ config: file, reset }: DevOptions): Promise<void> {
   const found = await findNatsServer({
     onTry: ({ origin, state, detail }) => say(`nats-server: ${origin} ${state}: ${detail}`),
   });
-  const server = await startNatsServer({ binary: found.binary, storeDir, port: PORT, orAnyPort: true, reset: reset === true });
+  const server = await startNatsServer({
+    binary: found.binary,
+    storeDir,
+    port: PORT,
+    orAnyPort: true,
+    reset: reset === true,
+  });
   try {
     // The configuration reads $NATS_URL, so the sample finds the server wherever it listens.
     const env = { ...process.env, NATS_URL: server.url };
     const loaded = await loadConfig({ ...(file === undefined ? {} : { file }), env, cwd: process.cwd() });
     const logger = createLogger(loaded.config.telemetry.log, (line) => loaded.redact(line));
     const daemon = new Daemon(loaded, logger);
-    server.onExit
-      .then(({ code, signal }) => logger.info({ code, signal }, 'nats-server ended'))
-      .catch(() => undefined);
+    server.onExit.then(({ code, signal }) => logger.info({ code, signal }, 'nats-server ended')).catch(() => undefined);
     const ended = stopOnSignal(() => daemon.stop());
     const { url } = await daemon.start();
     say('');

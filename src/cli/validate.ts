@@ -18,13 +18,13 @@ export function validateCommand(): Command {
   return new Command('validate')
     .description('check a configuration, offline')
     .argument('[file]', 'the file; without it, the one that `ouzel run` would take')
+    .option('-c, --config <file>', 'the same')
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  $ ouzel validate config/ouzel.yaml')
-    .action(async (argument: string | undefined, { json }: { json?: boolean }, command: Command) => {
-      const { config: global } = command.optsWithGlobals<{ config?: string }>();
+    .action(async (argument: string | undefined, { config, json }: { config?: string; json?: boolean }) => {
       const cwd = process.cwd();
       try {
-        const loaded = await loadConfig({ file: argument ?? global, env: process.env, cwd });
+        const loaded = await loadConfig({ file: argument ?? config, env: process.env, cwd });
         const file = displayName(loaded.file, cwd);
         if (json === true) {
           const names = Object.keys(loaded.config.consumers);

@@ -25,6 +25,7 @@ const OPTIONLESS_TARGETS: readonly string[] = targetComponents
 /** Checks the entries of a configuration that are valid by themselves against each other. */
 export function checkReferences(config: Config, root: SourceNode, names: DefinedNames): ConfigProblem[] {
   const checker = new Checker(config, root, names);
+  checker.credentials();
   checker.namespace();
   checker.streams();
   checker.consumers();
@@ -56,6 +57,32 @@ class Checker {
     const node = nearestNode(this.#root, path);
     const span = on === 'key' ? (node.key ?? spanOf(node)) : spanOf(node);
     return formatPlace(node.file.place(span.start));
+  }
+
+  /** One way to say who one is, and all of it. */
+  credentials(): void {
+    const { nats } = this.#config;
+    const ways = (['creds', 'nkey', 'token', 'user'] as const).filter((key) => nats[key] !== undefined);
+    for (const way of ways.slice(1)) {
+      const message = `${String(ways[0])} and ${way} cannot stand together`;
+      this.#report(
+        ['nats', way],
+        'CONFIG_INVALID_VALUE',
+        message,
+        'one of creds, nkey, token, user with password',
+        'key',
+      );
+    }
+    const pairs = [
+      [['nats', 'password'], nats.password, ['nats', 'user'], nats.user],
+      [['nats', 'tls', 'cert'], nats.tls?.cert, ['nats', 'tls', 'key'], nats.tls?.key],
+      [['nats', 'tls', 'key'], nats.tls?.key, ['nats', 'tls', 'cert'], nats.tls?.cert],
+    ] as const;
+    for (const [path, value, other, needed] of pairs) {
+      if (value === undefined || needed !== undefined) continue;
+      const message = `${formatPath(path)} is nothing without ${formatPath(other)}`;
+      this.#report(path, 'CONFIG_MISSING_KEY', message, undefined, 'key');
+    }
   }
 
   /** Filters and transformers share one namespace: a pipeline names both. */

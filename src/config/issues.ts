@@ -30,14 +30,22 @@ type Issue = z.core.$ZodIssue;
 const pathOf = (issue: { readonly path: readonly PropertyKey[] }): ConfigPath =>
   issue.path.map((segment) => (typeof segment === 'number' ? segment : String(segment)));
 
-/** The problems that the issues of a value stand for. */
+/** Nobody reads more; a file that is no configuration at all has thousands. */
+const MAX_PROBLEMS = 500;
+
+/** The problems that the issues of a value stand for, the first of them where there are very many. */
 export function problemsOfAll(issues: readonly Issue[], context: IssueContext): ConfigProblem[] {
   const misspelt = new Set(
     issues.filter(({ code }) => code === 'unrecognized_keys').map(({ path }) => JSON.stringify(path)),
   );
-  return issues
-    .filter((issue) => detailsOf(issue)?.code !== 'CONFIG_MISSING_KEY' || !misspelt.has(JSON.stringify(issue.path)))
-    .flatMap((issue) => problemsOf(issue, context));
+  const problems: ConfigProblem[] = [];
+  for (const issue of issues) {
+    if (problems.length >= MAX_PROBLEMS) break;
+    // What an entry is cannot be said where the key that says it is misspelt.
+    if (detailsOf(issue)?.code === 'CONFIG_MISSING_KEY' && misspelt.has(JSON.stringify(issue.path))) continue;
+    problems.push(...problemsOf(issue, context));
+  }
+  return problems;
 }
 
 /** The problems that an issue stands for. */
@@ -45,7 +53,7 @@ function problemsOf(issue: Issue, context: IssueContext, above: ConfigPath = [])
   const path = [...above, ...pathOf(issue)];
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => unknownKey([...path, key], context));
+      return issue.keys.slice(0, MAX_PROBLEMS).map((key) => unknownKey([...path, key], context));
     case 'invalid_key':
       return issue.issues.map((inner) => keyProblem(inner, path, context));
     case 'invalid_union':

@@ -89,7 +89,7 @@ const masked = (line: string): string =>
 const WINDOW = 110;
 const BEFORE = 50;
 /** Characters around a span that are looked through for secrets. */
-const AROUND = 1000;
+const AROUND = 400;
 
 /** The first line of a span, with a caret under the part of it that the span covers. */
 function excerptOf(file: SourceFile, span: Span): Excerpt | undefined {

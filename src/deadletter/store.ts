@@ -36,7 +36,7 @@ const openRoutes = (run: Run): string =>
     .join(',');
 
 /** The header lines of a letter: the event's own headers as they came, and what happened to it. */
-function letterLines(run: Run, failure: Failure, reason: string, id: string, key: string | undefined): string {
+function letterLines(run: Run, failure: Failure, reason: string, id: string, options: LetterOptions): string {
   const { event, consumer } = run;
   const { milliseconds, sequence } = event.position;
   const now = Date.now();
@@ -51,7 +51,7 @@ function letterLines(run: Run, failure: Failure, reason: string, id: string, key
   lines += headerLine('Ouzel-Consumer', consumer.name);
   lines += headerLine('Ouzel-Routes', openRoutes(run));
   lines += headerLine('Ouzel-Reason', reason);
-  lines += headerLine('Ouzel-Error', described(failure));
+  lines += headerLine('Ouzel-Error', options.redact(described(failure)));
   lines += headerLine('Ouzel-Attempts', String(run.attempt));
   lines += headerLine('Ouzel-Stream', event.stream);
   lines += headerLine('Ouzel-Subject', event.carrier.subject);
@@ -59,9 +59,17 @@ function letterLines(run: Run, failure: Failure, reason: string, id: string, key
   lines += headerLine('Ouzel-Time', new Date(milliseconds).toISOString());
   lines += headerLine('Ouzel-First-Failed', new Date(firstFailed).toISOString());
   lines += headerLine('Ouzel-Failed', new Date(now).toISOString());
+  const key = options.keyOf(run);
   if (key !== undefined) lines += headerLine('Ouzel-Key', key.slice(0, LONGEST));
   lines += headerLine('Ouzel-Run', FIRST_RUN);
   return lines;
+}
+
+export interface LetterOptions {
+  /** The key of an event, by its stream's `key` expression; undefined where there is none. */
+  readonly keyOf: (run: Run) => string | undefined;
+  /** Takes the secrets of the configuration out of a text. */
+  readonly redact: (text: string) => string;
 }
 
 /** Where bodies go that are too large for a letter with its headers (`nats/bodies.ts`). */
@@ -71,20 +79,18 @@ interface LargeBodies {
 
 /**
  * Dead letters in a JetStream stream. A body that leaves no room for the letter's headers is stored beside it.
- *
- * @param keyOf The key of an event, by its stream's `key` expression; undefined where there is none.
  */
 export function createDeadLetterStore(
   publisher: Publisher,
   bodies: LargeBodies,
-  keyOf: (run: Run) => string | undefined,
+  options: LetterOptions,
 ): DeadLetterStore {
   return {
     store(run, failure, reason, done) {
       const { event, consumer } = run;
       const subject = deadLetterSubject(consumer.name);
       const id = messageIds(event.stream, consumer.name, 'dead_letter')(event.position);
-      const lines = letterLines(run, failure, reason, id, keyOf(run));
+      const lines = letterLines(run, failure, reason, id, options);
       const publish = (headers: string, body: Uint8Array, failed: (error: OuzelError) => void) =>
         publisher.publish(subject, headerBlock(headers), body, TIMEOUT, { confirmed: () => done(), failed });
       const storeApart = () =>

@@ -45,10 +45,9 @@ export function createRegistry(metrics: Metrics, refresh: () => void): Registry 
   for (const family of familiesOf(metrics)) {
     const { name, help, type, labels: labelNames } = family.definition;
     const metric = new METRIC[type]({ name, help, labelNames, registers: [registry] });
-    // prom-client keeps no numbers of these: it asks for them when it is scraped.
-    Object.assign(metric, {
-      get: () => Promise.resolve({ name, help, type, aggregator: 'sum', values: valuesOf(family) }),
-    });
+    // prom-client keeps no numbers of these: it asks for them when it is scraped, a histogram by another name.
+    const get = () => Promise.resolve({ name, help, type, aggregator: 'sum', values: valuesOf(family) });
+    Object.assign(metric, { get, getForPromString: get });
   }
   const original = registry.metrics.bind(registry);
   registry.metrics = () => {

@@ -80,6 +80,19 @@ const keys: readonly Case[] = [
     ['5:18 CONFIG_INVALID_VALUE «filter»'],
     /stands alone/,
   ],
+  [
+    'two ways to say who one is',
+    `${V}nats: { token: a, user: b }\n`,
+    ['2:19 CONFIG_INVALID_VALUE «user»'],
+    /token and user/,
+  ],
+  [
+    'a password of nobody',
+    `${V}nats: { password: abcdef }\n`,
+    ['2:9 CONFIG_MISSING_KEY «password»'],
+    /without nats.user/,
+  ],
+  ['a certificate without key', `${V}nats: { tls: { cert: a } }\n`, ['2:16 CONFIG_MISSING_KEY «cert»'], /nats.tls.key/],
 ];
 
 describe('broken configuration: keys', () => {

@@ -1,9 +1,12 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findConfig } from '../../../src/config/discover.ts';
 import { ConfigError, loadConfig } from '../../../src/config/load.ts';
+
+const MAIN = resolve('src/main.ts');
 
 let cwd: string;
 
@@ -60,21 +63,17 @@ describe('discovery', () => {
     expect(String(error)).toMatch(/config\/ouzel\.yaml, ouzel\.yaml, \/etc\/ouzel\/ouzel\.yaml/);
   });
 
-  it('never runs anything, whatever the file is called and whatever lies beside it', async () => {
-    const trap = 'globalThis.trapped = true; module.exports = {};';
-    const js = write('config.js', trap);
+  it('never runs anything, whatever the file is called and whatever lies beside it', { timeout: 30_000 }, () => {
+    const trap = `require('node:fs').writeFileSync(${JSON.stringify(join(cwd, 'trapped'))}, '');`;
     write('.config/config.js', trap);
     write('package.json', '{ broken');
-    const before = process.cwd();
-    process.chdir(cwd);
-    try {
-      expect(await failure(js)).toBeInstanceOf(ConfigError);
-      write('ouzel.yaml', 'version: 1\n');
-      expect((await loadConfig({ env: {}, cwd })).file).toBe(join(cwd, 'ouzel.yaml'));
-    } finally {
-      process.chdir(before);
-    }
-    expect(globalThis).not.toHaveProperty('trapped');
+    write('ouzel.yaml', 'version: 1\n');
+    write('config.js', trap);
+    const validate = (...file: string[]) =>
+      spawnSync(process.execPath, [MAIN, 'validate', ...file], { cwd, env: {}, encoding: 'utf8' });
+    expect(validate()).toMatchObject({ status: 0, stdout: 'ouzel.yaml is valid: 0 consumers\n' });
+    expect(validate('config.js')).toMatchObject({ status: 78 });
+    expect(existsSync(join(cwd, 'trapped'))).toBe(false);
   });
 
   it('shows files below the working directory by their relative path, others by the whole one', async () => {

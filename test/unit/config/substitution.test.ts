@@ -204,7 +204,7 @@ describe('secrets', () => {
   });
 
   it('are taken out of any text', () => {
-    const { redact } = parse(`${V}nats: { servers: "nats://u:pass+word@h:1", token: 'to"ken' }\n`);
+    const { redact } = parse(`${V}nats: { servers: "nats://u:pass+word@h:1", password: 'to"ken', user: u }\n`);
     expect(redact('a pass+word b')).toBe('a *** b');
     expect(redact(JSON.stringify({ error: 'to"ken' }))).toBe('{"error":"***"}');
     expect(redact(`x=${encodeURIComponent('pass+word')}`)).toBe('x=***');

@@ -129,8 +129,11 @@ consumers:
 
   it('resolves paths against its own folder', () => {
     const seed = `SU${'A'.repeat(56)}`;
-    const { config } = parse(`${V}nats: { creds: a.creds, tls: { ca: ../ca.pem, key: /k } }\n`);
-    expect(config.nats).toMatchObject({ creds: '/etc/test/a.creds', tls: { ca: '/etc/ca.pem', key: '/k' } });
+    const { config } = parse(`${V}nats: { creds: a.creds, tls: { ca: ../ca.pem, cert: c.pem, key: /k } }\n`);
+    expect(config.nats).toMatchObject({
+      creds: '/etc/test/a.creds',
+      tls: { ca: '/etc/ca.pem', cert: '/etc/test/c.pem', key: '/k' },
+    });
     expect(parse(`${V}nats: { nkey: my.nk }\n`).config.nats.nkey).toBe('/etc/test/my.nk');
     expect(parse(`${V}nats: { nkey: ${seed} }\n`).config.nats.nkey).toBe(seed);
   });
