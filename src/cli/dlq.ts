@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { type DeadLetter, letterAt, letters } from '../deadletter/read.ts';
+import { completeLetter, type DeadLetter, letterAt, letters } from '../deadletter/read.ts';
 import { OuzelError } from '../errors.ts';
 import { createBodies } from '../nats/bodies.ts';
 import { print, printJson, table } from './print.ts';
@@ -83,17 +83,19 @@ async function show(sequence: number, { config, json }: { config?: string; json?
   await withSession(config, async ({ client, manager, loaded }) => {
     const letter = await letterAt(manager, sequence);
     if (letter === undefined) throw new OuzelError('NOT_FOUND', `there is no dead letter ${sequence}`);
-    const apart = letter.bodyName;
-    const body =
-      apart === undefined ? letter.body : await createBodies(client, loaded.config.nats.system.replicas).get(apart);
-    if (body === undefined)
-      throw new OuzelError('NOT_FOUND', `the body of dead letter ${sequence} (object ${String(apart)}) is gone`);
-    const text = Buffer.from(body).toString();
-    if (json === true) return printJson({ ...letter, body: text });
-    const { body: _body, bodyName: _name, headers, ...facts } = letter;
+    const complete = await completeLetter(letter, createBodies(client, loaded.config.nats.system.replicas));
+    const { body, bodyName: _body, headersName: _headers, headers, ...facts } = complete;
+    if (json === true) return printJson({ ...facts, headers, ...jsonBody(body) });
     for (const [name, value] of Object.entries(facts)) print(`${name.padEnd(14)}${String(value ?? '')}`);
     for (const [name, value] of headers) print(`header        ${name}: ${value}`);
     print('');
-    print(text);
+    process.stdout.write(body);
+    print('');
   });
+}
+
+/** Text as text; what is no UTF-8 as Base64, under the name that CloudEvents has for it. */
+function jsonBody(body: Uint8Array): { body: string } | { body_base64: string } {
+  const text = Buffer.from(body).toString();
+  return Buffer.from(text).equals(body) ? { body: text } : { body_base64: Buffer.from(body).toString('base64') };
 }

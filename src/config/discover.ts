@@ -1,6 +1,6 @@
 /** Finds the configuration file: the places are few, in a fixed order, and never searched for up the tree. */
-import { readFile, stat } from 'node:fs/promises';
-import { isAbsolute, join, relative, resolve } from 'node:path';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { cosmiconfig } from 'cosmiconfig';
 import type { ErrorCode } from '../errors.ts';
 import { ConfigError, problemAt } from './problems.ts';
@@ -35,7 +35,7 @@ const fail = (code: ErrorCode, message: string, hint?: string): never => {
  *
  * @throws ConfigError CONFIG_NOT_FOUND, CONFIG_UNREADABLE
  */
-export async function findConfig({ file, env, cwd }: FindOptions): Promise<{ path: string; text: string }> {
+export async function findConfig({ file, env, cwd }: FindOptions): Promise<ConfigText> {
   const variable = env['OUZEL_CONFIG'];
   const named = file ?? (variable === undefined || variable === '' ? undefined : variable);
   if (named !== undefined) {
@@ -54,8 +54,32 @@ export async function findConfig({ file, env, cwd }: FindOptions): Promise<{ pat
   );
 }
 
+/** The folder beside the main file whose files belong to the configuration. */
+export const fragmentFolder = (path: string): string => join(dirname(path), 'conf.d');
+
+/**
+ * The files of `conf.d` beside the main file, in the order of their names. Hidden ones are none: a Kubernetes ConfigMap
+ * keeps its own things under names with a dot in front.
+ *
+ * @throws ConfigError CONFIG_UNREADABLE
+ */
+export async function findFragments(path: string, cwd: string): Promise<ConfigText[]> {
+  const folder = fragmentFolder(path);
+  const names = await readdir(folder).catch(() => []);
+  const found = names.filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort();
+  const texts = await Promise.all(found.map((name) => read(join(folder, name), cwd)));
+  return texts.filter((text) => text !== undefined);
+}
+
+/** A file of the configuration with what stands in it. */
+export interface ConfigText {
+  /** Absolute path. */
+  readonly path: string;
+  readonly text: string;
+}
+
 /** The text of a file; undefined when there is none. */
-async function read(path: string, cwd: string): Promise<{ path: string; text: string } | undefined> {
+async function read(path: string, cwd: string): Promise<ConfigText | undefined> {
   const name = displayName(path, cwd);
   const unreadable = (reason: string): never => fail('CONFIG_UNREADABLE', `${name} cannot be read: ${reason}`);
   try {

@@ -5,18 +5,19 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import type { Place } from '../errors.ts';
+import { formatPlace, type Place } from '../errors.ts';
 import { checkInsertions, checkReferences, type DefinedNames } from './check.ts';
-import { displayName, findConfig } from './discover.ts';
+import { type ConfigText, displayName, findConfig, findFragments } from './discover.ts';
 import { expectation, schemaAt } from './introspect.ts';
 import { problemsOfAll, valueAt } from './issues.ts';
+import { mergeParts, type Part } from './merge.ts';
 import { ConfigError, type ConfigProblem, problemAt } from './problems.ts';
 import { type Config, configSchema, NAMED_SECTIONS } from './schema.ts';
 import { isPathField, isSecretField, isUrlField, Secrets } from './secrets.ts';
 import { type ConfigPath, nearestNode, nodeAt, SourceFile, type SourceNode, spanOf } from './source.ts';
-import { type ReadFile, substitute } from './substitute.ts';
+import { type ReadFile, substitute, type Substituted } from './substitute.ts';
 import { eachExpression } from './walk.ts';
-import { readYaml } from './yaml.ts';
+import { readYaml, type YamlDocument } from './yaml.ts';
 
 export { ConfigError, renderProblems } from './problems.ts';
 export type { ConfigProblem } from './problems.ts';
@@ -49,10 +50,11 @@ export interface LoadOptions {
   readonly cwd: string;
 }
 
-/** Finds and reads the configuration. @throws ConfigError */
+/** Finds and reads the configuration, and `conf.d/*.yaml` beside it. @throws ConfigError */
 export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<LoadedConfig> {
   const found = await findConfig({ file, env, cwd });
-  return parseConfig(found.text, found.path, { env, cwd });
+  const fragments = await findFragments(found.path, cwd);
+  return parseConfig(found.text, found.path, { env, cwd, fragments });
 }
 
 export interface ParseOptions {
@@ -60,6 +62,30 @@ export interface ParseOptions {
   /** File names are shown relative to it. */
   readonly cwd?: string;
   readonly readFile?: ReadFile;
+  /** Further files that are part of the configuration. */
+  readonly fragments?: readonly ConfigText[];
+}
+
+/** One file, read and filled in. */
+interface ParsedFile extends Part {
+  readonly path: string;
+  readonly file: SourceFile;
+  readonly yaml: YamlDocument;
+  readonly substituted: Substituted;
+}
+
+function parseFile({ path, text }: ConfigText, options: ParseOptions, secrets: Secrets): ParsedFile {
+  const { env, cwd = process.cwd(), readFile = readFileSync } = options;
+  const file = new SourceFile(displayName(path, cwd), text.replace(/^\ufeff/, ''));
+  const yaml = readYaml(file);
+  const substituted = substitute(yaml.value, yaml.root, {
+    env,
+    readFile,
+    fileName: path,
+    secrets,
+    isPath: isPathField,
+  });
+  return { path, file, yaml, substituted, root: yaml.root, value: substituted.value, source: substituted.source };
 }
 
 /**
@@ -69,35 +95,37 @@ export interface ParseOptions {
  * @throws ConfigError
  */
 export function parseConfig(text: string, fileName: string, options: ParseOptions): LoadedConfig {
-  const { env, cwd = process.cwd(), readFile = readFileSync } = options;
-  const file = new SourceFile(displayName(fileName, cwd), text.replace(/^\ufeff/, ''));
-  const yaml = readYaml(file);
   const secrets = new Secrets();
   const fail = (problems: readonly ConfigProblem[]): never => {
     throw new ConfigError(tidy(problems, secrets));
   };
-  if (yaml.value === null || yaml.value === undefined) {
+  const main = parseFile({ path: fileName, text }, options, secrets);
+  const parts = [main, ...(options.fragments ?? []).map((fragment) => parseFile(fragment, options, secrets))] as const;
+  if (parts.every(({ yaml }) => yaml.value === null || yaml.value === undefined)) {
     const message = 'the file holds no configuration';
     const empty = problemAt(
-      file,
+      main.file,
       { start: 0, end: 0 },
       { code: 'CONFIG_EMPTY', message, hint: 'the least is: version: 1' },
     );
-    fail(yaml.problems.length > 0 ? yaml.problems : [empty]);
+    const found = parts.flatMap(({ yaml }) => yaml.problems);
+    fail(found.length > 0 ? found : [empty]);
   }
 
-  const substituted = substitute(yaml.value, yaml.root, { env, readFile, fileName, secrets, isPath: isPathField });
-  const source = hideSecretFields(fitScalars(withoutEmptySections(substituted.source), yaml.root), secrets);
-  hideSecretFields(substituted.value, secrets);
-  const { root } = yaml;
-  const value = fitScalars(withoutEmptySections(substituted.value), root);
-  const failed = new Set(substituted.problems.map(({ path }) => path));
+  const merged = mergeParts(parts);
+  const { root } = merged;
+  const source = hideSecretFields(fitScalars(withoutEmptySections(merged.source), root), secrets);
+  hideSecretFields(merged.value, secrets);
+  const value = fitScalars(withoutEmptySections(merged.value), root);
+  const substitution = parts.flatMap(({ substituted }) => substituted.problems);
+  const failed = new Set(substitution.map(({ path }) => path));
   const parsed = configSchema.safeParse(value);
   const invalid = problemsOfAll(parsed.error?.issues ?? [], { schema: configSchema, value, root });
   const config = parsed.data ?? salvage(value, parsed.error?.issues ?? []);
   const problems = [
-    ...yaml.problems,
-    ...substituted.problems,
+    ...parts.flatMap(({ yaml }) => yaml.problems),
+    ...substitution,
+    ...merged.problems,
     ...consequent(
       [
         // What could not be filled in is empty: that it does not fit is no news.
@@ -105,22 +133,20 @@ export function parseConfig(text: string, fileName: string, options: ParseOption
         ...(config === undefined ? [] : checkReferences(config, root, definedNames(value))),
         ...(config === undefined ? [] : checkInsertions(config, root)),
       ],
-      file,
-      yaml.damaged,
-      yaml.brokenAt,
+      parts,
     ),
   ];
   if (problems.length > 0 || config === undefined) return fail(problems);
 
   eachExpression(config, (expression, path) => {
     const node = nodeAt(root, path);
-    if (node !== undefined) expression.place = file.place(spanOf(node).start);
+    if (node !== undefined) expression.place = node.file.place(spanOf(node).start);
   });
   return {
-    config: resolvePaths(config, dirname(fileName)),
+    config: resolvePaths(config, (section) => dirname(pathOf(parts, root.children.get(section)))),
     source: source as Readonly<Record<string, unknown>>,
     file: fileName,
-    files: [fileName, ...substituted.files],
+    files: parts.flatMap(({ path, substituted }) => [path, ...substituted.files]),
     hash: createHash('sha256').update(JSON.stringify(source)).digest('hex').slice(0, 16),
     redact: (each) => secrets.redact(each),
     placeOf: (path) => {
@@ -130,30 +156,39 @@ export function parseConfig(text: string, fileName: string, options: ParseOption
   };
 }
 
-/** Problems that do not merely follow from YAML having misread the file. */
-function consequent(
-  problems: readonly ConfigProblem[],
-  file: SourceFile,
-  damaged: ReadonlySet<number>,
-  brokenAt: number,
-): ConfigProblem[] {
-  if (damaged.size === 0 && brokenAt === Infinity) return [...problems];
-  const last = brokenAt === Infinity ? Infinity : file.lineAt(Math.min(brokenAt, file.text.length));
+/** The path of the file that a node stands in. */
+const pathOf = (parts: readonly [ParsedFile, ...ParsedFile[]], node: SourceNode | undefined): string =>
+  (parts.find(({ file }) => file === node?.file) ?? parts[0]).path;
+
+/** Problems that do not merely follow from YAML having misread a file. */
+function consequent(problems: readonly ConfigProblem[], parts: readonly ParsedFile[]): ConfigProblem[] {
+  if (parts.every(({ yaml }) => yaml.damaged.size === 0 && yaml.brokenAt === Infinity)) return [...problems];
+  const broken = parts.some(({ yaml }) => yaml.brokenAt !== Infinity);
   return problems.filter(({ place, code }) => {
-    if (place === undefined || damaged.has(place.line)) return false;
+    const part = parts.find(({ file }) => file.name === place?.file);
+    if (place === undefined || part === undefined || part.yaml.damaged.has(place.line)) return false;
+    const { brokenAt } = part.yaml;
+    const last = brokenAt === Infinity ? Infinity : part.file.lineAt(Math.min(brokenAt, part.file.text.length));
     // What is missing, or refers to nothing, may stand in the part that was not understood.
     const absent = code === 'CONFIG_MISSING_KEY' || code === 'CONFIG_UNKNOWN_NAME' || code === 'CONFIG_DUPLICATE_NAME';
-    return place.line < last && !(absent && last < Infinity);
+    return place.line < last && !(absent && broken);
   });
 }
 
-/** In the order of the file, each once, without secrets. */
+/** In the order of the files, each once, without secrets. */
 function tidy(problems: readonly ConfigProblem[], secrets: Secrets): ConfigProblem[] {
+  const files = [...new Set(problems.map(({ place }) => place?.file ?? ''))];
+  const order = ({ place }: ConfigProblem): string => String(files.indexOf(place?.file ?? '')).padStart(6, '0');
   const seen = new Set<string>();
   return [...problems]
-    .sort((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0) || (a.place?.column ?? 0) - (b.place?.column ?? 0))
+    .sort(
+      (a, b) =>
+        order(a).localeCompare(order(b)) ||
+        (a.place?.line ?? 0) - (b.place?.line ?? 0) ||
+        (a.place?.column ?? 0) - (b.place?.column ?? 0),
+    )
     .filter(({ code, place, message }) => {
-      const key = `${code} ${place?.line}:${place?.column} ${message}`;
+      const key = `${code} ${place === undefined ? '' : formatPlace(place)} ${message}`;
       return !seen.has(key) && seen.add(key);
     })
     .map((problem) => ({
@@ -260,8 +295,8 @@ function definedNames(value: unknown): DefinedNames {
 }
 
 /** Paths of files start at the folder of the file that names them. */
-function resolvePaths(config: Config, folder: string): Config {
-  const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(folder, path));
+function resolvePaths(config: Config, folderOf: (section: string) => string): Config {
+  const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(folderOf('nats'), path));
   const { creds, nkey, tls } = config.nats;
   return {
     ...config,

@@ -1,7 +1,10 @@
 /** Reads dead letters back. */
 import type { JetStreamClient, JetStreamManager, StoredMsg } from '@nats-io/jetstream';
+import { headerEntries } from '../core/headers.ts';
+import { OuzelError } from '../errors.ts';
+import type { Bodies } from '../nats/bodies.ts';
 import { findStream } from '../nats/provision.ts';
-import { BODY_HEADER, DEAD_LETTER_STREAM, deadLetterSubject } from './store.ts';
+import { BODY_HEADER, DEAD_LETTER_STREAM, deadLetterSubject, HEADERS_HEADER } from './store.ts';
 
 export interface DeadLetter {
   /** Its number in the stream of dead letters. */
@@ -25,6 +28,27 @@ export interface DeadLetter {
   readonly body: Uint8Array;
   /** The object that holds the body, where it is stored apart. */
   readonly bodyName: string | undefined;
+  /** The object that holds the event's own headers, where they are stored apart. */
+  readonly headersName: string | undefined;
+}
+
+/** The event's own headers, in a letter or in the block that was stored beside it. */
+const ownHeaders = (entries: Iterable<readonly [name: string, value: string]>): [string, string][] =>
+  [...entries].filter(([name]) => !/^(?:ouzel-|nats-)/i.test(name)).map(([name, value]) => [name, value]);
+
+/** The letter with all that is stored beside it. @throws OuzelError NOT_FOUND when that is gone */
+export async function completeLetter(letter: DeadLetter, bodies: Bodies): Promise<DeadLetter> {
+  const fetch = async (what: string, name: string): Promise<Uint8Array> => {
+    const found = await bodies.get(name);
+    if (found !== undefined) return found;
+    throw new OuzelError('NOT_FOUND', `the ${what} of dead letter ${letter.sequence} (object ${name}) is gone`);
+  };
+  const { bodyName, headersName } = letter;
+  return {
+    ...letter,
+    ...(bodyName === undefined ? {} : { body: await fetch('body', bodyName) }),
+    ...(headersName === undefined ? {} : { headers: ownHeaders(headerEntries(await fetch('headers', headersName))) }),
+  };
 }
 
 interface Letter {
@@ -35,9 +59,7 @@ interface Letter {
 
 function decode({ seq, data, headers }: Letter): DeadLetter {
   const get = (name: string): string => headers?.get(name) ?? '';
-  const own = [...(headers ?? [])].flatMap(([name, values]) =>
-    /^(?:ouzel-|nats-)/i.test(name) ? [] : values.map((value) => [name, value] as const),
-  );
+  const own = ownHeaders([...(headers ?? [])].flatMap(([name, values]) => values.map((value) => [name, value] as const)));
   return {
     sequence: seq,
     consumer: get('Ouzel-Consumer'),
@@ -56,6 +78,7 @@ function decode({ seq, data, headers }: Letter): DeadLetter {
     headers: own,
     body: data,
     bodyName: get(BODY_HEADER) || undefined,
+    headersName: get(HEADERS_HEADER) || undefined,
   };
 }
 

@@ -1,5 +1,6 @@
 /** Dead letters: the original bytes and headers of an event that could not be handled, and why. */
 import { headerBlock, headerEntries, headerLine } from '../core/headers.ts';
+import type { Event } from '../core/event.ts';
 import type { DeadLetterStore } from '../core/ports.ts';
 import type { Failure, Run } from '../core/run.ts';
 import { messageIds } from '../deliver/ids.ts';
@@ -12,6 +13,8 @@ export const deadLetterSubject = (consumer: string): string => `ouzel.dlq.${cons
 
 /** Names the object that holds a body which is stored apart. */
 export const BODY_HEADER = 'Ouzel-Body';
+/** The same for the event's own headers: the server takes 64 KiB of them, and an event may have as many. */
+export const HEADERS_HEADER = 'Ouzel-Headers';
 const NO_BODY = new Uint8Array(0);
 
 /** The run of an event's first passage; replays and re-drives have ids of their own. */
@@ -35,19 +38,24 @@ const openRoutes = (run: Run): string =>
     .map(({ route }) => route.name)
     .join(',');
 
-/** The header lines of a letter: the event's own headers as they came, and what happened to it. */
+/** The event's own headers as they came. */
+function originalLines(event: Event): string {
+  const { headers } = event.carrier;
+  if (headers === undefined) return '';
+  let lines = '';
+  for (const [name, value] of headerEntries(headers))
+    if (!/^(?:nats-|ouzel-(?!hops$))/i.test(name)) lines += headerLine(name, value);
+  const id = event.header('Nats-Msg-Id');
+  return id === undefined ? lines : lines + headerLine('Ouzel-Msg-Id', id);
+}
+
+/** The header lines that say what happened to the event. */
 function letterLines(run: Run, failure: Failure, reason: string, id: string, options: LetterOptions): string {
   const { event, consumer } = run;
   const { milliseconds, sequence } = event.position;
   const now = Date.now();
   const firstFailed = consumer.attempts.get(event)?.firstFailedAt ?? now;
-  let lines = '';
-  if (event.carrier.headers !== undefined)
-    for (const [name, value] of headerEntries(event.carrier.headers))
-      if (!/^(?:nats-|ouzel-(?!hops$))/i.test(name)) lines += headerLine(name, value);
-  const original = event.header('Nats-Msg-Id');
-  if (original !== undefined) lines += headerLine('Ouzel-Msg-Id', original);
-  lines += headerLine('Nats-Msg-Id', id);
+  let lines = headerLine('Nats-Msg-Id', id);
   lines += headerLine('Ouzel-Consumer', consumer.name);
   lines += headerLine('Ouzel-Routes', openRoutes(run));
   lines += headerLine('Ouzel-Reason', reason);
@@ -78,7 +86,8 @@ interface LargeBodies {
 }
 
 /**
- * Dead letters in a JetStream stream. A body that leaves no room for the letter's headers is stored beside it.
+ * Dead letters in a JetStream stream. What leaves no room for the letter is stored beside it: the body, and if that is
+ * not enough the event's own headers too. There is no event that cannot become a letter.
  */
 export function createDeadLetterStore(
   publisher: Publisher,
@@ -90,17 +99,25 @@ export function createDeadLetterStore(
       const { event, consumer } = run;
       const subject = deadLetterSubject(consumer.name);
       const id = messageIds(event.stream, consumer.name, 'dead_letter')(event.position);
+      const { headers, body } = event.carrier;
+      const original = originalLines(event);
       const lines = letterLines(run, failure, reason, id, options);
-      const publish = (headers: string, body: Uint8Array, failed: (error: OuzelError) => void) =>
-        publisher.publish(subject, headerBlock(headers), body, TIMEOUT, { confirmed: () => done(), failed });
-      const storeApart = () =>
-        bodies
-          .put(id, event.carrier.body)
-          .then((name) => publish(lines + headerLine(BODY_HEADER, name), NO_BODY, done));
-      publish(lines, event.carrier.body, (error) => {
+      const publish = (block: string, rest: Uint8Array, failed: (error: OuzelError) => void): void =>
+        publisher.publish(subject, headerBlock(block), rest, TIMEOUT, { confirmed: () => done(), failed });
+      /** Tries a letter that is smaller when the one before was too large. */
+      const otherwise = (smaller: () => Promise<void>) => (error: OuzelError) => {
         if (error.code !== 'TARGET_TOO_LARGE') return done(error);
-        storeApart().catch((reason: unknown) => done(asOuzelError(reason)));
-      });
+        smaller().catch((reason: unknown) => done(asOuzelError(reason)));
+      };
+      const storeAllApart = async (bodyLine: string): Promise<void> => {
+        const name = await bodies.put(`${id}.headers`, headers ?? NO_BODY);
+        publish(lines + bodyLine + headerLine(HEADERS_HEADER, name), NO_BODY, done);
+      };
+      const storeBodyApart = async (): Promise<void> => {
+        const bodyLine = headerLine(BODY_HEADER, await bodies.put(id, body));
+        publish(original + lines + bodyLine, NO_BODY, otherwise(() => storeAllApart(bodyLine)));
+      };
+      publish(original + lines, body, otherwise(storeBodyApart));
     },
   };
 }

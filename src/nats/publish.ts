@@ -25,13 +25,14 @@ interface Pending {
 /** Milliseconds between looks at what has timed out. */
 const SWEEP = 250;
 
-/** JetStream API errors that a later attempt cannot mend: the message is too large for the stream, or malformed. */
-const REFUSALS = new Set([10054, 10060, 10070, 10071, 10072, 10097]);
-const TOO_LARGE = 10054;
+/** JetStream API errors that a later attempt cannot mend: a malformed message, or an expectation that does not hold. */
+const REFUSALS = new Set([10060, 10070, 10071, 10072]);
+/** The message is larger than the stream takes, or its headers than the server does (64 KiB). */
+const TOO_LARGE = new Set([10054, 10097]);
 
 function errorOf(subject: string, { code = 0, err_code: detail = 0, description = '' }: NonNullable<PubAck['error']>) {
   let kind: ErrorCode = 'TARGET_UNAVAILABLE';
-  if (detail === TOO_LARGE) kind = 'TARGET_TOO_LARGE';
+  if (TOO_LARGE.has(detail)) kind = 'TARGET_TOO_LARGE';
   else if (REFUSALS.has(detail)) kind = 'TARGET_REJECTED';
   return new OuzelError(kind, `publish to ${subject}: ${description} (JetStream error ${detail || code})`);
 }

@@ -24,7 +24,10 @@ const TOKEN = /^(?!\$)[^.*>\s\u0000-\u001f\u007f]+$/u;
 const LONGEST_SUBJECT = 512;
 
 /** Headers of the incoming message that never go on: the server's own, ours, and what is written anew. */
-const NOT_FORWARDED = /^(?:nats-|ce-|ouzel-|content-type$|traceparent$|tracestate$)/i;
+const NOT_FORWARDED = /^(?:nats-|ce-|ouzel-|content-type$)/i;
+
+/** What the configuration may not set: the id that makes a repetition harmless, and the marks of Ouzel. */
+const NOT_CONFIGURABLE = /^(?:nats-msg-id$|ouzel-)/i;
 
 type Bound = readonly [name: string, value: BoundTemplate, template: Template];
 
@@ -96,7 +99,13 @@ export const publish = defineTargetComponent({
       })
       .describe('Subject to publish to. What an expression puts in must be one token: no dot, wildcard or space.'),
     headers: z
-      .record(z.string().regex(/^[!-9;-~]+$/), template())
+      .record(
+        z
+          .string()
+          .regex(/^[!-9;-~]+$/)
+          .refine((name) => !NOT_CONFIGURABLE.test(name), { error: 'Ouzel writes this header itself' }),
+        template(),
+      )
       .optional()
       .describe('Headers to add.'),
     cloudevents: z
@@ -118,14 +127,25 @@ export const publish = defineTargetComponent({
     ]);
     const messageId = messageIds(context.stream, context.consumer, context.route);
     const { publisher } = context;
+    const own = new Set(headers.map(([name]) => name.toLowerCase()));
+
+    /** What says how the body is to be read, less what the configuration says otherwise. */
+    const describing = (event: Event): string => {
+      let lines = '';
+      if (options.cloudevents === 'binary') lines = cloudEventHeaders(event);
+      else if (options.cloudevents === 'structured') lines = 'Content-Type: application/cloudevents+json\r\n';
+      else if (event.datacontenttype !== undefined) lines = headerLine('Content-Type', event.datacontenttype);
+      if (own.size === 0) return lines;
+      return lines.replace(/^([^:\r\n]+):.*\r\n/gm, (line, name: string) =>
+        own.has(name.toLowerCase()) ? '' : line,
+      );
+    };
 
     const headersOf = (run: Run): string => {
       const { event } = run;
       let lines = headerLine('Nats-Msg-Id', messageId(event.position));
       lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
-      if (options.cloudevents === 'binary') lines += cloudEventHeaders(event);
-      if (options.cloudevents === 'structured') lines += 'Content-Type: application/cloudevents+json\r\n';
-      const own = new Set(headers.map(([name]) => name.toLowerCase()));
+      lines += describing(event);
       for (const [name, bound, source] of headers) lines += headerLine(name, render(bound, source, run, context));
       if (event.carrier.headers !== undefined)
         for (const [name, value] of headerEntries(event.carrier.headers))

@@ -1,0 +1,259 @@
+import { describe, expect, it } from 'vitest';
+import type { AttemptRecord } from '../../../src/core/attempts.ts';
+import type { RetryPolicy } from '../../../src/core/plan.ts';
+import type { Run } from '../../../src/core/run.ts';
+import { backoff, decide, type Decision } from '../../../src/deliver/retry.ts';
+import { type ErrorCode, ERRORS, OuzelError } from '../../../src/errors.ts';
+import { error, Gate, harness, jsonEvent, POLICY, random, route } from '../core/helpers.ts';
+
+interface Situation {
+  readonly code?: ErrorCode;
+  readonly status?: number;
+  readonly policy?: Partial<RetryPolicy>;
+  readonly targetPolicy?: Partial<RetryPolicy>;
+  readonly known?: Partial<AttemptRecord>;
+  readonly deliveries?: number;
+  readonly now?: number;
+  readonly chance?: number;
+}
+
+const NOW = 1_000_000;
+
+function situation({ policy, known, deliveries = 1 }: Situation): Run {
+  const { receive, consumer } = harness({ steps: [new Gate()], ...(policy === undefined ? {} : { retry: policy }) });
+  const run = receive(jsonEvent({}, { deliveries }));
+  if (known !== undefined)
+    consumer.attempts.put(run.event, { used: 0, deferred: 0, firstFailedAt: NOW, confirmed: [], ...known });
+  return run;
+}
+
+function decision(given: Situation): Decision {
+  const { code = 'TARGET_REJECTED', status, targetPolicy, now = NOW, chance = 0.5 } = given;
+  const failed =
+    targetPolicy === undefined ? undefined : route('r', () => undefined, { retry: { ...POLICY, ...targetPolicy } });
+  return decide(situation(given), { error: new OuzelError(code, 'no', { status }), route: failed }, now, chance);
+}
+
+describe('a rejected event', () => {
+  it.each<[given: Situation, expected: Partial<Decision>]>([
+    [{}, { retry: true, reason: 'rejected', delay: 1000 }],
+    [{ known: { used: 1 } }, { retry: true, delay: 2000 }],
+    [{ known: { used: 2 } }, { retry: false, reason: 'rejected' }],
+    [{ known: { used: 7 } }, { retry: false, reason: 'rejected' }],
+    [{ policy: { attempts: 1 } }, { retry: false, reason: 'rejected' }],
+    // Without a record, after a restart, the server's count is all that is known.
+    [{ deliveries: 2 }, { retry: true, delay: 2000 }],
+    [{ deliveries: 3 }, { retry: false }],
+    [
+      { deliveries: 9, known: { used: 0 } },
+      { retry: true, delay: 1000 },
+    ],
+    [{ code: 'EVENT_FAILED' }, { retry: true, reason: 'failed' }],
+    [
+      { code: 'EVENT_FAILED', known: { used: 2 } },
+      { retry: false, reason: 'failed' },
+    ],
+    [
+      { code: 'INTERNAL', known: { used: 2 } },
+      { retry: false, reason: 'failed' },
+    ],
+    // The policy of the target that failed counts, not the consumer's.
+    [
+      { known: { used: 2 }, targetPolicy: { attempts: 4, first: 7 } },
+      { retry: true, delay: 28 },
+    ],
+    [{ targetPolicy: { attempts: 1 } }, { retry: false }],
+    // What was put off before does not count as an attempt.
+    [{ known: { used: 0, deferred: 50 } }, { retry: true, delay: 1000 }],
+  ])('%j → %j', (given, expected) => expect(decision(given)).toMatchObject(expected));
+
+  it('is put down as an attempt, with the first failure and what was confirmed', () => {
+    expect(decision({})).toMatchObject({ record: { used: 1, deferred: 0, firstFailedAt: NOW, confirmed: [] } });
+    expect(decision({ known: { used: 1, deferred: 3, firstFailedAt: 5, confirmed: ['a'] } })).toMatchObject({
+      record: { used: 2, deferred: 3, firstFailedAt: 5, confirmed: ['a'] },
+    });
+  });
+});
+
+describe('an unavailable target', () => {
+  it.each<[given: Situation, expected: Partial<Decision>]>([
+    [{}, { retry: true, reason: 'unavailable', delay: 1000 }],
+    [{ known: { used: 2, deferred: 1 } }, { retry: true, delay: 2000 }],
+    [{ known: { deferred: 500 } }, { retry: true, delay: 10_000 }],
+    [{ deliveries: 99 }, { retry: true, delay: 1000 }],
+    [{ known: {}, now: NOW + 59_000 }, { retry: true }],
+    [
+      { known: {}, now: NOW + 59_001 },
+      { retry: false, reason: 'unavailable_too_long' },
+    ],
+    [{ policy: { attempts: 1 } }, { retry: true }],
+    [{ policy: { for: 10 } }, { retry: false, reason: 'unavailable_too_long' }],
+    [{ targetPolicy: { for: 10 } }, { retry: false }],
+    [
+      { code: 'TARGET_TIMEOUT', known: { used: 2 } },
+      { retry: true, reason: 'unavailable' },
+    ],
+    [{ code: 'TARGET_NO_STREAM' }, { retry: true, reason: 'unavailable' }],
+  ])('%j → %j', (given, expected) =>
+    expect(decision({ code: 'TARGET_UNAVAILABLE', ...given })).toMatchObject(expected),
+  );
+
+  it('uses up no attempt', () => {
+    const unavailable = { code: 'TARGET_UNAVAILABLE' } as const;
+    expect(decision(unavailable)).toMatchObject({ record: { used: 0, deferred: 1 } });
+    expect(decision({ ...unavailable, known: { used: 2, deferred: 4 } })).toMatchObject({
+      record: { used: 2, deferred: 5 },
+    });
+    expect(decision({ ...unavailable, deliveries: 3 })).toMatchObject({ record: { used: 2, deferred: 1 } });
+  });
+});
+
+describe('what no further attempt can mend', () => {
+  it.each<[code: ErrorCode, reason: string]>([
+    ['EVENT_UNDECODABLE', 'undecodable'],
+    ['EVENT_EXPRESSION', 'expression_error'],
+    ['EVENT_MISSING_FIELD', 'missing_field'],
+    ['EVENT_INVALID_SUBJECT', 'invalid_subject'],
+    ['EVENT_HOPS', 'too_many_hops'],
+    ['TARGET_TOO_LARGE', 'too_large'],
+  ])('%s is a dead letter at once: %s', (code, reason) => {
+    expect(decision({ code })).toMatchObject({ retry: false, reason });
+    expect(decision({ code, policy: { giveUp: () => false } })).toMatchObject({ retry: false, reason });
+  });
+
+  it('leaves a record with which the same attempt is made again, should the letter be refused', () => {
+    for (const code of ['EVENT_EXPRESSION', 'TARGET_REJECTED'] as const) {
+      expect(decision({ code, deliveries: 3 })).toMatchObject({ retry: false, record: { used: 2 } });
+      expect(decision({ code, known: { used: 2, confirmed: ['a'] } })).toMatchObject({
+        retry: false,
+        record: { used: 2, confirmed: ['a'] },
+      });
+    }
+  });
+});
+
+describe('give_up', () => {
+  it('ends the attempts, and sees the error', () => {
+    const seen: unknown[] = [];
+    const giveUp: RetryPolicy['giveUp'] = (scope) => {
+      seen.push(scope.error);
+      return scope.error?.status === 409;
+    };
+    expect(decision({ status: 409, policy: { giveUp } })).toMatchObject({ retry: false, reason: 'given_up' });
+    expect(decision({ status: 500, policy: { giveUp } })).toMatchObject({ retry: true });
+    expect(seen[0]).toEqual({ code: 'TARGET_REJECTED', message: 'no', kind: 'rejected', status: 409 });
+  });
+
+  it('ends them for an unavailable target as well', () =>
+    expect(decision({ code: 'TARGET_UNAVAILABLE', policy: { giveUp: () => true } })).toMatchObject({
+      retry: false,
+      reason: 'given_up',
+    }));
+
+  it('is that of the target that failed', () =>
+    expect(decision({ policy: { giveUp: () => true }, targetPolicy: {} })).toMatchObject({ retry: true }));
+
+  it('that fails itself decides nothing and does not escape', () => {
+    const giveUp = () => {
+      throw error('EVENT_EXPRESSION');
+    };
+    expect(decision({ policy: { giveUp } })).toMatchObject({ retry: true, reason: 'rejected' });
+    expect(decision({ policy: { giveUp }, known: { used: 2 } })).toMatchObject({ retry: false, reason: 'rejected' });
+  });
+});
+
+describe('backoff', () => {
+  it.each<[attempt: number, chance: number, delay: number]>([
+    [1, 0.5, 1000],
+    [2, 0.5, 2000],
+    [4, 0.5, 8000],
+    [5, 0.5, 10_000],
+    [100_000, 0.5, 10_000],
+    [0, 0.5, 1000],
+    [1, 0, 800],
+    [1, 1, 1200],
+    [9, 1, 12_000],
+  ])('attempt %i, chance %d: %i ms', (attempt, chance, delay) =>
+    expect(backoff({ ...POLICY, jitter: 0.2 }, attempt, chance)).toBe(delay),
+  );
+
+  it('is never less than a millisecond, whatever the jitter', () =>
+    expect(backoff({ ...POLICY, first: 1, jitter: 1 }, 1, 0)).toBe(1));
+});
+
+describe('any policy', () => {
+  const policies = Array.from({ length: 300 }, (_, seed) => {
+    const chance = random(seed + 1);
+    const first = Math.ceil(chance() * 60_000);
+    const policy: RetryPolicy = {
+      attempts: 1 + Math.floor(chance() * 12),
+      first,
+      factor: 1 + chance() * 9,
+      max: Math.ceil(chance() * 600_000),
+      jitter: chance(),
+      for: Math.ceil(chance() * 3_600_000),
+      giveUp: undefined,
+    };
+    return { policy, chance };
+  });
+
+  it('bounds its delays by max and jitter', () => {
+    for (const { policy, chance } of policies)
+      for (const attempt of [1, 2, 3, 10, 1000]) {
+        const delay = backoff(policy, attempt, chance());
+        expect(Number.isInteger(delay)).toBe(true);
+        expect(delay).toBeGreaterThanOrEqual(1);
+        expect(delay).toBeLessThanOrEqual(Math.max(1, Math.round(policy.max * (1 + policy.jitter))));
+        expect(backoff(policy, attempt + 1, 0.5)).toBeGreaterThanOrEqual(backoff(policy, attempt, 0.5));
+      }
+  });
+
+  it('dead-letters a rejected event exactly at the last attempt, however often it is put off between', () => {
+    for (const { policy, chance } of policies) {
+      const run = situation({ policy: { ...policy, for: Number.MAX_SAFE_INTEGER } });
+      let rejections = 0;
+      for (;;) {
+        const away = chance() < 0.4;
+        const made = decide(
+          run,
+          { error: error(away ? 'TARGET_UNAVAILABLE' : 'TARGET_REJECTED'), route: undefined },
+          NOW,
+          chance(),
+        );
+        if (!away) rejections++;
+        expect(made.retry).toBe(away || rejections < policy.attempts);
+        if (!made.retry) break;
+        expect(made.record.used).toBe(rejections);
+        run.consumer.attempts.put(run.event, made.record);
+      }
+      expect(rejections).toBe(policy.attempts);
+    }
+  });
+
+  it('bounds an outage by `for`, from the first failure', () => {
+    for (const { policy, chance } of policies) {
+      const run = situation({ policy });
+      let now = NOW;
+      for (let tries = 0; tries < 5000; tries++) {
+        const made = decide(run, { error: error('TARGET_UNAVAILABLE'), route: undefined }, now, chance());
+        if (!made.retry) {
+          expect(made.reason).toBe('unavailable_too_long');
+          expect(now - NOW + policy.max * (1 + policy.jitter) + 1).toBeGreaterThan(policy.for);
+          break;
+        }
+        expect(made.record.used).toBe(0);
+        now += made.delay;
+        expect(now - NOW).toBeLessThanOrEqual(policy.for);
+        run.consumer.attempts.put(run.event, made.record);
+      }
+    }
+  });
+
+  it('has an answer for every code there is', () => {
+    for (const code of Object.keys(ERRORS) as ErrorCode[]) {
+      const { kind } = ERRORS[code];
+      const made = decision({ code, known: { used: POLICY.attempts } });
+      expect(made.retry).toBe(kind === 'unavailable');
+    }
+  });
+});
