@@ -2,7 +2,9 @@
 import { createHash } from 'node:crypto';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
+import { watchFiles, type Watching } from './config/watch.ts';
 import type { Run } from './core/run.ts';
 import { Turns } from './core/turns.ts';
 import { createDeadLetterStore, DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from './deadletter/store.ts';
@@ -14,8 +16,11 @@ import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
 import { ensureStream, type StreamSpec } from './nats/provision.ts';
 import { JetStreamPublisher } from './nats/publish.ts';
 import { Wire } from './nats/wire.ts';
-import { buildRuntime, type Services, streamSpecs } from './reconcile/build.ts';
+import { Reconciler } from './reconcile/apply.ts';
+import type { Services } from './reconcile/build.ts';
 import { bindFilters } from './reconcile/compile.ts';
+import { type ConsumerDiff, isEmpty, needRestart } from './reconcile/diff.ts';
+import { RELOAD_RESULTS, type ReloadOutcome } from './reconcile/result.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
 import type { DaemonStatus } from './status.ts';
 import type { Logger } from './telemetry/log.ts';
@@ -30,6 +35,15 @@ const POLL = 5_000;
 /** Milliseconds between attempts to prepare a server that is not ready for Ouzel. */
 const PREPARE_AGAIN = 5_000;
 
+const DEAD_LETTERS: StreamSpec = {
+  name: DEAD_LETTER_STREAM,
+  subjects: [DEAD_LETTER_SUBJECTS],
+  discard: 'new',
+  maxAge: KEPT,
+  description: 'Dead letters of Ouzel',
+  manage: false,
+};
+
 configureHash((text) => createHash('sha256').update(text).digest('hex'));
 
 /** Where a running daemon is reached. */
@@ -38,23 +52,43 @@ export interface Address {
   readonly url: string;
 }
 
+/** Reads the configuration anew. @throws ConfigError */
+export type Loader = () => Promise<LoadedConfig>;
+
 export class Daemon {
-  readonly #loaded: LoadedConfig;
   readonly #logger: Logger;
+  readonly #load: Loader;
   readonly #metrics = createMetrics();
-  readonly #runtimes = new Map<string, ConsumerRuntime>();
   readonly #timers: NodeJS.Timeout[] = [];
+  #loaded: LoadedConfig;
+  #generation = 1;
+  #lastReload: ReloadOutcome | undefined;
+  /** Changes are put in force one after another. */
+  #reloading: Promise<unknown> = Promise.resolve();
+  #reloadAsked = false;
+  #watching: Watching | undefined;
   #http: HttpServer | undefined;
   #connection: NatsConnection | undefined;
+  #reconciler: Reconciler | undefined;
   #publisher: JetStreamPublisher | undefined;
   #wire: Wire | undefined;
   /** Why the daemon as a whole cannot work; empty when it can. */
   #problem = 'NATS: connecting';
   #stopping = false;
 
-  constructor(loaded: LoadedConfig, logger: Logger) {
+  /**
+   * @param loaded What to start with.
+   * @param load How to read it again.
+   */
+  constructor(loaded: LoadedConfig, load: Loader, logger: Logger) {
     this.#loaded = loaded;
+    this.#load = load;
     this.#logger = logger;
+  }
+
+  /** The configuration in force. */
+  get loaded(): LoadedConfig {
+    return this.#loaded;
   }
 
   /**
@@ -63,32 +97,44 @@ export class Daemon {
    * @throws OuzelError HTTP_PORT_IN_USE
    */
   async start(): Promise<Address> {
-    const { config, hash } = this.#loaded;
-    const metrics = this.#metrics;
-    metrics.buildInfo.with(VERSION, process.version).set(1);
-    metrics.natsConnected.with().set(0);
-    metrics.natsReconnects.with();
-    metrics.logLinesSuppressed.with();
-    metrics.configGeneration.with().set(1);
-    metrics.configLastSuccess.with().set(Date.now() / 1000);
+    const { config, hash, file } = this.#loaded;
+    this.#showAtStart();
     this.#http = await startHttp(config.http.listen, {
-      metrics,
+      metrics: this.#metrics,
       status: () => this.status(),
       refresh: () => this.#refresh(),
     });
     const { url } = this.#http;
-    this.#logger.info({ version: VERSION, config: this.#loaded.file, hash, http: url }, 'ouzel starts');
+    this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
     this.#run().catch((error: unknown) => {
       if (this.#stopping) return;
       const { code, message } = asOuzelError(error);
       this.#problem = message;
       this.#logger.fatal({ code }, message);
     });
+    this.#watching = watchFiles({
+      files: () => this.#loaded.files,
+      folders: () => [fragmentFolder(this.#loaded.file)],
+      onChange: () => this.reload(),
+    });
     return { url };
   }
 
+  /** Reads the configuration again and puts it in force. Asked several times meanwhile, it does so once more. */
+  reload(): void {
+    if (this.#reloadAsked || this.#stopping) return;
+    this.#reloadAsked = true;
+    this.#reloading = this.#reloading.then(async () => {
+      this.#reloadAsked = false;
+      if (this.#stopping) return;
+      const began = performance.now();
+      const outcome = await this.#tryReload();
+      this.#showReload(outcome, performance.now() - began);
+    });
+  }
+
   status(): DaemonStatus {
-    const consumers = [...this.#runtimes.values()].map(({ name, state, reason }) => ({ name, state, reason }));
+    const consumers = this.#runtimes().map(({ name, state, reason }) => ({ name, state, reason }));
     const connected = this.#wire?.connected ?? false;
     const reasons = [
       ...(this.#stopping ? ['draining'] : []),
@@ -99,18 +145,21 @@ export class Daemon {
         .map(({ name, state, reason }) => `consumer ${name}: ${reason === '' ? state : reason}`),
     ];
     const { file, hash } = this.#loaded;
-    return { ready: reasons.length === 0, reasons, connected, consumers, config: { file, hash, generation: 1 } };
+    const config = { file, hash, generation: this.#generation, last_reload: this.#lastReload ?? null };
+    return { ready: reasons.length === 0, reasons, connected, consumers, config };
   }
 
   /** Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server. */
   async stop(): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.#watching?.close();
     const { drain } = this.#loaded.config.http;
     this.#logger.info({ drain_ms: drain }, 'draining');
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, drain);
-    await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.stop(deadline)));
+    await Promise.race([this.#reloading, deadline]);
+    await this.#reconciler?.stop(deadline);
     clearTimeout(timer);
     for (const each of this.#timers) clearInterval(each);
     this.#wire?.flush();
@@ -119,14 +168,13 @@ export class Daemon {
     this.#publisher?.close();
     await connection?.close();
     await this.#http?.close();
-    const left = [...this.#runtimes.values()].reduce((sum, { consumer }) => sum + consumer.held, 0);
+    const left = this.#runtimes().reduce((sum, { consumer }) => sum + consumer.held, 0);
     if (left > 0) this.#logger.warn({ events: left }, 'stopped with events in hand; the server delivers them again');
     this.#logger.info('stopped');
   }
 
   async #run(): Promise<void> {
-    const { config } = this.#loaded;
-    const connection = await connectNats(config.nats);
+    const connection = await connectNats(this.#loaded.config.nats);
     if (this.#stopping) return connection.close();
     this.#connection = connection;
     const wire = new Wire(connection);
@@ -136,90 +184,140 @@ export class Daemon {
     this.#metrics.natsConnected.with().set(1);
     this.#logger.info({ server: connection.getServer(), version: connection.info?.version }, 'connected to NATS');
     this.#watch(connection).catch((error: unknown) => this.#unexpected(error));
-    const services = await this.#prepare(connection, wire, publisher);
-    if (services === undefined) return;
+    if (!(await this.#prepare(connection, wire, publisher))) return;
     this.#problem = '';
-    for (const name of Object.keys(config.consumers))
-      this.#runtimes.set(name, buildRuntime(name, this.#loaded, services));
     this.#every(SWEEP, () => this.#sweep());
     this.#every(POLL, () => {
       this.#poll().catch((error: unknown) => this.#unexpected(error));
     });
-    await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.start()));
     await this.#poll();
-    const states = Object.fromEntries([...this.#runtimes].map(([name, { state }]) => [name, state]));
+    const states = Object.fromEntries(this.#runtimes().map(({ name, state }) => [name, state]));
     this.#logger.info({ consumers: states }, 'ready');
   }
 
-  /** Makes the streams; a server that is not fit for it is asked again until it is. */
-  async #prepare(connection: NatsConnection, wire: Wire, publisher: JetStreamPublisher): Promise<Services | undefined> {
-    const { config } = this.#loaded;
-    const { domain, system } = config.nats;
-    const options = domain === undefined ? {} : { domain };
-    for (;;) {
+  /**
+   * Makes the streams and starts the consumers; a server that is not fit for it is asked again until it is.
+   *
+   * @returns Whether it came to that; false when the daemon was stopped meanwhile.
+   */
+  async #prepare(connection: NatsConnection, wire: Wire, publisher: JetStreamPublisher): Promise<boolean> {
+    while (!this.#stopping) {
       try {
         checkServer(connection);
-        const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
-        const client = jetstream(connection, options);
-        const letters: StreamSpec = {
-          name: DEAD_LETTER_STREAM,
-          subjects: [DEAD_LETTER_SUBJECTS],
-          replicas: system.replicas,
-          discard: 'new',
-          maxAge: KEPT,
-          description: 'Dead letters of Ouzel',
-          manage: false,
-        };
-        for (const spec of [letters, ...streamSpecs(config)]) {
-          const { made, changed, kept } = await ensureStream(manager, spec);
-          if (made) this.#logger.info({ stream: spec.name, subjects: spec.subjects }, 'stream made');
-          if (changed.length > 0) this.#logger.info({ stream: spec.name, changed }, 'stream changed');
-          if (kept.length > 0)
-            this.#logger.warn(
-              { stream: spec.name, differs: kept },
-              'stream differs from the configuration; `manage: true` would change it',
-            );
-        }
-        return {
-          connection,
-          manager,
-          wire,
-          publisher,
-          letters: createDeadLetterStore(publisher, createBodies(client, system.replicas), {
-            keyOf: this.#keys(),
-            redact: this.#loaded.redact,
-          }),
-          observer: createLogObserver(this.#logger, this.#metrics.logLinesSuppressed.with()),
-          turns: new Turns(),
-          logger: this.#logger,
-          metrics: this.#metrics,
-        };
+        const services = await this.#services(connection, wire, publisher);
+        const reconciler = new Reconciler(services, this.#loaded.config.nats.domain);
+        // A reload that comes meanwhile waits, and compares with what is started here.
+        const starting = this.#reloading.then(async () => {
+          await reconciler.start(this.#loaded);
+          this.#reconciler = reconciler;
+        });
+        this.#reloading = starting.catch(() => undefined);
+        await starting;
+        return true;
       } catch (error) {
         const { code, message } = asOuzelError(error);
         if (this.#problem !== message) this.#logger.error({ code }, message);
         this.#problem = message;
       }
       await new Promise((resolve) => setTimeout(resolve, PREPARE_AGAIN).unref());
-      if (this.#stopping) return undefined;
+    }
+    return false;
+  }
+
+  async #services(connection: NatsConnection, wire: Wire, publisher: JetStreamPublisher): Promise<Services> {
+    const { domain, system } = this.#loaded.config.nats;
+    const options = domain === undefined ? {} : { domain };
+    const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
+    const client = jetstream(connection, options);
+    const { made } = await ensureStream(manager, { ...DEAD_LETTERS, replicas: system.replicas });
+    if (made) this.#logger.info({ stream: DEAD_LETTER_STREAM }, 'stream made');
+    return {
+      connection,
+      manager,
+      wire,
+      publisher,
+      letters: createDeadLetterStore(publisher, createBodies(client, system.replicas), {
+        keyOf: (run) => this.#keyOf(run),
+        redact: (text) => this.#loaded.redact(text),
+      }),
+      observer: createLogObserver(this.#logger, this.#metrics.logLinesSuppressed.with()),
+      turns: new Turns(),
+      logger: this.#logger,
+      metrics: this.#metrics,
+    };
+  }
+
+  async #tryReload(): Promise<ReloadOutcome> {
+    const at = new Date().toISOString();
+    const before = this.#loaded;
+    let next: LoadedConfig | undefined;
+    const ended = (result: ReloadOutcome['result'], changes?: ConsumerDiff, reason = ''): ReloadOutcome => ({
+      result,
+      at,
+      hash: next?.hash,
+      reason,
+      changes,
+      needRestart: result === 'applied' && next !== undefined ? needRestart(before.source, next.source) : [],
+    });
+    try {
+      next = await this.#load();
+      if (next.hash === before.hash) return ended('unchanged');
+      // Before the first connection there is nothing to change but what will be started.
+      const changes = await this.#reconciler?.apply(next);
+      this.#loaded = next;
+      this.#keys = undefined;
+      this.#generation++;
+      this.#logger.level = next.config.telemetry.log.level;
+      return ended('applied', changes);
+    } catch (error) {
+      return ended('rejected', undefined, asOuzelError(error).message);
     }
   }
 
+  #showReload(outcome: ReloadOutcome, took: number): void {
+    const { result, hash, reason, changes, needRestart: restart } = outcome;
+    const again = result === 'rejected' && this.#lastReload?.result === result && this.#lastReload.reason === reason;
+    this.#metrics.configReloads.with(result).increment();
+    // An unchanged file settles nothing that was rejected before, unless it is what was in force.
+    this.#lastReload = outcome;
+    const generation = this.#generation;
+    if (result === 'rejected') {
+      if (!again)
+        this.#logger.error({ hash, generation }, `configuration rejected; what was in force stays\n${reason}`);
+      return;
+    }
+    this.#metrics.configGeneration.with().set(generation);
+    this.#metrics.configLastSuccess.with().set(Date.now() / 1000);
+    if (result === 'unchanged') return;
+    const took_ms = Math.round(took);
+    const what = changes === undefined || isEmpty(changes) ? {} : changes;
+    this.#logger.info({ hash, generation, took_ms, ...what }, 'configuration applied');
+    if (restart.length > 0) this.#logger.warn({ keys: restart }, 'these changes take effect at the next start');
+  }
+
+  #showAtStart(): void {
+    const metrics = this.#metrics;
+    metrics.buildInfo.with(VERSION, process.version).set(1);
+    metrics.natsConnected.with().set(0);
+    metrics.natsReconnects.with();
+    metrics.logLinesSuppressed.with();
+    for (const result of RELOAD_RESULTS) metrics.configReloads.with(result);
+    metrics.configGeneration.with().set(1);
+    metrics.configLastSuccess.with().set(Date.now() / 1000);
+  }
+
+  #keys: ReadonlyMap<string, Evaluate> | undefined;
+
   /** The key of an event, by its stream's `key`. An event without one is still a letter. */
-  #keys(): (run: Run) => string | undefined {
-    const { config } = this.#loaded;
-    const filters = bindFilters(config);
-    const keys = new Map<string, Evaluate>();
-    for (const [name, { key }] of Object.entries(config.streams))
-      if (key !== undefined) keys.set(name, key.bind(filters));
-    return (run) => {
-      try {
-        const value = keys.get(run.stream)?.(run);
-        return value === undefined || value instanceof Fault ? undefined : toText(value);
-      } catch {
-        // The data cannot be decoded, which is why it is a dead letter.
-        return undefined;
-      }
-    };
+  #keyOf(run: Run): string | undefined {
+    this.#keys ??= keyExpressions(this.#loaded);
+    try {
+      const value = this.#keys.get(run.stream)?.(run);
+      return value === undefined || value instanceof Fault ? undefined : toText(value);
+    } catch {
+      // The data cannot be decoded, which is why it is a dead letter.
+      return undefined;
+    }
   }
 
   async #watch(connection: NatsConnection): Promise<void> {
@@ -228,7 +326,7 @@ export class Daemon {
       disconnected: (server) => {
         connected.set(0);
         this.#logger.warn({ server }, 'disconnected from NATS');
-        for (const runtime of this.#runtimes.values()) runtime.disconnected();
+        for (const runtime of this.#runtimes()) runtime.disconnected();
         this.#publisher?.disconnected();
       },
       reconnected: (server) => {
@@ -236,7 +334,8 @@ export class Daemon {
         this.#metrics.natsReconnects.with().increment();
         this.#logger.info({ server }, 'reconnected to NATS');
         this.#wire?.resume();
-        for (const runtime of this.#runtimes.values()) runtime.reconnected();
+        for (const runtime of this.#runtimes())
+          runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
       },
       warning: (message) => this.#logger.warn(`NATS: ${message}`),
     });
@@ -248,25 +347,34 @@ export class Daemon {
     this.#logger.error({ error: asOuzelError(error).message }, 'unexpected error');
   }
 
+  #runtimes(): ConsumerRuntime[] {
+    return [...(this.#reconciler?.runtimes.values() ?? [])];
+  }
+
   #every(milliseconds: number, task: () => void): void {
     this.#timers.push(setInterval(task, milliseconds));
   }
 
   #sweep(): void {
     const now = performance.now();
-    for (const [name, { consumer }] of this.#runtimes) {
-      const ackWait = this.#loaded.config.consumers[name]?.ack_wait ?? 30_000;
-      consumer.sweep(now, ackWait / 3);
-    }
+    for (const { consumer, blueprint } of this.#runtimes()) consumer.sweep(now, blueprint.spec.ackWait / 3);
   }
 
   async #poll(): Promise<void> {
     if (this.#wire?.connected !== true) return;
-    for (const runtime of this.#runtimes.values()) await runtime.poll();
+    for (const runtime of this.#runtimes()) await runtime.poll();
   }
 
   #refresh(): void {
     this.#metrics.natsConnected.with().set(this.#wire?.connected === true ? 1 : 0);
-    for (const runtime of this.#runtimes.values()) runtime.refresh();
+    for (const runtime of this.#runtimes()) runtime.refresh();
   }
+}
+
+function keyExpressions({ config }: LoadedConfig): ReadonlyMap<string, Evaluate> {
+  const filters = bindFilters(config);
+  const keys = new Map<string, Evaluate>();
+  for (const [name, { key }] of Object.entries(config.streams))
+    if (key !== undefined) keys.set(name, key.bind(filters));
+  return keys;
 }

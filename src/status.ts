@@ -1,4 +1,5 @@
 /** What a daemon says of itself: for `/readyz`, the console and the commands. */
+import type { ReloadOutcome } from './reconcile/result.ts';
 import type { ConsumerState } from './telemetry/names.ts';
 
 export interface DaemonStatus {
@@ -7,5 +8,11 @@ export interface DaemonStatus {
   readonly reasons: readonly string[];
   readonly connected: boolean;
   readonly consumers: readonly { readonly name: string; readonly state: ConsumerState; readonly reason: string }[];
-  readonly config: { readonly file: string; readonly hash: string; readonly generation: number };
+  readonly config: {
+    readonly file: string;
+    readonly hash: string;
+    /** Configurations put in force since the start. */
+    readonly generation: number;
+    readonly last_reload: ReloadOutcome | null;
+  };
 }

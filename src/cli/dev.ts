@@ -1,11 +1,8 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { loadConfig } from '../config/load.ts';
-import { Daemon } from '../daemon.ts';
 import { findNatsServer, startNatsServer } from '../nats/server.ts';
-import { createLogger } from '../telemetry/log.ts';
 import { stateDirectory } from '../state-directory.ts';
-import { stopOnSignal } from './run.ts';
+import { serve } from './serve.ts';
 
 interface DevOptions {
   readonly config?: string;
@@ -41,17 +38,13 @@ async function dev({ config: file, reset }: DevOptions): Promise<void> {
   try {
     // The configuration reads $NATS_URL, so the sample finds the server wherever it listens.
     const env = { ...process.env, NATS_URL: server.url };
-    const loaded = await loadConfig({ ...(file === undefined ? {} : { file }), env, cwd: process.cwd() });
-    const logger = createLogger(loaded.config.telemetry.log, (line) => loaded.redact(line));
-    const daemon = new Daemon(loaded, logger);
-    server.onExit.then(({ code, signal }) => logger.info({ code, signal }, 'nats-server ended')).catch(() => undefined);
-    const ended = stopOnSignal(() => daemon.stop());
+    const { daemon, ended } = await serve({ file, env, cwd: process.cwd() });
     const { url } = await daemon.start();
     say('');
     say(`  NATS      ${server.url}`);
     say(`  Metrics   ${url}/metrics`);
     say(`  Ready     ${url}/readyz`);
-    say(`  Config    ${loaded.file}`);
+    say(`  Config    ${daemon.loaded.file}`);
     say('');
     say('  Publish an event:');
     say(`  nats -s ${server.url} pub events.orders.created ${SAMPLE}`);

@@ -10,7 +10,10 @@ export interface Session {
 }
 
 /** The option that all of these commands have. */
-export const CONFIG_OPTION = ['-c, --config <file>', 'configuration file (default: as for run)'] as const;
+export const CONFIG_OPTION = [
+  '-c, --config <file>',
+  'configuration file (default: $OUZEL_CONFIG, config/ouzel.yaml, ouzel.yaml, /etc/ouzel/ouzel.yaml)',
+] as const;
 
 /**
  * Connects as the configuration says, lets `work` do what it does, and closes.

@@ -7,7 +7,7 @@ import type { Cell } from '../telemetry/cells.ts';
 import { Attempts } from './attempts.ts';
 import type { Event } from './event.ts';
 import type { Plan } from './plan.ts';
-import type { Acknowledger, DeadLetterStore, Observer } from './ports.ts';
+import type { Acknowledger, DeadLetterStore, Observer, Tracer } from './ports.ts';
 import { Run } from './run.ts';
 import { Settle, type SettleCells } from './settle.ts';
 import type { Turns } from './turns.ts';
@@ -23,12 +23,16 @@ export interface ConsumerPorts {
   readonly cells: ConsumerCells;
   /** Shared by all consumers of a daemon. */
   readonly turns: Turns;
+  /** Undefined while traces are off. */
+  readonly tracer?: Tracer | undefined;
 }
 
 export class Consumer {
   readonly name: string;
   readonly attempts = new Attempts();
   readonly settle: Settle;
+  readonly tracer: Tracer | undefined;
+  /** What new runs begin with. */
   plan: Plan;
   /** Events and bytes in hand: received and not settled. */
   held = 0;
@@ -45,11 +49,14 @@ export class Consumer {
   readonly #received: Cell;
   readonly #inFlight: Cell;
   #whenIdle: (() => void) | undefined;
+  /** Plans that were replaced, with the number of runs that are still on them. */
+  #retiring: Map<Plan, number> | undefined;
 
   constructor(name: string, plan: Plan, ports: ConsumerPorts) {
     this.name = name;
     this.plan = plan;
     this.#turns = ports.turns;
+    this.tracer = ports.tracer;
     this.#received = ports.cells.received;
     this.#inFlight = ports.cells.inFlight;
     this.settle = new Settle(this, ports.acks, ports.letters, ports.observer, ports.cells);
@@ -82,6 +89,26 @@ export class Consumer {
     return run;
   }
 
+  /** Puts another plan in place: new runs begin with it, and the old one is closed when its last run has ended. */
+  replacePlan(plan: Plan): void {
+    const old = this.plan;
+    this.plan = plan;
+    const left = this.runs().filter((run) => run.plan === old).length;
+    if (left === 0) return old.close();
+    (this.#retiring ??= new Map()).set(old, left);
+  }
+
+  #retire(plan: Plan): void {
+    const left = this.#retiring?.get(plan);
+    if (left === undefined) return;
+    if (left > 1) this.#retiring?.set(plan, left - 1);
+    else {
+      this.#retiring?.delete(plan);
+      if (this.#retiring?.size === 0) this.#retiring = undefined;
+      plan.close();
+    }
+  }
+
   /** Called by `settle` alone, when a run has ended. */
   release(run: Run): void {
     if (run.previous === undefined) this.#oldest = run.next;
@@ -93,6 +120,7 @@ export class Consumer {
     this.held--;
     this.heldBytes -= run.event.carrier.body.length;
     run.plan.onSettled?.(run);
+    if (this.#retiring !== undefined) this.#retire(run.plan);
     this.onRelease();
     if (this.held === 0) this.#whenIdle?.();
   }

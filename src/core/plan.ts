@@ -44,4 +44,6 @@ export interface Plan {
   readonly timeout: number;
   /** Hears of every run that ended, whichever way. */
   readonly onSettled: ((run: Run) => void) | undefined;
+  /** Lets go of what the plan holds (files, connections). Called once, when no run is on it any more. */
+  readonly close: () => void;
 }

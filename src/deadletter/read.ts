@@ -59,7 +59,9 @@ interface Letter {
 
 function decode({ seq, data, headers }: Letter): DeadLetter {
   const get = (name: string): string => headers?.get(name) ?? '';
-  const own = ownHeaders([...(headers ?? [])].flatMap(([name, values]) => values.map((value) => [name, value] as const)));
+  const own = ownHeaders(
+    [...(headers ?? [])].flatMap(([name, values]) => values.map((value) => [name, value] as const)),
+  );
   return {
     sequence: seq,
     consumer: get('Ouzel-Consumer'),

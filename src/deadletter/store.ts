@@ -115,7 +115,11 @@ export function createDeadLetterStore(
       };
       const storeBodyApart = async (): Promise<void> => {
         const bodyLine = headerLine(BODY_HEADER, await bodies.put(id, body));
-        publish(original + lines + bodyLine, NO_BODY, otherwise(() => storeAllApart(bodyLine)));
+        publish(
+          original + lines + bodyLine,
+          NO_BODY,
+          otherwise(() => storeAllApart(bodyLine)),
+        );
       };
       publish(original + lines, body, otherwise(storeBodyApart));
     },

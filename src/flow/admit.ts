@@ -3,15 +3,14 @@ import type { Step } from '../core/plan.ts';
 import { PENDING, type Run, type Verdict } from '../core/run.ts';
 
 export class Admission {
-  /** Runs at work at most. A reload may change it. */
-  max: number;
+  #max: number;
   #running = 0;
   #queue: Run[] = [];
   #head = 0;
   #draining = false;
 
   constructor(max: number) {
-    this.max = max;
+    this.#max = max;
   }
 
   get running(): number {
@@ -22,11 +21,17 @@ export class Admission {
     return this.#queue.length - this.#head;
   }
 
+  /** Changes how many runs are at work at most, from now on. */
+  resize(max: number): void {
+    this.#max = max;
+    this.#startQueued();
+  }
+
   /** The stage of a plan that lets runs in. */
   readonly step: Step = {
     name: 'admit',
     run: (run: Run): Verdict => {
-      if (this.#running < this.max && this.queued === 0) {
+      if (this.#running < this.#max && this.queued === 0) {
         this.#admit(run);
         return undefined;
       }
@@ -53,7 +58,7 @@ export class Admission {
     if (this.#draining) return;
     this.#draining = true;
     try {
-      while (this.#running < this.max && this.#head < this.#queue.length) {
+      while (this.#running < this.#max && this.#head < this.#queue.length) {
         const run = this.#queue[this.#head++] as Run;
         if (run.settled || run.consumer.draining) continue;
         this.#admit(run);

@@ -109,6 +109,17 @@ export async function findDurable(
   }
 }
 
+/** Deletes a durable; one that is not there is deleted already. @throws OuzelError */
+export async function deleteDurable(manager: JetStreamManager, stream: string, name: string): Promise<void> {
+  try {
+    await manager.consumers.delete(stream, name);
+  } catch (error) {
+    const code = apiCode(error);
+    if (code === API.consumerNotFound || code === API.streamNotFound) return;
+    throw refused('DURABLE_REFUSED', `durable ${name} on ${stream}`, error);
+  }
+}
+
 function streamConfig(spec: StreamSpec): Partial<StreamConfig> {
   const config: Partial<StreamConfig> = { subjects: [...spec.subjects] };
   if (spec.replicas !== undefined) config.num_replicas = spec.replicas;

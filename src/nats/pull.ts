@@ -19,9 +19,9 @@ export interface PullOptions {
   readonly stream: string;
   readonly durable: string;
   readonly consumer: Consumer;
-  readonly decode: Decoder;
+  decode: Decoder;
   /** Events in hand and on their way at most. */
-  readonly prefetch: number;
+  prefetch: number;
   /** JetStream domain, or undefined. */
   readonly domain: string | undefined;
   /** The durable is gone, or nobody answers for it: it has to be looked at before the pull goes on. */
@@ -86,6 +86,13 @@ export class Pull {
     return this.#options.consumer.held >= this.#options.prefetch || this.#options.consumer.heldBytes >= BYTES;
   }
 
+  /** Changes how events are opened and how many are in hand, from the next one on. */
+  adjust(decode: Decoder, prefetch: number): void {
+    this.#options.decode = decode;
+    this.#options.prefetch = prefetch;
+    this.#ask();
+  }
+
   /** Starts asking, or starts again after a reconnect or after the durable was lost. */
   resume(): void {
     this.#paused = false;
@@ -119,6 +126,12 @@ export class Pull {
     }
     this.#subscription.unsubscribe();
     for (const run of this.#refused) run.consumer.settle.giveBack(run);
+  }
+
+  /** Lets go of a pull that never asked. */
+  discard(): void {
+    clearInterval(this.#watch);
+    this.#subscription.unsubscribe();
   }
 
   #receive(message: Msg): void {

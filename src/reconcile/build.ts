@@ -6,6 +6,7 @@ import type { Config, ConsumerConfig } from '../config/schema.ts';
 import { createDecoder } from '../contracts/decode.ts';
 import { Consumer, type ConsumerCells } from '../core/consumer.ts';
 import type { Decoder } from '../core/event.ts';
+import type { Plan } from '../core/plan.ts';
 import type { DeadLetterStore, Observer } from '../core/ports.ts';
 import type { Turns } from '../core/turns.ts';
 import type { Publisher } from '../deliver/ports.ts';
@@ -94,33 +95,59 @@ function cellsOf(name: string, metrics: Metrics): ConsumerCells {
   };
 }
 
-/** Builds one consumer; nothing runs and nothing is made on the server before its `start`. */
-export function buildRuntime(name: string, loaded: LoadedConfig, services: Services): ConsumerRuntime {
-  const { config, source } = loaded;
+/** What a consumer is to be, compiled and ready to run: at its start, and again at each change. */
+export interface Blueprint {
+  readonly name: string;
+  readonly revision: string;
+  readonly spec: DurableSpec;
+  readonly plan: Plan;
+  readonly decode: Decoder;
+  readonly prefetch: number;
+  readonly paused: boolean;
+  /** Who lets runs in; the same one over all changes, so that it knows what is at work. */
+  readonly admission: Admission | undefined;
+  /** Runs at work at once. */
+  readonly concurrency: number | undefined;
+}
+
+/** The names of all consumers with their revisions. */
+export const revisionsOf = ({ config, source }: LoadedConfig): ReadonlyMap<string, string> =>
+  new Map(Object.keys(config.consumers).map((name) => [name, consumerRevision(source, config, name)]));
+
+/**
+ * Compiles one consumer. Nothing runs, and nothing is made on the server.
+ *
+ * @param admission Of the consumer as it runs now, if it does.
+ */
+export function blueprintOf(
+  name: string,
+  revision: string,
+  { config }: LoadedConfig,
+  { metrics, publisher, logger }: Services,
+  admission?: Admission,
+): Blueprint {
   const settings = config.consumers[name];
   if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
-  const { metrics, publisher, logger, wire, letters, observer, turns, connection, manager } = services;
-  const revision = consumerRevision(source, config, name);
-  const admission = settings.concurrency === undefined ? undefined : new Admission(settings.concurrency.max);
-  const plan = compilePlan({ name, config, revision, metrics, publisher, logger, admission });
-  const consumer = new Consumer(name, plan, {
-    acks: wire,
-    letters,
-    observer,
-    turns,
-    cells: cellsOf(name, metrics),
-  });
-  return new ConsumerRuntime({
-    consumer,
+  const concurrency = settings.concurrency?.max;
+  const admits = concurrency === undefined ? undefined : (admission ?? new Admission(concurrency));
+  return {
+    name,
+    revision,
     spec: durableSpec(name, settings, revision),
+    plan: compilePlan({ name, config, revision, metrics, publisher, logger, admission: admits }),
     decode: decoderOf(config, settings.stream),
     prefetch: settings.prefetch,
     paused: settings.paused,
-    domain: config.nats.domain,
-    connection,
-    manager,
-    wire,
-    logger,
-    metrics,
-  });
+    admission: admits,
+    concurrency,
+  };
+}
+
+/** A consumer that can be started. */
+export function buildRuntime(blueprint: Blueprint, services: Services, domain: string | undefined): ConsumerRuntime {
+  const { metrics, logger, wire, letters, observer, turns, connection, manager } = services;
+  const { name, plan } = blueprint;
+  const cells = cellsOf(name, metrics);
+  const consumer = new Consumer(name, plan, { acks: wire, letters, observer, turns, cells });
+  return new ConsumerRuntime({ consumer, blueprint, domain, connection, manager, wire, logger, metrics });
 }

@@ -4,7 +4,7 @@ import type { Event } from '../core/event.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../core/plan.ts';
 import type { TargetComponent, TargetContext } from '../deliver/component.ts';
 import type { Publisher } from '../deliver/ports.ts';
-import { deliverStep, type Route } from '../deliver/route.ts';
+import { deliverStep, type PreparedTarget, type Route } from '../deliver/route.ts';
 import { targets } from '../deliver/targets/index.ts';
 import { OuzelError } from '../errors.ts';
 import type { Evaluate, Expression } from '../expression/index.ts';
@@ -69,6 +69,7 @@ class PlanCompiler {
   readonly #consumer: ConsumerConfig;
   readonly #filters: ReadonlyMap<string, Evaluate>;
   readonly #missing = new Set<string>();
+  readonly #targets: PreparedTarget[] = [];
 
   constructor(input: CompileInput) {
     const consumer = input.config.consumers[input.name];
@@ -99,6 +100,9 @@ class PlanCompiler {
       retry: this.#retry(),
       timeout: timeout ?? config.defaults.timeout,
       onSettled: admission?.onSettled,
+      close: () => {
+        for (const target of this.#targets) target.close?.();
+      },
     };
   }
 
@@ -174,7 +178,7 @@ class PlanCompiler {
       return {
         name: route,
         targetName: name,
-        target: component.prepare(options, this.#targetContext(route)),
+        target: this.#prepare(component, options, route),
         when: this.#condition(entry.when),
         stop: entry.stop,
         otherwise: entry.else,
@@ -209,6 +213,12 @@ class PlanCompiler {
     const name = typeof to === 'string' ? to : component.name;
     const options = config === undefined ? component.options.parse(undefined) : given.get(component.name);
     return { name, component, options, config };
+  }
+
+  #prepare(component: TargetComponent, options: unknown, route: string): PreparedTarget {
+    const target = component.prepare(options, this.#targetContext(route));
+    this.#targets.push(target);
+    return target;
   }
 
   #targetContext(route: string): TargetContext {

@@ -2,22 +2,18 @@
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Consumer } from '../core/consumer.ts';
-import type { Decoder } from '../core/event.ts';
 import { asOuzelError } from '../errors.ts';
-import { type Difference, type DurableSpec, ensureDurable, findDurable } from '../nats/provision.ts';
+import { type Difference, ensureDurable, findDurable, type Provisioned } from '../nats/provision.ts';
 import { Pull } from '../nats/pull.ts';
 import type { Wire } from '../nats/wire.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { CONSUMER_STATES, type ConsumerState } from '../telemetry/names.ts';
+import type { Blueprint } from './build.ts';
 
 export interface RuntimeOptions {
   readonly consumer: Consumer;
-  readonly spec: DurableSpec;
-  readonly decode: Decoder;
-  readonly prefetch: number;
-  /** Does not pull, and leaves the durable as it is. */
-  readonly paused: boolean;
+  readonly blueprint: Blueprint;
   readonly domain: string | undefined;
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
@@ -35,6 +31,8 @@ export class ConsumerRuntime {
   readonly consumer: Consumer;
   readonly #options: RuntimeOptions;
   readonly #pull: Pull;
+  #blueprint: Blueprint;
+  #provisioned = false;
   #state: ConsumerState = 'starting';
   #reason = '';
   #retry: NodeJS.Timeout | undefined;
@@ -43,10 +41,12 @@ export class ConsumerRuntime {
   #ackFloor: number | undefined;
 
   constructor(options: RuntimeOptions) {
-    const { consumer, connection, wire, spec, decode, prefetch, domain } = options;
+    const { consumer, connection, wire, domain, blueprint } = options;
+    const { spec, decode, prefetch } = blueprint;
     this.name = consumer.name;
     this.consumer = consumer;
     this.#options = options;
+    this.#blueprint = blueprint;
     this.#pull = new Pull({
       connection,
       wire,
@@ -72,14 +72,35 @@ export class ConsumerRuntime {
     return this.#reason;
   }
 
-  /** Provisions the durable and starts to pull. A consumer that cannot run is `failed` and tried again. */
-  async start(): Promise<void> {
-    const { spec, manager, logger, paused } = this.#options;
-    if (paused) return this.#become('paused');
+  get blueprint(): Blueprint {
+    return this.#blueprint;
+  }
+
+  /**
+   * Brings the durable on the server in line with a blueprint, which need not be the one in force yet.
+   *
+   * @throws OuzelError as `ensureDurable`
+   */
+  async provision({ spec }: Blueprint): Promise<Provisioned> {
+    const { manager, logger } = this.#options;
+    const done = await ensureDurable(manager, spec);
+    if (done.made) logger.info({ consumer: this.name, stream: spec.stream }, 'durable made');
+    if (done.changed.length > 0)
+      logger.info({ consumer: this.name, changed: describe(done.changed) }, 'durable changed');
+    return done;
+  }
+
+  /**
+   * Provisions the durable and starts to pull. A consumer that cannot run is `failed` and tried again.
+   *
+   * @param provisioned Whether the durable is known to be in line.
+   */
+  async start(provisioned = false): Promise<void> {
+    clearTimeout(this.#retry);
+    if (this.#blueprint.paused) return this.#become('paused');
     try {
-      const { made, changed } = await ensureDurable(manager, spec);
-      if (made) logger.info({ consumer: this.name, stream: spec.stream }, 'durable made');
-      if (changed.length > 0) logger.info({ consumer: this.name, changed: describe(changed) }, 'durable changed');
+      if (!provisioned) await this.provision(this.#blueprint);
+      this.#provisioned = true;
       this.#failures = 0;
       if (this.#closing) return;
       this.#become('running');
@@ -89,16 +110,35 @@ export class ConsumerRuntime {
     }
   }
 
+  /**
+   * Puts a change in force. An unpaused consumer keeps pulling; runs in hand finish on the plan they began with.
+   *
+   * @param provisioned Whether the durable is in line with it already; else that is made up for when NATS is back.
+   */
+  async update(blueprint: Blueprint, provisioned: boolean): Promise<void> {
+    const { paused } = this.#blueprint;
+    const { plan, decode, prefetch, admission, concurrency } = blueprint;
+    this.#blueprint = blueprint;
+    this.#provisioned = provisioned;
+    this.consumer.replacePlan(plan);
+    if (admission !== undefined && concurrency !== undefined) admission.resize(concurrency);
+    this.#pull.adjust(decode, prefetch);
+    if (blueprint.paused) {
+      this.#pull.pause();
+      this.#become('paused');
+    } else if (paused || this.#state === 'failed') await this.start(provisioned);
+  }
+
   disconnected(): void {
     if (this.#closing || this.#state === 'paused') return;
     this.#pull.pause();
     if (this.#state === 'running') this.#become('disconnected');
   }
 
-  reconnected(): void {
-    if (this.#state !== 'disconnected') return;
-    this.#become('running');
-    this.#pull.resume();
+  /** The connection is back. What was changed meanwhile is provisioned now. */
+  async reconnected(): Promise<void> {
+    if (this.#state === 'failed') return this.start();
+    if (this.#state === 'disconnected') await this.start(this.#provisioned);
   }
 
   /**
@@ -113,7 +153,14 @@ export class ConsumerRuntime {
     await Promise.race([this.#pull.stop(), deadline]);
     this.consumer.giveBackUnstarted();
     await Promise.race([this.consumer.idle(), deadline]);
+    this.consumer.plan.close();
     this.#become('stopped');
+  }
+
+  /** Lets go of a consumer that never started. */
+  discard(): void {
+    this.#pull.discard();
+    this.consumer.plan.close();
   }
 
   /** Brings gauges up to date that are computed rather than counted. */
@@ -125,7 +172,8 @@ export class ConsumerRuntime {
 
   /** Asks the server for what the durable has left. */
   async poll(): Promise<void> {
-    const { manager, spec, metrics } = this.#options;
+    const { manager, metrics } = this.#options;
+    const { spec } = this.#blueprint;
     if (this.#state !== 'running' && this.#state !== 'paused') return;
     const info = await findDurable(manager, spec.stream, spec.name).catch(() => undefined);
     if (info === undefined) return;
@@ -173,7 +221,8 @@ export class ConsumerRuntime {
   }
 
   async #recover(reason: string): Promise<void> {
-    const { manager, spec, logger, metrics, wire } = this.#options;
+    const { manager, logger, metrics, wire } = this.#options;
+    const { spec } = this.#blueprint;
     if (this.#closing) return;
     if (!wire.connected) {
       // A consumer that runs is taken up again by `reconnected`; one that failed has nothing but this.

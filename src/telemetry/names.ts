@@ -87,6 +87,9 @@ export const METRICS = {
     'consumer',
     'path',
   ]),
+  configReloads: counter('config_reloads_total', 'Changes of the configuration: applied, unchanged or rejected.', [
+    'result',
+  ]),
   configGeneration: gauge('config_generation', 'Number of configurations applied since the start.'),
   configLastSuccess: gauge(
     'config_last_success_timestamp_seconds',

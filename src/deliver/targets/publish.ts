@@ -136,9 +136,7 @@ export const publish = defineTargetComponent({
       else if (options.cloudevents === 'structured') lines = 'Content-Type: application/cloudevents+json\r\n';
       else if (event.datacontenttype !== undefined) lines = headerLine('Content-Type', event.datacontenttype);
       if (own.size === 0) return lines;
-      return lines.replace(/^([^:\r\n]+):.*\r\n/gm, (line, name: string) =>
-        own.has(name.toLowerCase()) ? '' : line,
-      );
+      return lines.replace(/^([^:\r\n]+):.*\r\n/gm, (line, name: string) => (own.has(name.toLowerCase()) ? '' : line));
     };
 
     const headersOf = (run: Run): string => {

@@ -73,14 +73,35 @@ describe('the runs in hand', () => {
     expect(settled).toEqual(runs);
   });
 
-  it('finish on the plan that they began with', () => {
-    const { consumer, plan, receive, gate } = gated();
-    const before = receive(jsonEvent({}, { sequence: 1 }));
+  it('finish on the plan that they began with, which closes behind the last of them', () => {
+    const { consumer, plan, receive, gate, closed } = gated();
+    const before = [1, 2].map((sequence) => receive(jsonEvent({}, { sequence })));
     const delivered = outcome('delivered', 'new plan');
-    consumer.plan = { ...plan, steps: [gate, step('never', () => outcome('filtered'))], delivered };
-    before.resume();
-    expect(plan.delivered.counter.value).toBe(1);
-    expect(delivered.counter.value).toBe(0);
+    const close = () => void closed.push('r2');
+    const next = { ...plan, revision: 'r2', steps: [gate, step('more', () => undefined)], delivered, close };
+    consumer.replacePlan(next);
+    const after = receive(jsonEvent({}, { sequence: 3 }));
+    before[1]?.resume();
+    after.resume();
+    expect(closed).toEqual([]);
+    before[0]?.fail(error());
+    expect(closed).toEqual(['r1']);
+    expect([plan.delivered.counter.value, delivered.counter.value]).toEqual([1, 1]);
+    consumer.replacePlan({ ...next, revision: 'r3' });
+    expect(closed).toEqual(['r1', 'r2']);
+  });
+
+  it('may be on any number of plans, each closed once', () => {
+    const { consumer, plan, receive, closed } = gated();
+    const runs: Run[] = [];
+    for (let revision = 2; revision <= 6; revision++) {
+      runs.push(receive(jsonEvent({}, { sequence: revision })), receive(jsonEvent({}, { sequence: revision + 100 })));
+      const close = () => void closed.push(`r${revision}`);
+      consumer.replacePlan({ ...plan, revision: `r${revision}`, close });
+    }
+    const chance = random(5);
+    for (const run of runs.toSorted(() => chance() - 0.5)) run.resume();
+    expect(closed.toSorted()).toEqual(['r1', 'r2', 'r3', 'r4', 'r5']);
   });
 });
 

@@ -196,6 +196,7 @@ export function harness({ steps = [], retry, timeout = 30_000, onSettled, turns 
       return made;
     },
   };
+  const closed: string[] = [];
   const plan: Plan = {
     revision: 'r1',
     steps,
@@ -203,12 +204,15 @@ export function harness({ steps = [], retry, timeout = 30_000, onSettled, turns 
     retry: { ...POLICY, ...retry },
     timeout,
     onSettled,
+    close: () => void closed.push('r1'),
   };
   const consumer = new Consumer('billing', plan, { acks, letters, observer, cells, turns });
   const sum = (values: Iterable<Cell>): number => [...values].reduce((total, { value }) => total + value, 0);
   return {
     consumer,
     plan,
+    /** Revisions of the plans that were closed. */
+    closed,
     acks,
     letters,
     observer,

@@ -28,12 +28,11 @@ describe('Admission', () => {
 
   it('is first come, first served, also for what comes while there is a place and a queue', () => {
     const { admission, gate, take } = admitting(1);
-    for (const sequence of [1, 2, 3]) take(sequence);
-    admission.max = 2;
-    take(4);
-    expect(sequences(gate.waiting)).toEqual([1]);
+    for (const sequence of [1, 2, 3, 4]) take(sequence);
+    admission.resize(2);
+    expect(sequences(gate.waiting)).toEqual([1, 2]);
+    take(5);
     gate.next().resume();
-    expect(sequences(gate.waiting)).toEqual([2, 3]);
     gate.next().resume();
     expect(sequences(gate.waiting)).toEqual([3, 4]);
   });
@@ -51,7 +50,7 @@ describe('Admission', () => {
   it('lets fewer in when it may fewer, without ending any', () => {
     const { admission, gate, take } = admitting(3);
     for (const sequence of [1, 2, 3, 4, 5]) take(sequence);
-    admission.max = 1;
+    admission.resize(1);
     gate.next().resume();
     gate.next().resume();
     expect(sequences(gate.waiting)).toEqual([3]);
@@ -99,8 +98,7 @@ describe('Admission', () => {
     expect(() => second.resume()).toThrow('wire');
     // What could not be answered still has its place; nobody else loses theirs.
     expect(admission.running).toBe(1);
-    admission.max = 2;
-    admission.onSettled({ admitted: false } as Run);
+    admission.resize(2);
     expect(sequences(gate.waiting)).toEqual([2]);
     gate.next().resume();
     expect(sequences(gate.waiting)).toEqual([3]);
@@ -132,18 +130,21 @@ describe('Admission', () => {
       return original(run);
     };
     let sequence = 0;
-    let lowestMax = 3;
+    let max = 3;
+    // After it was made smaller, as many as ran before go on until they end.
+    let bound = 3;
     for (let round = 0; round < 2000; round++) {
       const roll = chance();
       if (roll < 0.5) take(++sequence);
-      else if (roll < 0.52) admission.max = 1 + Math.floor(chance() * 6);
+      else if (roll < 0.52) admission.resize((max = 1 + Math.floor(chance() * 6)));
       else if (gate.waiting.length > 0) {
         const [run] = gate.waiting.splice(Math.floor(chance() * gate.waiting.length), 1);
         if (chance() < 0.3) run?.fail(error());
         else run?.resume();
       }
-      lowestMax = Math.max(admission.max, Math.min(lowestMax, gate.waiting.length));
-      expect(gate.waiting.length).toBeLessThanOrEqual(lowestMax);
+      bound = Math.max(max, Math.min(bound, gate.waiting.length));
+      expect(gate.waiting.length).toBeLessThanOrEqual(bound);
+      if (gate.waiting.length < max) expect(admission.queued).toBe(0);
       expect(admission.running).toBe(gate.waiting.length);
       expect(consumer.held).toBe(admission.running + admission.queued);
     }

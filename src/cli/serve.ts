@@ -1,0 +1,33 @@
+/** Running a daemon from the command line, for `run` and `dev`. */
+import { loadConfig, type LoadOptions } from '../config/load.ts';
+import { Daemon } from '../daemon.ts';
+import { createLogger } from '../telemetry/log.ts';
+
+export interface Serving {
+  readonly daemon: Daemon;
+  /** Resolves when the daemon was told to stop and has drained. */
+  readonly ended: Promise<void>;
+}
+
+/**
+ * Reads the configuration and makes a daemon of it that obeys signals: SIGHUP reads it again, SIGTERM and SIGINT drain,
+ * a second one ends the process at once.
+ *
+ * @throws ConfigError
+ */
+export async function serve(options: LoadOptions): Promise<Serving> {
+  const load = () => loadConfig(options);
+  const loaded = await load();
+  const logger = createLogger(loaded.config.telemetry.log, (line) => daemon.loaded.redact(loaded.redact(line)));
+  const daemon = new Daemon(loaded, load, logger);
+  process.on('SIGHUP', () => daemon.reload());
+  const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
+  let stopping = false;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (stopping) process.exit(signal === 'SIGINT' ? 130 : 143);
+    stopping = true;
+    daemon.stop().then(resolve, reject);
+  };
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  return { daemon, ended };
+}

@@ -1,0 +1,181 @@
+/**
+ * Puts a configuration in force: build, check on the server, then swap; or roll back and leave all as it was. What a
+ * change does not touch is not touched.
+ */
+import type { LoadedConfig } from '../config/load.ts';
+import { OuzelError } from '../errors.ts';
+import { deleteDurable, ensureStream, type StreamSpec } from '../nats/provision.ts';
+import { familiesOf } from '../telemetry/metrics.ts';
+import { type Blueprint, blueprintOf, buildRuntime, revisionsOf, type Services, streamSpecs } from './build.ts';
+import { type Comparable, type ConsumerDiff, diffConsumers } from './diff.ts';
+import type { ConsumerRuntime } from './runtime.ts';
+
+type Undo = () => Promise<unknown>;
+
+export class Reconciler {
+  readonly #services: Services;
+  readonly #domain: string | undefined;
+  readonly #runtimes = new Map<string, ConsumerRuntime>();
+  /** Consumers that left and are still draining. */
+  readonly #leaving = new Set<ConsumerRuntime>();
+  #streams = new Map<string, string>();
+
+  constructor(services: Services, domain: string | undefined) {
+    this.#services = services;
+    this.#domain = domain;
+  }
+
+  /** The consumers that run. */
+  get runtimes(): ReadonlyMap<string, ConsumerRuntime> {
+    return this.#runtimes;
+  }
+
+  /**
+   * Starts what is configured. A consumer that cannot run is `failed` with its reason, and the others run.
+   *
+   * @throws OuzelError when a stream cannot be made
+   */
+  async start(loaded: LoadedConfig): Promise<void> {
+    for (const spec of streamSpecs(loaded.config)) await this.#provisionStream(spec);
+    for (const [name, revision] of revisionsOf(loaded)) this.#add(blueprintOf(name, revision, loaded, this.#services));
+    await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.start()));
+  }
+
+  /**
+   * Puts another configuration in force. While NATS is away it is checked as far as that goes, put in force, and
+   * provisioned on the reconnect.
+   *
+   * @throws OuzelError when it cannot come up; then all is as it was before.
+   */
+  async apply(loaded: LoadedConfig): Promise<ConsumerDiff> {
+    const revisions = revisionsOf(loaded);
+    const diff = diffConsumers(this.#comparable(), comparable(revisions, loaded));
+    const blueprint = (name: string): Blueprint =>
+      blueprintOf(
+        name,
+        revisions.get(name) ?? '',
+        loaded,
+        this.#services,
+        this.#runtimes.get(name)?.blueprint.admission,
+      );
+    const updated = diff.updated.map(blueprint);
+    // All are compiled before the first is built: what does not compile leaves nothing behind.
+    const begun = [...diff.added, ...diff.moved]
+      .map(blueprint)
+      .map((made) => ({ blueprint: made, runtime: buildRuntime(made, this.#services, this.#domain) }));
+    const { connected } = this.#services.wire;
+    if (connected) await this.#check(loaded, updated, begun);
+
+    await Promise.all(updated.map((each) => this.#runtimes.get(each.name)?.update(each, connected)));
+    await Promise.all([...diff.removed, ...diff.moved].map((name) => this.#remove(name, diff.removed.includes(name))));
+    for (const { blueprint: each, runtime } of begun) this.#runtimes.set(each.name, runtime);
+    await Promise.all(begun.map(({ runtime }) => runtime.start(connected)));
+    return diff;
+  }
+
+  /** Drains every consumer, within a deadline. */
+  async stop(deadline: Promise<void>): Promise<void> {
+    await Promise.all([...this.#runtimes.values(), ...this.#leaving].map((runtime) => runtime.stop(deadline)));
+  }
+
+  /** Makes streams and durables ready on the server, and takes it back when one is refused. */
+  async #check(
+    loaded: LoadedConfig,
+    updated: readonly Blueprint[],
+    begun: readonly { readonly blueprint: Blueprint; readonly runtime: ConsumerRuntime }[],
+  ): Promise<void> {
+    const undo: Undo[] = [];
+    try {
+      for (const spec of streamSpecs(loaded.config)) await this.#provisionStream(spec);
+      for (const blueprint of updated) {
+        const runtime = this.#runtimes.get(blueprint.name);
+        if (runtime === undefined || blueprint.paused) continue;
+        const before = runtime.blueprint;
+        undo.push(() => runtime.provision(before));
+        await runtime.provision(blueprint);
+      }
+      for (const { blueprint, runtime } of begun) {
+        if (blueprint.paused) continue;
+        const { made } = await runtime.provision(blueprint);
+        if (made) undo.push(() => deleteDurable(this.#services.manager, blueprint.spec.stream, blueprint.name));
+      }
+    } catch (error) {
+      for (const step of undo.toReversed())
+        await step().catch((failed: unknown) =>
+          this.#services.logger.error({ error: String(failed) }, 'a step of the rejected change could not be undone'),
+        );
+      for (const { blueprint, runtime } of begun) {
+        runtime.discard();
+        if (!this.#runtimes.has(blueprint.name)) this.#forget(blueprint.name);
+      }
+      throw error;
+    }
+  }
+
+  async #provisionStream(spec: StreamSpec): Promise<void> {
+    const { manager, logger } = this.#services;
+    const wanted = JSON.stringify(spec);
+    // A stream is looked at when its entry is new or changed, so that a reload costs nothing for the others.
+    if (this.#streams.get(spec.name) === wanted) return;
+    const { made, changed, kept } = await ensureStream(manager, spec);
+    if (made) logger.info({ stream: spec.name, subjects: spec.subjects }, 'stream made');
+    if (changed.length > 0) logger.info({ stream: spec.name, changed }, 'stream changed');
+    if (kept.length > 0)
+      logger.warn(
+        { stream: spec.name, differs: kept },
+        'stream differs from the configuration; `manage: true` would change it',
+      );
+    this.#streams.set(spec.name, wanted);
+  }
+
+  #add(blueprint: Blueprint): void {
+    this.#runtimes.set(blueprint.name, buildRuntime(blueprint, this.#services, this.#domain));
+  }
+
+  /** Lets a consumer go: it drains in the background, and what it made goes as its configuration says. */
+  async #remove(name: string, forGood: boolean): Promise<void> {
+    const runtime = this.#runtimes.get(name);
+    if (runtime === undefined) return;
+    const { logger, manager } = this.#services;
+    const { spec } = runtime.blueprint;
+    this.#runtimes.delete(name);
+    this.#leaving.add(runtime);
+    const drained = runtime.stop(new Promise(() => undefined)).then(async () => {
+      this.#leaving.delete(runtime);
+      if (spec.onRemove === 'delete') await deleteDurable(manager, spec.stream, name);
+      // A consumer of this name may have come back meanwhile.
+      if (forGood && !this.#runtimes.has(name)) this.#forget(name);
+      const durable = spec.onRemove === 'delete' ? 'deleted' : 'kept';
+      logger.info({ consumer: name, durable }, forGood ? 'consumer removed' : 'consumer left its stream');
+    });
+    const settled = drained.catch((error: unknown) =>
+      logger.error({ consumer: name, error: String(error) }, 'a removed consumer could not be cleared away'),
+    );
+    // A consumer that only moves must have left before it begins elsewhere: it counts in the same series.
+    if (!forGood) await settled;
+  }
+
+  /** The series of what is gone go. */
+  #forget(name: string): void {
+    for (const family of familiesOf(this.#services.metrics)) family.remove('consumer', name);
+  }
+
+  #comparable(): Map<string, Comparable> {
+    return new Map(
+      [...this.#runtimes].map(([name, { blueprint }]) => [
+        name,
+        { revision: blueprint.revision, stream: blueprint.spec.stream },
+      ]),
+    );
+  }
+}
+
+function comparable(revisions: ReadonlyMap<string, string>, { config }: LoadedConfig): Map<string, Comparable> {
+  return new Map(
+    [...revisions].map(([name, revision]) => {
+      const stream = config.consumers[name]?.stream;
+      if (stream === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
+      return [name, { revision, stream }];
+    }),
+  );
+}

@@ -1,0 +1,49 @@
+/** What differs between the consumers that run and those that are configured. Pure: it looks at names and hashes. */
+
+/** A consumer as far as it is compared. */
+export interface Comparable {
+  readonly revision: string;
+  readonly stream: string;
+}
+
+export interface ConsumerDiff {
+  readonly added: readonly string[];
+  /** Changed in place: the pull goes on. */
+  readonly updated: readonly string[];
+  /** On another stream, so that it drains there and begins here. */
+  readonly moved: readonly string[];
+  readonly removed: readonly string[];
+}
+
+export function diffConsumers(
+  running: ReadonlyMap<string, Comparable>,
+  wanted: ReadonlyMap<string, Comparable>,
+): ConsumerDiff {
+  const diff = { added: [] as string[], updated: [] as string[], moved: [] as string[], removed: [] as string[] };
+  for (const [name, { revision, stream }] of wanted) {
+    const now = running.get(name);
+    if (now === undefined) diff.added.push(name);
+    else if (now.stream !== stream) diff.moved.push(name);
+    else if (now.revision !== revision) diff.updated.push(name);
+  }
+  for (const name of running.keys()) if (!wanted.has(name)) diff.removed.push(name);
+  return diff;
+}
+
+/** Whether nothing differs. */
+export const isEmpty = (diff: ConsumerDiff): boolean => Object.values(diff).every((names) => names.length === 0);
+
+type Source = Readonly<Record<string, unknown>>;
+
+const at = (source: Source, [section, key]: readonly [string, string?]): string => {
+  const value = source[section];
+  const part = key === undefined ? value : (value as Source | undefined)?.[key];
+  return JSON.stringify(part ?? null);
+};
+
+/** What is read once, at the start. */
+const AT_START: readonly (readonly [string, string?])[] = [['nats'], ['http', 'listen']];
+
+/** Keys that changed and take effect only at the next start. */
+export const needRestart = (running: Source, wanted: Source): string[] =>
+  AT_START.filter((path) => at(running, path) !== at(wanted, path)).map((path) => path.join('.'));
