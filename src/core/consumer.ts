@@ -7,7 +7,7 @@ import type { Cell } from '../telemetry/cells.ts';
 import { Attempts } from './attempts.ts';
 import type { Event } from './event.ts';
 import type { Plan } from './plan.ts';
-import type { Acknowledger, DeadLetterStore, Observer, Tracer } from './ports.ts';
+import type { Acknowledger, DeadLetterStore, Observer } from './ports.ts';
 import { Run } from './run.ts';
 import { Settle, type SettleCells } from './settle.ts';
 import type { Turns } from './turns.ts';
@@ -23,15 +23,12 @@ export interface ConsumerPorts {
   readonly cells: ConsumerCells;
   /** Shared by all consumers of a daemon. */
   readonly turns: Turns;
-  /** Undefined while traces are off. */
-  readonly tracer?: Tracer | undefined;
 }
 
 export class Consumer {
   readonly name: string;
   readonly attempts = new Attempts();
   readonly settle: Settle;
-  readonly tracer: Tracer | undefined;
   /** What new runs begin with. */
   plan: Plan;
   /** Events and bytes in hand: received and not settled. */
@@ -56,7 +53,6 @@ export class Consumer {
     this.name = name;
     this.plan = plan;
     this.#turns = ports.turns;
-    this.tracer = ports.tracer;
     this.#received = ports.cells.received;
     this.#inFlight = ports.cells.inFlight;
     this.settle = new Settle(this, ports.acks, ports.letters, ports.observer, ports.cells);

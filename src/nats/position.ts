@@ -27,11 +27,11 @@ export function parsePosition(reply: Uint8Array, start: number): Position {
   let index = start;
   let deliveries = 0;
   for (; index < reply.length && reply[index] !== DOT; index++)
-    deliveries = deliveries * 10 + (reply[index] as number) - ZERO;
+    deliveries = deliveries * 10 + ((reply[index] as number) - ZERO);
   index++;
   let sequence = 0;
   for (; index < reply.length && reply[index] !== DOT; index++)
-    sequence = sequence * 10 + (reply[index] as number) - ZERO;
+    sequence = sequence * 10 + ((reply[index] as number) - ZERO);
   index++;
   while (index < reply.length && reply[index] !== DOT) index++;
   index++;
@@ -40,8 +40,8 @@ export function parsePosition(reply: Uint8Array, start: number): Position {
   // A double holds no nanoseconds since the epoch, so the timestamp is read in two parts.
   const split = end - BELOW_MILLISECOND;
   let milliseconds = 0;
-  for (; index < split; index++) milliseconds = milliseconds * 10 + (reply[index] as number) - ZERO;
+  for (; index < split; index++) milliseconds = milliseconds * 10 + ((reply[index] as number) - ZERO);
   let nanoseconds = 0;
-  for (; index < end; index++) nanoseconds = nanoseconds * 10 + (reply[index] as number) - ZERO;
+  for (; index < end; index++) nanoseconds = nanoseconds * 10 + ((reply[index] as number) - ZERO);
   return { deliveries, sequence, milliseconds, nanoseconds };
 }

@@ -286,9 +286,10 @@ export async function ensureDurable(
     const changed = differences({ ...found.config, filter_subjects: subjectsOf(found.config) }, wanted);
     const marks = differences(found.config.metadata ?? {}, metadata(spec));
     if (changed.length > 0 || marks.length > 0) {
-      const { filter_subject: _replaced, ...kept } = found.config;
+      // An update is laid over what is there, and the server takes one kind of filter or the other.
       await manager.consumers.update(spec.stream, spec.name, {
-        ...kept,
+        ...found.config,
+        filter_subject: '',
         ...wanted,
         metadata: { ...found.config.metadata, ...metadata(spec) },
       });

@@ -195,14 +195,14 @@ function sendPublicly(connection: NatsConnection, commands: Buffer): void {
     const body = commands.subarray(lineEnd + 2, lineEnd + 2 + total);
     position = lineEnd + 2 + total + 2;
     const subject = words[1] ?? '';
-    if (words[0] === 'PUB') connection.publish(subject, body);
+    const withHeaders = words[0] === 'HPUB';
+    // A command ends with its size, and the size of the headers before it where there are some.
+    const reply = words.length === (withHeaders ? 5 : 4) ? { reply: words[2] ?? '' } : {};
+    if (!withHeaders) connection.publish(subject, body, reply);
     else {
       const headerLength = Number(words.at(-2));
-      const reply = words.length === 5 ? words[2] : undefined;
-      connection.publish(subject, body.subarray(headerLength), {
-        ...(reply === undefined ? {} : { reply }),
-        headers: parseHeaders(body.subarray(0, headerLength)),
-      });
+      const headers = parseHeaders(body.subarray(0, headerLength));
+      connection.publish(subject, body.subarray(headerLength), { ...reply, headers });
     }
   }
 }

@@ -98,6 +98,9 @@ export class ConsumerRuntime {
   async start(provisioned = false): Promise<void> {
     clearTimeout(this.#retry);
     if (this.#blueprint.paused) return this.#become('paused');
+    this.#provisioned = provisioned;
+    // There is nobody to ask now; `reconnected` starts it.
+    if (!this.#options.wire.connected) return this.#become('disconnected');
     try {
       if (!provisioned) await this.provision(this.#blueprint);
       this.#provisioned = true;
