@@ -5,6 +5,7 @@
 import { type Contents, type Decoder, type Event, isJsonType } from '../core/event.ts';
 import { headerEntries } from '../core/headers.ts';
 import { parseJson } from '../core/json.ts';
+import { isoTime } from '../core/time.ts';
 import { OuzelError } from '../errors.ts';
 import { type Evaluate, Fault, toText } from '../expression/index.ts';
 
@@ -88,7 +89,7 @@ class UndeclaredContents implements Contents {
   }
 
   get time(): string {
-    return this.#enveloped()?.time ?? new Date(this.#event.position.milliseconds).toISOString();
+    return this.#enveloped()?.time ?? isoTime(this.#event.position.milliseconds);
   }
 
   get subject(): string | undefined {
@@ -195,7 +196,7 @@ function fromAttributes(
     id: toText(attributes['id']),
     source: toText(attributes['source']),
     type: toText(attributes['type']),
-    time: optionalText(attributes['time']) ?? new Date(event.position.milliseconds).toISOString(),
+    time: optionalText(attributes['time']) ?? isoTime(event.position.milliseconds),
     subject: optionalText(attributes['subject']),
     dataschema: optionalText(attributes['dataschema']),
     datacontenttype: rest.datacontenttype,

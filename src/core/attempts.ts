@@ -53,6 +53,10 @@ export class Attempts {
     if (this.#records.size > 0) this.#records.delete(event.position.sequence);
   }
 
+  clear(): void {
+    this.#records.clear();
+  }
+
   /** The lowest stream sequence of an event that failed and has no outcome yet, or undefined. */
   lowestSequence(): number | undefined {
     let lowest: number | undefined;

@@ -155,6 +155,12 @@ export class Consumer {
     return lowest;
   }
 
+  /** Forgets what it knows by sequence: the stream was made anew and counts from 1 again. */
+  startOver(): void {
+    this.highestSequence = 0;
+    this.attempts.clear();
+  }
+
   /** Resolves when nothing is in hand. */
   idle(): Promise<void> {
     if (this.held === 0) return Promise.resolve();

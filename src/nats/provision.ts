@@ -57,6 +57,13 @@ export interface Difference {
   readonly config: unknown;
 }
 
+/** Where a durable that was lost goes on. */
+export interface Resumption {
+  readonly sequence: number;
+  /** When the stream that the sequence belongs to was made, if that is known. */
+  readonly streamMade: string | undefined;
+}
+
 export interface Provisioned {
   readonly made: boolean;
   readonly changed: readonly Difference[];
@@ -248,34 +255,47 @@ async function checkStream(manager: JetStreamManager, spec: DurableSpec): Promis
   return stream;
 }
 
+/** Where a durable starts that is made now. */
+function startOf({ start }: DurableSpec, resumption: Resumption | undefined, stream: StreamInfo): Start {
+  if (resumption === undefined) return start;
+  const { sequence, streamMade } = resumption;
+  // Of a stream that was made anew as well, no event was seen.
+  const anew = (streamMade !== undefined && streamMade !== stream.created) || sequence > stream.state.last_seq + 1;
+  return anew ? 'all' : { sequence };
+}
+
+/** The durable of a consumer after it was made or brought up to date. */
+export interface ProvisionedDurable extends Provisioned {
+  /** When its stream was made. */
+  readonly streamMade: string;
+}
+
 /**
  * Makes the durable of a consumer, or brings one that Ouzel made up to date.
  *
- * @param startSequence Where to start instead of `start`, when a durable that was lost is made anew.
+ * @param resumption Where to start instead of `start`, when a durable that was lost is made anew.
  * @throws OuzelError STREAM_NOT_FOUND, DURABLE_FOREIGN, DURABLE_REFUSED, NATS_PERMISSION, NATS_UNAVAILABLE
  */
 export async function ensureDurable(
   manager: JetStreamManager,
   spec: DurableSpec,
-  startSequence?: number,
-): Promise<Provisioned> {
-  const { state } = await checkStream(manager, spec);
+  resumption?: Resumption,
+): Promise<ProvisionedDurable> {
+  const stream = await checkStream(manager, spec);
+  const streamMade = String(stream.created);
   const found = await findDurable(manager, spec.stream, spec.name);
   const wanted = durableConfig(spec);
   try {
     if (found === undefined) {
-      // A stream that ends before that sequence was made anew as well, and none of its events was seen.
-      const resumed = startSequence !== undefined && startSequence > state.last_seq + 1 ? 'all' : startSequence;
-      const start = typeof resumed === 'number' ? { sequence: resumed } : (resumed ?? spec.start);
       await manager.consumers.add(spec.stream, {
         durable_name: spec.name,
         ack_policy: AckPolicy.Explicit,
         replay_policy: ReplayPolicy.Instant,
-        ...startConfig(start),
+        ...startConfig(startOf(spec, resumption, stream)),
         ...wanted,
         metadata: metadata(spec),
       });
-      return { made: true, changed: [], kept: [] };
+      return { made: true, changed: [], kept: [], streamMade };
     }
     checkUnchangeable(found, spec);
     if (!isOurs(found) && !spec.adopt)
@@ -294,7 +314,7 @@ export async function ensureDurable(
         metadata: { ...found.config.metadata, ...metadata(spec) },
       });
     }
-    return { made: false, changed, kept: [] };
+    return { made: false, changed, kept: [], streamMade };
   } catch (error) {
     throw refused('DURABLE_REFUSED', `durable ${spec.name} on ${spec.stream}`, error);
   }

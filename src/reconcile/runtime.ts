@@ -39,6 +39,8 @@ export class ConsumerRuntime {
   #failures = 0;
   /** Last of the durable's acknowledgements that is known, for making it anew where it was. */
   #ackFloor: number | undefined;
+  /** When its stream was made: one that is deleted and made anew counts from 1 again. */
+  #streamMade: string | undefined;
 
   constructor(options: RuntimeOptions) {
     const { consumer, connection, wire, domain, blueprint } = options;
@@ -82,9 +84,20 @@ export class ConsumerRuntime {
    * @throws OuzelError as `ensureDurable`
    */
   async provision({ spec }: Blueprint): Promise<Provisioned> {
-    const { manager, logger } = this.#options;
-    const done = await ensureDurable(manager, spec);
-    if (done.made) logger.info({ consumer: this.name, stream: spec.stream }, 'durable made');
+    const { manager, logger, metrics } = this.#options;
+    const sequence = this.#resumeFrom();
+    const streamMade = this.#streamMade;
+    const done = await ensureDurable(manager, spec, sequence === undefined ? undefined : { sequence, streamMade });
+    if (streamMade !== undefined && streamMade !== done.streamMade) {
+      this.consumer.startOver();
+      this.#ackFloor = undefined;
+    }
+    this.#streamMade = done.streamMade;
+    if (done.made && sequence === undefined) logger.info({ consumer: this.name, stream: spec.stream }, 'durable made');
+    else if (done.made) {
+      metrics.consumerRecreated.with(this.name).increment();
+      logger.warn({ consumer: this.name, from: sequence }, 'the durable was gone and has been made anew');
+    }
     if (done.changed.length > 0)
       logger.info({ consumer: this.name, changed: describe(done.changed) }, 'durable changed');
     return done;
@@ -220,32 +233,28 @@ export class ConsumerRuntime {
 
   /** The durable did not answer: it is made anew if it is gone, from the first event that has no outcome yet. */
   #lost(reason: string): void {
-    this.#recover(reason).catch((error: unknown) => this.#failed(error, () => this.#recover(reason)));
+    this.#options.logger.warn({ consumer: this.name, reason }, 'the pull ended; its durable is looked at');
+    this.#recover().catch((error: unknown) => this.#failed(error, () => this.#recover()));
   }
 
-  async #recover(reason: string): Promise<void> {
-    const { manager, logger, metrics, wire } = this.#options;
-    const { spec } = this.#blueprint;
+  async #recover(): Promise<void> {
+    const { logger, wire } = this.#options;
     if (this.#closing) return;
     if (!wire.connected) {
       // A consumer that runs is taken up again by `reconnected`; one that failed has nothing but this.
-      if (this.#state === 'failed') this.#later(() => this.#recover(reason));
+      if (this.#state === 'failed') this.#later(() => this.#recover());
       return;
     }
     try {
-      const { made } = await ensureDurable(manager, spec, this.#resumeFrom());
-      if (made) {
-        metrics.consumerRecreated.with(this.name).increment();
-        logger.warn(
-          { consumer: this.name, reason, from: this.#resumeFrom() },
-          'the durable was gone and has been made anew',
-        );
-      } else if (this.#state === 'failed') logger.info({ consumer: this.name }, 'consumer runs again');
+      const failed = this.#state === 'failed';
+      await this.provision(this.#blueprint);
+      if (this.#closing) return;
+      if (failed) logger.info({ consumer: this.name }, 'consumer runs again');
       this.#failures = 0;
       this.#become('running');
       this.#pull.resume();
     } catch (error) {
-      this.#failed(error, () => this.#recover(reason));
+      this.#failed(error, () => this.#recover());
     }
   }
 
