@@ -3,7 +3,6 @@ import { fork, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +12,7 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import { endWithThisProcess } from '../src/nats/server.ts';
 import type { NatsServer } from '../src/nats/server.ts';
 import { STREAM, SUBJECTS, countBig } from './events.ts';
+import { freePort } from './ports.ts';
 import { measure } from './sampling.ts';
 import type { Figures, Progress } from './sampling.ts';
 
@@ -167,16 +167,6 @@ async function kill(child: ChildProcess): Promise<void> {
   const exit = once(child, 'exit');
   child.kill('SIGKILL');
   await exit;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (typeof address !== 'object' || address === null) throw new Error('no free port');
-  return address.port;
 }
 
 /** By the name that they have in the results, in the order of a round. `raw` comes first: the others' ratios refer to it. */

@@ -178,7 +178,7 @@ export class Daemon {
     if (this.#stopping) return connection.close();
     this.#connection = connection;
     const wire = new Wire(connection);
-    const publisher = new JetStreamPublisher(connection, wire);
+    const publisher = new JetStreamPublisher(connection, wire, (message) => this.#logger.error(message));
     this.#wire = wire;
     this.#publisher = publisher;
     this.#metrics.natsConnected.with().set(1);

@@ -16,11 +16,11 @@ const commands = [runCommand, devCommand, validateCommand, consumersCommand, dlq
 export function createProgram(): Command {
   const program = new Command('ouzel')
     .description('An observable event-processing daemon for NATS JetStream.')
-    .version(VERSION, '-V, --version')
-    .showHelpAfterError('(--help shows what is possible)');
+    .version(VERSION, '-V, --version');
   for (const make of commands) program.addCommand(make());
   // Commander hands its settings only to commands that it makes itself.
-  for (const command of everyCommand(program)) command.exitOverride().showSuggestionAfterError();
+  for (const command of everyCommand(program)) 
+    command.exitOverride().showSuggestionAfterError().showHelpAfterError('(--help shows what is possible)');
   return program;
 }
 

@@ -51,6 +51,7 @@ class UndeclaredContents implements Contents {
   readonly #rules: StreamRules;
   /** The CloudEvent in the body; null: there is none; undefined: not looked yet. */
   #envelope: Contents | null | undefined;
+  #asking = false;
 
   constructor(event: Event, rules: StreamRules) {
     this.#event = event;
@@ -83,9 +84,13 @@ class UndeclaredContents implements Contents {
     const envelope = this.#enveloped();
     if (envelope !== null) return envelope.source;
     const { source, stream } = this.#rules;
-    const value = source?.({ event: this.#event, msg: messageView(this.#event), now: Date.now() });
+    // An expression that asks for the source itself is told the stream's.
+    if (source === undefined || this.#asking) return `nats:${stream}`;
+    this.#asking = true;
+    const value = source({ event: this.#event, msg: messageView(this.#event), now: Date.now() });
+    this.#asking = false;
     // A stream whose events lack the field still has events: they come from the stream.
-    return value === undefined || value instanceof Fault ? `nats:${stream}` : toText(value) || `nats:${stream}`;
+    return value instanceof Fault ? `nats:${stream}` : toText(value) || `nats:${stream}`;
   }
 
   get time(): string {

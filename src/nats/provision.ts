@@ -86,6 +86,10 @@ function refused(code: 'STREAM_REFUSED' | 'DURABLE_REFUSED', what: string, error
   const { message } = error as Error;
   if (/permissions violation/i.test(message))
     return new OuzelError('NATS_PERMISSION', `${what}: ${message}`, { cause: error });
+  if ((error as Error).name === 'JetStreamNotEnabled') {
+    const hint = 'Is it enabled on the server (nats-server -js), and for this account?';
+    return new OuzelError('NATS_UNSUPPORTED', `${what}: JetStream does not answer. ${hint}`, { cause: error });
+  }
   // Without an answer nobody refused anything: the server is away.
   if (apiCode(error) === undefined) return new OuzelError('NATS_UNAVAILABLE', `${what}: ${message}`, { cause: error });
   return new OuzelError(code, `${what}: ${message}`, { cause: error });

@@ -154,14 +154,16 @@ export class Pull {
     if (headers === undefined) return;
     const status = headerStatus(headers);
     if (status === 100) return;
-    const left = Number(headerValue(headers, 'Nats-Pending-Messages')) || 0;
-    this.#outstanding = Math.max(0, this.#outstanding - left);
     const description = headerDescription(headers);
+    // A server that goes away or loses the lead forgets every request, and does not say how much was left of each.
+    const forgotten = /leadership change|server shutdown/i.test(description);
+    const left = forgotten ? this.#outstanding : Number(headerValue(headers, 'Nats-Pending-Messages')) || 0;
+    this.#outstanding = Math.max(0, this.#outstanding - left);
     if (status === 503 || /consumer deleted|no responders/i.test(description))
       return this.#lost(description || 'no responders');
     // The whole request came back: the next event alone is larger than the bound.
     if (/maxbytes/i.test(description) && left > 0 && this.#options.consumer.held === 0) this.#large = true;
-    if (status === 409 && !/maxbytes|batch completed|leadership change|server shutdown/i.test(description))
+    if (status === 409 && !forgotten && !/maxbytes|batch completed/i.test(description))
       this.#options.onWarning(`the server ended a pull: ${status} ${description}`);
     this.#spent();
     this.#ask();

@@ -1,8 +1,18 @@
 import { spawn } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inject } from 'vitest';
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** What a process of Ouzel needs in a test; compiled code is kept, which halves the time that each takes to start. */
+export const processEnv = (env: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv => ({
+  ...process.env,
+  NO_COLOR: '1',
+  NODE_COMPILE_CACHE: join(tmpdir(), 'ouzel-test-compile-cache'),
+  ...env,
+});
 
 export interface CliResult {
   /** The exit code, or null when a signal ended it. */
@@ -18,7 +28,7 @@ export async function runCli(
 ): Promise<CliResult> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd,
-    env: { ...process.env, NO_COLOR: '1', ...env },
+    env: processEnv(env),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stdout = '';

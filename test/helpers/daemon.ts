@@ -1,15 +1,13 @@
 import { spawn } from 'node:child_process';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { endWithThisProcess } from '../../src/nats/server.ts';
+import { MAIN, processEnv } from './cli.ts';
 import { Metrics } from './metrics.ts';
 import type { Labels } from './metrics.ts';
 import { freePort } from './ports.ts';
 import { releasing, temporaryDirectory } from './resources.ts';
 import { waitFor } from './wait.ts';
-
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 export interface DaemonOptions {
   readonly server: { readonly url: string };
@@ -69,7 +67,7 @@ export async function startDaemon(yaml: string, options: DaemonOptions): Promise
   const configFile = join(directory, 'ouzel.yaml');
   const child = spawn(process.execPath, [MAIN, 'run', '--config', configFile, ...(options.args ?? [])], {
     cwd: directory,
-    env: { ...process.env, NO_COLOR: '1', ...options.env },
+    env: processEnv(options.env),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   endWithThisProcess(child);

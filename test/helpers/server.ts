@@ -4,6 +4,7 @@ import { startNatsServer } from '../../src/nats/server.ts';
 import type { NatsServer } from '../../src/nats/server.ts';
 import { freePort } from './ports.ts';
 import { releasing, temporaryDirectory } from './resources.ts';
+import { waitFor } from './wait.ts';
 
 export interface TestServerOptions {
   /** More of the server's configuration file. */
@@ -55,7 +56,8 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     log: () => lines.join('\n'),
     restart: async (changed = options) => {
       await current.stop();
-      current = await start(port, changed);
+      // Somebody who looks for a free port may hold this one for a moment.
+      current = await waitFor(() => start(port, changed), { what: `port ${port} to be free again` });
     },
     kill: async () => {
       current.kill('SIGKILL');

@@ -91,10 +91,9 @@ function mutate(text: string, next: () => number): string {
   return result;
 }
 
-/** Loads or is refused in an orderly way, and soon. */
+/** Loads or is refused in an orderly way; what would take for ever ends at the test's time limit. */
 function check(text: string): void {
   const lines = text.replace(/^\ufeff/, '').split('\n');
-  const begin = performance.now();
   try {
     parse(text, { env: { X: 'x"\n: {' } });
   } catch (error) {
@@ -109,7 +108,6 @@ function check(text: string): void {
       if (excerpt !== undefined) expect(excerpt.line).toBe(place?.line);
     }
   }
-  expect(performance.now() - begin).toBeLessThan(2000);
 }
 
 describe('whatever the file holds', () => {

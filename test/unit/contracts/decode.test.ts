@@ -205,7 +205,7 @@ describe.each([
   ['declared', STRUCTURED],
   ['undeclared', undefined],
 ])('structured mode, %s', (mode, headers) => {
-  const event = (envelope: unknown): Event => jsonEvent(envelope, { ...(headers === undefined ? {} : { headers }) });
+  const event = (envelope: unknown): Event => jsonEvent(envelope, headers === undefined ? {} : { headers });
 
   const full = {
     ...ENVELOPE,

@@ -121,6 +121,14 @@ describe('DataEditor.set', () => {
     expect(() => edited(data, (editor) => editor.set(path, 1))).toThrow(message),
   );
 
+  it('leaves no holes in a list', () => {
+    const event = jsonEvent({ a: [] });
+    const editor = new DataEditor(event);
+    editor.set(['a', 2], 1);
+    expect(editor.get(['a', 0])).toEqual({ found: true, value: null });
+    expect(editor.get(['a', 1])).toEqual({ found: true, value: null });
+  });
+
   it('refuses to write below bytes', () => {
     const event = eventOf(new Uint8Array([1, 2]), { headers: { 'Content-Type': 'image/png' } });
     expect(() => new DataEditor(event).set(['a'], 1)).toThrow(/cannot write below data/);

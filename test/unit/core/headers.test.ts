@@ -56,7 +56,7 @@ describe('headerEntries', () => {
   it.each([' Nats-Rollup', 'Nats-Rollup ', '\rNats-Rollup', '\tNats-Rollup', 'Nats\u0000-Rollup', 'Foo\rNats-Rollup'])(
     'gives no control characters and outer spaces in the name %j',
     (name) => {
-      const [[got = ''] = []] = headerEntries(bytes(`NATS/1.0\r\n${name}: sub\r\n\r\n`));
+      const got = headerEntries(bytes(`NATS/1.0\r\n${name}: sub\r\n\r\n`))[0]?.[0];
       expect(got).toMatch(/^(?:Foo)?Nats-Rollup$/);
     },
   );

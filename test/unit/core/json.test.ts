@@ -45,8 +45,13 @@ describe('large integers', () => {
   });
 
   it('leave fractions and exponents numbers', () =>
-    expect(parseJson('[1e30,-1.5E+40,0.1234567890123456789,1234567890123456.5,1e-7,12345678901234567890e1]')).toEqual([
-      1e30, -1.5e40, 0.12345678901234568, 1234567890123456.5, 1e-7, 123456789012345678900,
+    expect(parseJson('[1e30,-1.5E+40,0.1234567890123456789,1234567890123456.5,1e-7,1234567890123456789e1]')).toEqual([
+      1e30,
+      -1.5e40,
+      0.12345678901234568,
+      1234567890123456.5,
+      1e-7,
+      Number('1234567890123456789e1'),
     ]));
 
   it('beyond any use are refused: to convert them takes seconds', () => {
@@ -138,7 +143,7 @@ describe('texts', () => {
 describe('stringifyJson', () => {
   it('writes null for what JSON has no value for', () => {
     expect(stringifyJson(undefined)).toBe('null');
-    expect(stringifyJson([undefined, Number.NaN, 1e999])).toBe('[null,null,null]');
+    expect(stringifyJson([undefined, Number.NaN, Number.POSITIVE_INFINITY])).toBe('[null,null,null]');
   });
 
   it('says what has no JSON form', () => {

@@ -112,7 +112,6 @@ describe('a run', () => {
     const { receive, acks, letters, retries } = harness({
       steps: [
         step('broken', () => {
-          // oxlint-disable-next-line typescript/only-throw-error -- a plugin can throw anything
           throw thrown;
         }),
       ],

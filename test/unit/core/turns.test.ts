@@ -94,6 +94,17 @@ describe('Turns', () => {
     expect(staying.counts()).toMatchObject({ delivered: 1, in_flight: 0 });
   });
 
+  it('does not begin what drains and is still to be given back', () => {
+    const order: number[] = [];
+    const { consumer, counts } = harness({ turns: new Turns(), steps: [costing(1000, order)] });
+    for (const sequence of [1, 2]) consumer.receive(jsonEvent({}, { sequence }));
+    consumer.draining = true;
+    while (immediates.length > 0) turn();
+    expect(order).toEqual([1]);
+    consumer.giveBackUnstarted();
+    expect(counts()).toMatchObject({ returned: 1, in_flight: 0 });
+  });
+
   it('takes thousands through in turns', () => {
     const order: number[] = [];
     const { consumer, counts } = harness({ turns: new Turns(), steps: [costing(1000, order)] });

@@ -207,7 +207,7 @@ describe('log', () => {
 
   it('writes type and data, a message of its own, or no data', () => {
     logging({}, jsonEvent({ a: 1 }));
-    expect(lines).toEqual([[expect.objectContaining({ data: '{"a":1}', id: 'EVENTS:42', seq: 42 }), 'orders.created']]);
+    expect(lines).toEqual([[expect.objectContaining({ data: { a: 1 }, id: 'EVENTS:42', seq: 42 }), 'orders.created']]);
     logging({ message: 'order {{ event.data.a }}', data: false }, jsonEvent({ a: 1 }));
     expect(lines[0]?.[1]).toBe('order 1');
     expect(lines[0]?.[0]).not.toHaveProperty('data');

@@ -85,23 +85,37 @@ describe('Admission', () => {
     expect([admission.running, admission.queued]).toEqual([0, 0]);
   });
 
-  it('goes on when something throws where a run is resumed', () => {
-    const { gate, take, acks, admission } = admitting(1);
-    const { ack } = acks;
-    for (const sequence of [1, 2, 3]) take(sequence);
-    const second = gate.next();
-    take(4);
-    acks.ack = () => {
-      acks.ack = ack;
-      throw new Error('wire');
+  it('goes on when something throws where a queued run is resumed', () => {
+    const admission = new Admission(1);
+    const gate = new Gate();
+    const first = step('first', (run) => (run.sequence === 1 ? gate.run(run) : undefined));
+    const { receive, acks, counts } = harness({ steps: [admission.step, first], onSettled: admission.onSettled });
+    for (const sequence of [1, 2, 3]) receive(jsonEvent({}, { sequence }));
+    const ack = acks.ack.bind(acks);
+    acks.ack = (reply) => {
+      if (Buffer.from(reply).toString() === 'reply.2') throw new Error('wire');
+      ack(reply);
     };
-    expect(() => second.resume()).toThrow('wire');
-    // What could not be answered still has its place; nobody else loses theirs.
-    expect(admission.running).toBe(1);
+    expect(() => gate.next().resume()).toThrow('wire');
+    // What could not be answered keeps its place; nobody else loses theirs.
     admission.resize(2);
-    expect(sequences(gate.waiting)).toEqual([2]);
-    gate.next().resume();
-    expect(sequences(gate.waiting)).toEqual([3]);
+    expect(counts()).toMatchObject({ delivered: 2, in_flight: 1 });
+    expect(admission.queued).toBe(0);
+  });
+
+  it('lets nobody overtake who comes while the queue is started', () => {
+    const admission = new Admission(1);
+    const started: number[] = [];
+    const gate = new Gate();
+    const meanwhile = step('meanwhile', (run) => {
+      started.push(run.sequence);
+      if (run.sequence === 2) consumer.receive(jsonEvent({}, { sequence: 9 }));
+      return gate.run(run);
+    });
+    const { consumer } = harness({ steps: [admission.step, meanwhile], onSettled: admission.onSettled });
+    for (const sequence of [1, 2, 3, 4]) consumer.receive(jsonEvent({}, { sequence }));
+    admission.resize(5);
+    expect(started).toEqual([1, 2, 3, 4, 9]);
   });
 
   it('does not grow the stack when thousands of queued runs end at once', () => {

@@ -23,7 +23,7 @@ export function pass(key: string, options: unknown, event: Event): Passage {
   if (component === undefined) throw new Error(`no component ${key}`);
   const missing: string[] = [];
   const outcomes = new Map<string, Outcome>();
-  const { run: apply } = component.compile(component.options.parse(options), {
+  const step = component.compile(component.options.parse(options), {
     name: 'stage',
     bind: (expression) => expression.bind(new Map()),
     bindTemplate: (template) => template.bind(new Map()),
@@ -35,7 +35,7 @@ export function pass(key: string, options: unknown, event: Event): Passage {
     },
   });
   const run: Run = harness({ steps: [new Gate()] }).receive(event);
-  return { event, verdict: apply(run), missing, outcomes };
+  return { event, verdict: step.run(run), missing, outcomes };
 }
 
 /** The body after a component has run over an event with this data. */

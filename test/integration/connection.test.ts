@@ -1,0 +1,276 @@
+/** Servers that go away, come back, forget, or say goodbye: nothing is lost, and it can be seen meanwhile. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { nkeys } from '@nats-io/transport-node';
+import { expect, test } from 'vitest';
+import { type Daemon, startDaemon } from '../helpers/daemon.ts';
+import { expectIdentity, outcomesOf, untilEnded } from '../helpers/outcomes.ts';
+import { addStream, type Client, connectTo, publish, publishMany, readStream } from '../helpers/publish.ts';
+import { temporaryDirectory } from '../helpers/resources.ts';
+import { respondOn } from '../helpers/responder.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
+import { waitFor } from '../helpers/wait.ts';
+
+const CONFIG = `
+version: 1
+nats: { servers: "@NATS@" }
+http: { listen: "@HTTP@" }
+defaults: { retry: { backoff: { first: 200ms, max: 1s } } }
+streams:
+  EV: { subjects: ["ev.>"] }
+  OUT: { subjects: ["out.>"] }
+consumers:
+  relay: { stream: EV, start: all, ack_wait: 3s, deliver: [{ to: { publish: { subject: out.relay } } }] }
+`;
+
+const readyz = async (daemon: Daemon): Promise<{ code: number; body: string }> => {
+  const response = await fetch(`${daemon.http}/readyz`);
+  return { code: response.status, body: await response.text() };
+};
+
+async function untilReady(daemon: Daemon, code: number, timeout = 30_000): Promise<string> {
+  const found = await waitFor(
+    async () => {
+      const answer = await readyz(daemon);
+      return answer.code === code && answer;
+    },
+    { timeout, what: () => `/readyz to answer ${code}. Its log:\n${daemon.log().slice(-3000)}` },
+  );
+  return found.body;
+}
+
+/** Waits until every number below `count` has come through at least once, and says how often each did. */
+async function untilOut(client: Client, count: number, timeout = 40_000): Promise<number[]> {
+  let seen: number[] = [];
+  await waitFor(
+    async () => {
+      seen = (await readStream(client, 'OUT')).map(({ body }) => (JSON.parse(body) as { n: number }).n);
+      return new Set(seen).size >= count;
+    },
+    { timeout, every: 200, what: () => `${count} events to come through; ${new Set(seen).size} did` },
+  );
+  return seen;
+}
+
+// redpanda-data/connect#3312, connect#3311, connect#3257, dapr/components-contrib#4563.
+test('a server that is away at the start is waited for, and can be told from one that is there', async () => {
+  await using server = await startServer();
+  await server.stop();
+  await using daemon = await startDaemon(CONFIG, { server, until: 'live' });
+  expect((await fetch(`${daemon.http}/healthz`)).status).toBe(200);
+  expect(await readyz(daemon)).toMatchObject({ code: 503, body: expect.stringContaining('NATS: connecting') as string });
+  expect(await daemon.total('ouzel_nats_connected')).toBe(0);
+
+  // One that is told to stop before it was ever connected does so.
+  await using other = await startDaemon(CONFIG, { server, until: 'live' });
+  expect(await other.terminate()).toBe(0);
+
+  await server.restart();
+  await untilReady(daemon, 200);
+  expect(await daemon.total('ouzel_nats_connected')).toBe(1);
+  await using client = await connectTo(server);
+  await publish(client, { subject: 'ev.x', body: { n: 0 } });
+  await untilEnded(daemon, 'relay', 1);
+});
+
+test('a server without JetStream, or one that refuses the user, is a reason and not an end', async () => {
+  await using server = await startServer({ jetstream: false });
+  await using daemon = await startDaemon(CONFIG, { server, until: 'live' });
+  await waitFor(async () => (await readyz(daemon)).body.includes('JetStream'), {
+    what: '/readyz to speak of JetStream',
+  });
+  await server.restart({ config: 'authorization { token: "other-token" }' });
+  await waitFor(async () => (await readyz(daemon)).code === 503 && /authorization/i.test(daemon.log()), {
+    what: 'the refusal to be logged',
+  });
+  await server.restart({});
+  await untilReady(daemon, 200);
+});
+
+// nats-io/nats.js#213, wombatwisdom/wombat#132: what is published while disconnected is not lost nor falsely acked.
+test('a server that is killed under load loses nothing that it had acknowledged', async () => {
+  await using server = await startServer();
+  await using daemon = await startDaemon(CONFIG, { server });
+  await using client = await connectTo(server);
+  let next = 0;
+  let acked = 0;
+  let stop = false;
+  // Each number is published until it is acknowledged; the message id keeps what was stored unheard from being twice.
+  const producers = Array.from({ length: 20 }, async () => {
+    while (!stop) {
+      const n = next++;
+      await waitFor(
+        async () => publish(client, { subject: `ev.${n % 5}`, body: { n }, id: `n-${n}` }),
+        { timeout: 40_000, what: `event ${n} to be acknowledged` },
+      );
+      acked++;
+    }
+  });
+  for (const round of [1, 2]) {
+    const before = acked;
+    await waitFor(() => acked > before + 2000, { timeout: 20_000, what: 'load' });
+    await server.kill();
+    expect(await untilReady(daemon, 503)).toContain('NATS: disconnected');
+    expect(await daemon.total('ouzel_nats_connected')).toBe(0);
+    expect((await fetch(`${daemon.http}/healthz`)).status).toBe(200);
+    await server.restart();
+    await untilReady(daemon, 200);
+    expect(await daemon.total('ouzel_nats_connected')).toBe(1);
+    expect(await daemon.total('ouzel_nats_reconnects_total')).toBe(round);
+  }
+  stop = true;
+  await Promise.all(producers);
+  const seen = await untilOut(client, next);
+  expect(seen.length).toBe(next);
+  await waitFor(
+    async () => {
+      const { num_ack_pending: unacked, num_pending: pending } = await client.jsm.consumers.info('EV', 'relay');
+      return unacked === 0 && pending === 0;
+    },
+    { timeout: 20_000, what: 'nothing to be left on the server' },
+  );
+  const outcomes = expectIdentity(await daemon.metrics(), 'relay');
+  expect(outcomes).toMatchObject({ deadLettered: 0, inFlight: 0 });
+  expect(outcomes.delivered).toBeGreaterThanOrEqual(next);
+}, 120_000);
+
+test('a delivery that the loss of the connection cut off is made again', async () => {
+  await using server = await startServer();
+  await using client = await connectTo(server);
+  const target = await respondOn(client, 'slow.out');
+  await using daemon = await startDaemon(CONFIG.replace('out.relay', 'slow.out, timeout: 20s'), { server });
+  await publishMany(client, 3, (n) => ({ subject: 'ev.x', body: { n } }));
+  await target.untilOpen(3);
+  await server.kill();
+  await waitFor(async () => outcomesOf(await daemon.metrics(), 'relay').retries === 3, { what: 'three retries' });
+  expect(await daemon.total('ouzel_event_retries_total', { consumer: 'relay', reason: 'unavailable' })).toBe(3);
+  await server.restart();
+  target.releaseAll();
+  expect(await untilEnded(daemon, 'relay', 3, 30_000)).toMatchObject({ delivered: 3, deadLettered: 0 });
+}, 60_000);
+
+// nats.node#570.
+test('a durable that is deleted is made again from the first event without an outcome', async () => {
+  await using server = await startServer();
+  await using client = await connectTo(server);
+  await addStream(client, 'OLD', ['old.>']);
+  for (let n = 0; n < 5; n++) await publish(client, { subject: 'old.x', body: { n } });
+  const target = await respondOn(client, 'slow.held');
+  await using daemon = await startDaemon(
+    `${CONFIG}
+  quiet: { stream: OLD, start: new }
+  held: { stream: HELD, start: all, deliver: [{ to: { publish: { subject: slow.held, timeout: 20s } } }] }
+`.replace('streams:', 'streams:\n  HELD: { subjects: ["held.>"] }'),
+    { server },
+  );
+  const recreated = async (consumer: string): Promise<number> =>
+    daemon.total('ouzel_consumer_recreated_total', { consumer });
+
+  // All settled: nothing is repeated.
+  await publishMany(client, 10, (n) => ({ subject: 'ev.x', body: { n } }));
+  await untilEnded(daemon, 'relay', 10);
+  await client.jsm.consumers.delete('EV', 'relay');
+  await publishMany(client, 10, (n) => ({ subject: 'ev.x', body: { n: n + 10 } }));
+  expect(await untilEnded(daemon, 'relay', 20)).toMatchObject({ received: 20, delivered: 20 });
+  expect(await recreated('relay')).toBe(1);
+
+  // Nothing received yet: it goes on where it would have, not at `start` anew and not at the beginning.
+  await client.jsm.consumers.delete('OLD', 'quiet');
+  await publish(client, { subject: 'old.x', body: { n: 5 } });
+  expect(await untilEnded(daemon, 'quiet', 1)).toMatchObject({ received: 1 });
+  expect(await recreated('quiet')).toBe(1);
+
+  // Some in hand: those come again, what was acked before them does not.
+  await publishMany(client, 5, (n) => ({ subject: 'held.x', body: { n } }));
+  await target.untilOpen(5);
+  target.release();
+  target.release();
+  await waitFor(async () => outcomesOf(await daemon.metrics(), 'held').delivered === 2, { what: 'two deliveries' });
+  await client.jsm.consumers.delete('HELD', 'held');
+  await target.untilOpen(6);
+  const again = target.open.map(({ data }) => (JSON.parse(Buffer.from(data).toString()) as { n: number }).n);
+  expect(again).toEqual([2, 3, 4, 2, 3, 4]);
+  target.releaseAll();
+  await untilEnded(daemon, 'held', 8);
+  expect(daemon.log()).toContain('the durable was gone and has been made anew');
+  await untilReady(daemon, 200);
+}, 60_000);
+
+test('a stream that is deleted and made anew starts anew, whatever its numbers say', async () => {
+  await using server = await startServer();
+  await using client = await connectTo(server);
+  await using daemon = await startDaemon(CONFIG, { server });
+  await publishMany(client, 20, (n) => ({ subject: 'ev.x', body: { n } }));
+  await untilEnded(daemon, 'relay', 20);
+  await client.jsm.streams.delete('EV');
+  // As many again and more, so that the sequence where the old one ended is in the middle of the new one.
+  await addStream(client, 'EV', ['ev.>']);
+  await publishMany(client, 30, (n) => ({ subject: 'ev.x', body: { n: n + 20 } }));
+  expect(await untilEnded(daemon, 'relay', 50)).toMatchObject({ received: 50, delivered: 50 });
+  expect((await untilOut(client, 50)).length).toBe(50);
+  // And the durable of the new one is looked after as well.
+  await client.jsm.consumers.delete('EV', 'relay');
+  await publishMany(client, 5, (n) => ({ subject: 'ev.x', body: { n: n + 50 } }));
+  expect(await untilEnded(daemon, 'relay', 55)).toMatchObject({ received: 55 });
+}, 60_000);
+
+test('a stream that goes away is a reason, and its consumer goes on when it is back', async () => {
+  await using server = await startServer();
+  await using client = await connectTo(server);
+  await using daemon = await startDaemon(CONFIG, { server });
+  await client.jsm.streams.delete('EV');
+  expect(await untilReady(daemon, 503)).toContain('there is no stream EV on the server');
+  expect(await daemon.total('ouzel_consumer_state', { consumer: 'relay', state: 'failed' })).toBe(1);
+  await addStream(client, 'EV', ['ev.>']);
+  await publish(client, { subject: 'ev.x', body: { n: 0 } });
+  await untilEnded(daemon, 'relay', 1);
+  await untilReady(daemon, 200);
+}, 60_000);
+
+// nats-io/nats.node#649: missed heartbeats never end the process.
+test('a server that hangs and then dies is taken up again when it is back', async () => {
+  await using server = await startServer();
+  await using daemon = await startDaemon(CONFIG, { server });
+  process.kill(server.pid, 'SIGSTOP');
+  await waitFor(() => daemon.log().includes('missed heartbeats'), { what: 'the silence to be noticed' });
+  await server.kill();
+  await untilReady(daemon, 503);
+  await server.restart();
+  await untilReady(daemon, 200);
+  await using client = await connectTo(server);
+  await publishMany(client, 10, (n) => ({ subject: 'ev.x', body: { n } }));
+  expect(await untilEnded(daemon, 'relay', 10)).toMatchObject({ delivered: 10 });
+}, 60_000);
+
+// vectordotdev/vector#24932: no stale pull is left behind.
+test('a server in lame duck mode is left, and the next one serves', async () => {
+  const config = 'lame_duck_duration: "30s"\nlame_duck_grace_period: "1s"\n';
+  await using server = await startServer({ config });
+  await using daemon = await startDaemon(CONFIG, { server });
+  process.kill(server.pid, 'SIGUSR2');
+  await waitFor(() => daemon.log().includes('lame duck'), { what: 'lame duck mode to be logged' });
+  await untilReady(daemon, 503);
+  await server.restart();
+  await untilReady(daemon, 200);
+  await using client = await connectTo(server);
+  await publishMany(client, 10, (n) => ({ subject: 'ev.x', body: { n } }));
+  expect(await untilEnded(daemon, 'relay', 10)).toMatchObject({ delivered: 10, received: 10 });
+}, 90_000);
+
+// nats.js#89.
+test('credentials that were replaced are read again when the connection is made anew', async () => {
+  const [first, second] = [nkeys.createUser(), nkeys.createUser()];
+  const authorization = (user: typeof first): string =>
+    `authorization { users: [{ nkey: ${user.getPublicKey()} }] }\n`;
+  const file = join(await temporaryDirectory(), 'user.nk');
+  const write = async (user: typeof first): Promise<void> => writeFile(file, `${Buffer.from(user.getSeed()).toString()}\n`);
+  await write(first);
+  await using server: TestServer = await startServer({ config: authorization(first) });
+  await using daemon = await startDaemon(CONFIG.replace('nats: {', `nats: { nkey: "${file}",`), { server });
+  await server.restart({ config: authorization(second) });
+  await untilReady(daemon, 503);
+  await write(second);
+  await untilReady(daemon, 200);
+  expect(daemon.log()).not.toContain(Buffer.from(first.getSeed()).toString());
+  expect(await daemon.total('ouzel_nats_reconnects_total')).toBe(1);
+}, 60_000);
