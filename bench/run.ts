@@ -14,10 +14,14 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { EXIT, OuzelError } from '../src/errors.ts';
 import { findNatsServer, startNatsServer } from '../src/nats/server.ts';
 import { STREAM, SUBJECTS, makeEvent } from './events.ts';
+import { measureReload, type ReloadFigures } from './reload.ts';
 import { median } from './sampling.ts';
 import type { Figures } from './sampling.ts';
 import { WORKLOADS } from './workloads.ts';
 import type { Bench } from './workloads.ts';
+
+/** Not a load, but a change of the configuration: measured once, behind the rounds. */
+const RELOAD = 'reload';
 
 const HELP = `npm run -s bench -- [--quick] [--json] [--events N] [--rounds N] [--only NAME,…]
 
@@ -25,7 +29,7 @@ const HELP = `npm run -s bench -- [--quick] [--json] [--events N] [--rounds N] [
   --json     prints one JSON object and nothing else
   --events   how many events the stream holds (default 400000, quick 150000)
   --rounds   how often each workload runs (default 5, quick 3); the medians count
-  --only     some of: ${[...WORKLOADS.keys()].join(', ')}
+  --only     some of: ${[...WORKLOADS.keys(), RELOAD].join(', ')}
 
 Linux only: CPU time is read from /proc.
 `;
@@ -71,8 +75,8 @@ function readOptions(args: readonly string[]): Options {
       process.exit(EXIT.ok);
     }
     const { quick, json } = values;
-    const names = values.only?.split(',') ?? [...WORKLOADS.keys()];
-    const unknown = names.find((name) => !WORKLOADS.has(name));
+    const names = values.only?.split(',') ?? [...WORKLOADS.keys(), RELOAD];
+    const unknown = names.find((name) => !WORKLOADS.has(name) && name !== RELOAD);
     if (unknown !== undefined) throw new Error(`no workload ${unknown}`);
     const events = positive('--events', values.events, quick ? 150_000 : 400_000);
     return { quick, json, events, rounds: positive('--rounds', values.rounds, quick ? 3 : 5), names };
@@ -88,7 +92,7 @@ function positive(name: string, text: string | undefined, otherwise: number): nu
   return value;
 }
 
-async function measureAll(how: Options): Promise<Record<string, Result>> {
+async function measureAll(how: Options): Promise<Record<string, Result | ReloadFigures>> {
   const { binary } = await findNatsServer({ onTry: (t) => t.state === 'trying' && say(`${t.origin}: ${t.detail}`) });
   const storeDir = await mkdtemp(join(tmpdir(), 'ouzel-bench-nats-'));
   try {
@@ -97,7 +101,8 @@ async function measureAll(how: Options): Promise<Record<string, Result>> {
     try {
       const jsm = await jetstreamManager(nc);
       await load(nc, jsm, how.events);
-      return summarize(await rounds({ server, jsm, events: how.events }, how));
+      const loads = summarize(await rounds({ server, jsm, events: how.events }, how));
+      return how.names.includes(RELOAD) ? { ...loads, [RELOAD]: await measureReload(server) } : loads;
     } finally {
       await nc.close();
       await server.stop();
@@ -126,7 +131,7 @@ async function load(nc: NatsConnection, jsm: JetStreamManager, events: number): 
 }
 
 async function rounds(bench: Bench, how: Options): Promise<Map<string, Figures[]>> {
-  const results = new Map<string, Figures[]>(how.names.map((name) => [name, []]));
+  const results = new Map<string, Figures[]>(how.names.filter((name) => name !== RELOAD).map((name) => [name, []]));
   let longest = 0;
   for (let round = 1; round <= how.rounds; round++) {
     const begin = performance.now();
@@ -180,7 +185,8 @@ function describe(figures: Figures): string {
   return `${rate}  ${figures.cpu_us.toFixed(2)} µs client  ${figures.server_cpu_us.toFixed(2)} µs server`;
 }
 
-function table(workloads: Readonly<Record<string, Result>>): string {
+function table(workloads: Readonly<Record<string, Result | ReloadFigures>>): string {
+  const { [RELOAD]: reload, ...loads } = workloads;
   const columns: readonly (readonly [string, keyof Result])[] = [
     ['events/s', 'events_per_s'],
     ['CPU µs', 'cpu_us'],
@@ -191,11 +197,17 @@ function table(workloads: Readonly<Record<string, Result>>): string {
     ['loop p99 ms', 'loop_delay_p99_ms'],
   ];
   const head = ['workload'.padEnd(10), ...columns.map(([title]) => title.padStart(12))].join('');
-  const rows = Object.entries(workloads).map(([name, result]) =>
+  const rows = Object.entries(loads as Readonly<Record<string, Result>>).map(([name, result]) =>
     [name.padEnd(10), ...columns.map(([, key]) => String(result[key] ?? '').padStart(12))].join(''),
   );
   const machine = `Node ${process.version}, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${availableParallelism()} cores`;
-  return `\n${[head, ...rows].join('\n')}\n\n${machine}\n`;
+  const changed = reload === undefined ? '' : `\n${describeReload(reload as ReloadFigures)}\n`;
+  return `\n${[head, ...rows].join('\n')}\n${changed}\n${machine}\n`;
+}
+
+function describeReload({ consumers, save_to_running_ms, slowest_ms }: ReloadFigures): string {
+  const times = `${save_to_running_ms} ms from saved to running, ${slowest_ms} at the slowest`;
+  return `reload     ${consumers} consumers, one changed: ${times}`;
 }
 
 function say(line: string): void {

@@ -13,13 +13,13 @@ import { versionCommand } from './version.ts';
 const commands = [runCommand, devCommand, validateCommand, consumersCommand, dlqCommand, schemaCommand, versionCommand];
 
 /** The program with all its commands. */
-export function createProgram(): Command {
+function createProgram(): Command {
   const program = new Command('ouzel')
     .description('An observable event-processing daemon for NATS JetStream.')
     .version(VERSION, '-V, --version');
   for (const make of commands) program.addCommand(make());
   // Commander hands its settings only to commands that it makes itself.
-  for (const command of everyCommand(program)) 
+  for (const command of everyCommand(program))
     command.exitOverride().showSuggestionAfterError().showHelpAfterError('(--help shows what is possible)');
   return program;
 }

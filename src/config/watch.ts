@@ -38,7 +38,7 @@ async function fingerprint({ files, folders }: WatchOptions): Promise<string> {
     }),
   );
   const lists = await Promise.all(
-    folders().map(async (folder) => `${folder} ${(await readdir(folder).catch(() => [])).toSorted().join('/')}`),
+    folders().map(async (folder) => `${folder} ${(await readdir(folder).catch(() => [])).join('/')}`),
   );
   return [...entries, ...lists].join('\n');
 }

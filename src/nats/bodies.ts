@@ -2,7 +2,7 @@
 import type { JetStreamClient } from '@nats-io/jetstream';
 import { Objm, type ObjectStore } from '@nats-io/obj';
 
-export const BODIES_BUCKET = 'OUZEL_BODIES';
+const BODIES_BUCKET = 'OUZEL_BODIES';
 
 export interface Bodies {
   /** Stores a body for good and answers with its name. */

@@ -66,7 +66,7 @@ export class Reconciler {
     const { connected } = this.#services.wire;
     if (connected) await this.#check(loaded, updated, begun);
 
-    await Promise.all(updated.map((each) => this.#runtimes.get(each.name)?.update(each, connected)));
+    for (const each of updated) await this.#runtimes.get(each.name)?.update(each, connected);
     await Promise.all([...diff.removed, ...diff.moved].map((name) => this.#remove(name, diff.removed.includes(name))));
     for (const { blueprint: each, runtime } of begun) this.#runtimes.set(each.name, runtime);
     await Promise.all(begun.map(({ runtime }) => runtime.start(connected)));

@@ -31,7 +31,8 @@ export function diffConsumers(
 }
 
 /** Whether nothing differs. */
-export const isEmpty = (diff: ConsumerDiff): boolean => Object.values(diff).every((names) => names.length === 0);
+export const isEmpty = ({ added, updated, moved, removed }: ConsumerDiff): boolean =>
+  added.length + updated.length + moved.length + removed.length === 0;
 
 type Source = Readonly<Record<string, unknown>>;
 
