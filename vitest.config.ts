@@ -13,6 +13,8 @@ export default defineConfig({
     // The code is tested as it runs: Node strips the types itself, with no bundler in between.
     experimental: { viteModuleRunner: false },
     pool: 'forks',
+    // The suites mostly wait for other processes, so that even on two cores one file at a time would be a waste.
+    maxWorkers: 2,
     passWithNoTests: true,
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 5_000 } },

@@ -229,8 +229,11 @@ export class Daemon {
     const options = domain === undefined ? {} : { domain };
     const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
     const client = jetstream(connection, options);
-    const { made } = await ensureStream(manager, { ...DEAD_LETTERS, replicas: system.replicas });
+    const { made, kept } = await ensureStream(manager, { ...DEAD_LETTERS, replicas: system.replicas });
     if (made) this.#logger.info({ stream: DEAD_LETTER_STREAM }, 'stream made');
+    // One that drops the oldest letters at its limit loses them in silence; that is worth a line at each start.
+    if (kept.length > 0)
+      this.#logger.warn({ stream: DEAD_LETTER_STREAM, differs: kept }, 'stream differs from what Ouzel would make');
     return {
       connection,
       manager,

@@ -239,7 +239,8 @@ describe.each(ofKind('filter'))('$consumer as a filter', ({ consumer, shownAs })
   test('changes nothing: bodies go on byte for byte', () => {
     const kept = SAMPLES.filter(({ bodyIsData }) => bodyIsData).filter(({ kind }) => outputOf(consumer, kind));
     expect(kept.map(({ kind }) => kind)).toContain(GOOD);
-    for (const { kind, body } of kept) expect(Buffer.from(outputOf(consumer, kind)?.body ?? []).equals(body)).toBe(true);
+    for (const { kind, body } of kept)
+      expect(Buffer.from(outputOf(consumer, kind)?.body ?? []).equals(body)).toBe(true);
   });
 });
 
@@ -291,7 +292,11 @@ function parsed(body: Uint8Array): unknown {
 describe.each(ofKind('target'))('$consumer as a target', ({ consumer, component, shownAs }) => {
   test('counts and times every delivery', () => {
     const results = metrics.select('ouzel_deliveries_total', { consumer, target: shownAs });
-    expect(results.map(({ labels }) => labels['result']).toSorted()).toEqual(['confirmed', 'rejected', 'unavailable']);
+    expect(results.map(({ labels }) => labels['result']).toSorted((a = '', b = '') => a.localeCompare(b))).toEqual([
+      'confirmed',
+      'rejected',
+      'unavailable',
+    ]);
     const count = results.reduce((sum, { value }) => sum + value, 0);
     expect(metrics.total('ouzel_delivery_duration_seconds_count', { consumer, target: shownAs })).toBe(count);
     expect(metrics.total('ouzel_deliveries_total', { consumer, target: shownAs, result: 'confirmed' })).toBe(

@@ -1,5 +1,5 @@
 /** Servers that go away, come back, forget, or say goodbye: nothing is lost, and it can be seen meanwhile. */
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nkeys } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
@@ -58,7 +58,10 @@ test('a server that is away at the start is waited for, and can be told from one
   await server.stop();
   await using daemon = await startDaemon(CONFIG, { server, until: 'live' });
   expect((await fetch(`${daemon.http}/healthz`)).status).toBe(200);
-  expect(await readyz(daemon)).toMatchObject({ code: 503, body: expect.stringContaining('NATS: connecting') as string });
+  expect(await readyz(daemon)).toMatchObject({
+    code: 503,
+    body: expect.stringContaining('NATS: connecting') as string,
+  });
   expect(await daemon.total('ouzel_nats_connected')).toBe(0);
 
   // One that is told to stop before it was ever connected does so.
@@ -99,10 +102,10 @@ test('a server that is killed under load loses nothing that it had acknowledged'
   const producers = Array.from({ length: 20 }, async () => {
     while (!stop) {
       const n = next++;
-      await waitFor(
-        async () => publish(client, { subject: `ev.${n % 5}`, body: { n }, id: `n-${n}` }),
-        { timeout: 40_000, what: `event ${n} to be acknowledged` },
-      );
+      await waitFor(async () => publish(client, { subject: `ev.${n % 5}`, body: { n }, id: `n-${n}` }), {
+        timeout: 40_000,
+        what: `event ${n} to be acknowledged`,
+      });
       acked++;
     }
   });
@@ -228,18 +231,23 @@ test('a stream that goes away is a reason, and its consumer goes on when it is b
 }, 60_000);
 
 // nats-io/nats.node#649: missed heartbeats never end the process.
-test('a server that hangs and then dies is taken up again when it is back', async () => {
+test('a server that hangs, dies and forgets the durable is taken up again where it was', async () => {
   await using server = await startServer();
+  await using client = await connectTo(server);
   await using daemon = await startDaemon(CONFIG, { server });
+  await publishMany(client, 10, (n) => ({ subject: 'ev.x', body: { n } }));
+  await untilEnded(daemon, 'relay', 10);
   process.kill(server.pid, 'SIGSTOP');
   await waitFor(() => daemon.log().includes('missed heartbeats'), { what: 'the silence to be noticed' });
   await server.kill();
   await untilReady(daemon, 503);
+  await rm(join(server.storeDir, 'jetstream', '$G', 'streams', 'EV', 'obs', 'relay'), { recursive: true });
   await server.restart();
   await untilReady(daemon, 200);
-  await using client = await connectTo(server);
-  await publishMany(client, 10, (n) => ({ subject: 'ev.x', body: { n } }));
-  expect(await untilEnded(daemon, 'relay', 10)).toMatchObject({ delivered: 10 });
+  await publishMany(client, 10, (n) => ({ subject: 'ev.x', body: { n: n + 10 } }));
+  // A durable that began at `start` again would bring the first ten once more.
+  expect(await untilEnded(daemon, 'relay', 20)).toMatchObject({ received: 20, delivered: 20 });
+  expect(await daemon.total('ouzel_consumer_recreated_total', { consumer: 'relay' })).toBe(1);
 }, 60_000);
 
 // vectordotdev/vector#24932: no stale pull is left behind.
@@ -257,13 +265,71 @@ test('a server in lame duck mode is left, and the next one serves', async () => 
   expect(await untilEnded(daemon, 'relay', 10)).toMatchObject({ delivered: 10, received: 10 });
 }, 90_000);
 
+type KeyPair = ReturnType<typeof nkeys.createUser>;
+
+/** A JWT as the servers of NATS read it, signed by `issuer`. */
+function tokenOf(issuer: KeyPair, subject: string, claims: object, expires?: number): string {
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const body = {
+    jti: subject,
+    iat: Math.floor(Date.now() / 1000),
+    iss: issuer.getPublicKey(),
+    sub: subject,
+    ...(expires === undefined ? {} : { exp: expires }),
+    nats: { version: 2, ...claims },
+  };
+  const signed = `${part({ typ: 'JWT', alg: 'ed25519-nkey' })}.${part(body)}`;
+  return `${signed}.${Buffer.from(issuer.sign(Buffer.from(signed))).toString('base64url')}`;
+}
+
 // nats.js#89.
+test('credentials that expire are read again, and the connection recovers', async () => {
+  const [operator, system, account, user] = [
+    nkeys.createOperator(),
+    nkeys.createAccount(),
+    nkeys.createAccount(),
+    nkeys.createUser(),
+  ];
+  const unlimited = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, conn: -1, leaf: -1 };
+  const storage = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
+  const accountToken = (key: KeyPair, limits: object): string =>
+    tokenOf(operator, key.getPublicKey(), { type: 'account', limits });
+  const config = `operator: ${tokenOf(operator, operator.getPublicKey(), { type: 'operator' })}
+system_account: ${system.getPublicKey()}
+resolver: MEMORY
+resolver_preload: {
+  ${system.getPublicKey()}: ${accountToken(system, unlimited)}
+  ${account.getPublicKey()}: ${accountToken(account, { ...unlimited, ...storage })}
+}
+`;
+  const file = join(await temporaryDirectory(), 'user.creds');
+  const write = async (seconds: number): Promise<void> => {
+    const claims = { type: 'user', subs: -1, data: -1, payload: -1 };
+    const token = tokenOf(account, user.getPublicKey(), claims, Math.floor(Date.now() / 1000) + seconds);
+    const seed = Buffer.from(user.getSeed()).toString();
+    await writeFile(
+      file,
+      `-----BEGIN NATS USER JWT-----\n${token}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n${seed}\n------END USER NKEY SEED------\n`,
+    );
+  };
+  await write(8);
+  await using server = await startServer({ config });
+  await using daemon = await startDaemon(CONFIG.replace('nats: {', `nats: { creds: "${file}",`), { server });
+  await untilReady(daemon, 503);
+  // It is refused with what has expired, as often as it likes, and stays alive.
+  await waitFor(() => (daemon.log().match(/expired|authorization/gi) ?? []).length > 1, {
+    what: () => `a second refusal. Its log:\n${daemon.log()}`,
+  });
+  await write(600);
+  await untilReady(daemon, 200);
+}, 60_000);
+
 test('credentials that were replaced are read again when the connection is made anew', async () => {
   const [first, second] = [nkeys.createUser(), nkeys.createUser()];
-  const authorization = (user: typeof first): string =>
-    `authorization { users: [{ nkey: ${user.getPublicKey()} }] }\n`;
+  const authorization = (user: typeof first): string => `authorization { users: [{ nkey: ${user.getPublicKey()} }] }\n`;
   const file = join(await temporaryDirectory(), 'user.nk');
-  const write = async (user: typeof first): Promise<void> => writeFile(file, `${Buffer.from(user.getSeed()).toString()}\n`);
+  const write = async (user: typeof first): Promise<void> =>
+    writeFile(file, `${Buffer.from(user.getSeed()).toString()}\n`);
   await write(first);
   await using server: TestServer = await startServer({ config: authorization(first) });
   await using daemon = await startDaemon(CONFIG.replace('nats: {', `nats: { nkey: "${file}",`), { server });

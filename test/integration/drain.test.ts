@@ -72,25 +72,29 @@ test('SIGTERM: what runs is finished, what waits goes back at once, and the next
 test.each([
   ['SIGTERM', 143],
   ['SIGINT', 130],
-] as const)('a second %s ends it at once', async (signal, code) => {
-  await using server = await startServer();
-  await using client = await connectTo(server);
-  await addStream(client, 'EV', ['ev.>']);
-  const target = await respondOn(client, 'slow.out');
-  await using daemon = await startDaemon(config('slow.out', '3s'), { server });
-  await publishMany(client, 1, (n) => ({ subject: 'ev.x', body: { n } }));
-  await target.untilOpen(1);
-  daemon.signal(signal);
-  await waitFor(() => daemon.log().includes('draining'), { what: 'the drain to begin' });
-  daemon.signal(signal);
-  // Well before the delivery could end by itself.
-  expect(await daemon.exited(10_000)).toBe(code);
-  expect((await client.jsm.consumers.info('EV', 'relay')).num_ack_pending).toBe(1);
-  // The next one gets it when ack_wait is over.
-  target.releaseAll();
-  await using next = await startDaemon(config('slow.out', '3s'), { server });
-  expect(await untilEnded(next, 'relay', 1)).toMatchObject({ delivered: 1 });
-}, 60_000);
+] as const)(
+  'a second %s ends it at once',
+  async (signal, code) => {
+    await using server = await startServer();
+    await using client = await connectTo(server);
+    await addStream(client, 'EV', ['ev.>']);
+    const target = await respondOn(client, 'slow.out');
+    await using daemon = await startDaemon(config('slow.out', '3s'), { server });
+    await publishMany(client, 1, (n) => ({ subject: 'ev.x', body: { n } }));
+    await target.untilOpen(1);
+    daemon.signal(signal);
+    await waitFor(() => daemon.log().includes('draining'), { what: 'the drain to begin' });
+    daemon.signal(signal);
+    // Well before the delivery could end by itself.
+    expect(await daemon.exited(10_000)).toBe(code);
+    expect((await client.jsm.consumers.info('EV', 'relay')).num_ack_pending).toBe(1);
+    // The next one gets it when ack_wait is over.
+    target.releaseAll();
+    await using next = await startDaemon(config('slow.out', '3s'), { server });
+    expect(await untilEnded(next, 'relay', 1)).toMatchObject({ delivered: 1 });
+  },
+  60_000,
+);
 
 test('SIGTERM under load: an exit of 0, and the stream goes on where it was', async () => {
   const count = 6000;
@@ -100,7 +104,10 @@ test('SIGTERM under load: an exit of 0, and the stream goes on where it was', as
   await addStream(client, 'OUT', ['out.>']);
   await publishMany(client, count, (n) => ({ subject: 'ev.x', body: { n } }));
   await using daemon = await startDaemon(config('out.x', '10m', 'prefetch: 200'), { server });
-  await waitFor(async () => (await client.jsm.streams.info('OUT')).state.messages > count / 10, { every: 2, what: 'load' });
+  await waitFor(async () => (await client.jsm.streams.info('OUT')).state.messages > count / 10, {
+    every: 2,
+    what: 'load',
+  });
   expect(await daemon.terminate()).toBe(0);
   await using next = await startDaemon(config('out.x', '10m'), { server });
   await waitFor(
@@ -114,6 +121,38 @@ test('SIGTERM under load: an exit of 0, and the stream goes on where it was', as
   expect(numbers.length).toBe(count);
   expect(new Set(numbers).size).toBe(count);
   expect(outcomesOf(await next.metrics(), 'relay').retries).toBe(0);
+}, 60_000);
+
+test('SIGTERM to one of two instances: the other takes over at once, and nothing comes twice', async () => {
+  const count = 8000;
+  await using server = await startServer();
+  await using client = await connectTo(server);
+  await addStream(client, 'EV', ['ev.>']);
+  await addStream(client, 'OUT', ['out.>']);
+  // Few at a time for each, so that both have their share.
+  const yaml = config('out.x', '10m', 'prefetch: 100');
+  await using leaving = await startDaemon(yaml, { server });
+  await using staying = await startDaemon(yaml, { server });
+  await publishMany(client, count / 2, (n) => ({ subject: 'ev.x', body: { n } }));
+  await waitFor(
+    async () =>
+      (await leaving.total('ouzel_events_received_total')) > 0 &&
+      (await staying.total('ouzel_events_received_total')) > 0,
+    { what: 'both to have a share' },
+  );
+  const exit = leaving.terminate();
+  await publishMany(client, count / 2, (n) => ({ subject: 'ev.x', body: { n: n + count / 2 } }));
+  expect(await exit).toBe(0);
+  await waitFor(
+    async () => {
+      const { num_ack_pending: unacked, num_pending: pending } = await client.jsm.consumers.info('EV', 'relay');
+      return unacked === 0 && pending === 0;
+    },
+    { timeout: 20_000, what: 'nothing to be left on the server' },
+  );
+  const numbers = (await readStream(client, 'OUT')).map(({ body }) => numberOf(body));
+  expect([numbers.length, new Set(numbers).size]).toEqual([count, count]);
+  expect(outcomesOf(await staying.metrics(), 'relay')).toMatchObject({ retries: 0, deadLettered: 0, inFlight: 0 });
 }, 60_000);
 
 test('kill -9 under load, three times over: every event comes through, and once', async () => {

@@ -14,7 +14,7 @@ import { Cell, HistogramCell } from '../../../src/telemetry/cells.ts';
 export const bytes = (text: string): Uint8Array => Buffer.from(text);
 
 /** A header block as the server hands it over. */
-export const block = (headers: Readonly<Record<string, string>>): Uint8Array =>
+const block = (headers: Readonly<Record<string, string>>): Uint8Array =>
   bytes(
     `NATS/1.0\r\n${Object.entries(headers)
       .map(([name, value]) => `${name}: ${value}\r\n`)
@@ -100,7 +100,7 @@ class AtOnce extends Turns {
 export type Answer = readonly ['ack' | 'nak' | 'working', reply: string, delay?: number];
 
 /** Writes down what the server is told. */
-export class RecordingAcks implements Acknowledger {
+class RecordingAcks implements Acknowledger {
   readonly answers: Answer[] = [];
 
   ack(reply: Uint8Array): void {
@@ -129,7 +129,7 @@ export interface Letter {
 }
 
 /** Keeps dead letters, and answers when it is told to. */
-export class RecordingLetters implements DeadLetterStore {
+class RecordingLetters implements DeadLetterStore {
   readonly letters: Letter[] = [];
   /** What `store` does beside writing it down. */
   answer: (letter: Letter) => void = ({ done }) => done();
@@ -141,7 +141,7 @@ export class RecordingLetters implements DeadLetterStore {
   }
 }
 
-export class RecordingObserver implements Observer {
+class RecordingObserver implements Observer {
   readonly heard: string[] = [];
   readonly attempts: number[] = [];
 
@@ -236,7 +236,7 @@ export function harness({ steps = [], retry, timeout = 30_000, onSettled, turns 
   };
 }
 
-export const routeCells = () => ({
+const routeCells = () => ({
   confirmed: new Cell(),
   rejected: new Cell(),
   unavailable: new Cell(),
