@@ -9,6 +9,7 @@ import type { Failure, Run } from '../core/run.ts';
 import type { Delivery } from '../deliver/delivery.ts';
 import type { Route } from '../deliver/route.ts';
 import { asOuzelError, ERRORS, type OuzelError } from '../errors.ts';
+import type { Cell } from './cells.ts';
 import { ATTRIBUTES, MESSAGING_SYSTEM } from './names.ts';
 import { isSampled, type Sampler } from './sampling.ts';
 import {
@@ -128,23 +129,27 @@ function matches(pattern: string, subject: string): boolean {
 export interface SpansOptions {
   readonly exporter: SpanExporter;
   readonly sampler: Sampler;
+  /** Counts what an exporter threw at. */
+  readonly dropped: Cell;
   /** Takes secrets out of what comes from the configuration. */
   readonly redact?: (text: string) => string;
 }
 
 /** Makes spans, for all consumers of a daemon. */
 export class Spans {
-  readonly exporter: SpanExporter;
   readonly sampler: Sampler;
   readonly clock = new Clock();
   readonly ids = new IdPool();
+  readonly #exporter: SpanExporter;
+  readonly #dropped: Cell;
   readonly #redact: (text: string) => string;
   readonly #routes = new WeakMap<Route, SpanTemplate>();
   readonly #outcomes = new WeakMap<Outcome, SpanEnding>();
   readonly #endings = new Map<string, SpanEnding>();
 
-  constructor({ exporter, sampler, redact = (text) => text }: SpansOptions) {
-    this.exporter = exporter;
+  constructor({ exporter, sampler, dropped, redact = (text) => text }: SpansOptions) {
+    this.#exporter = exporter;
+    this.#dropped = dropped;
     this.sampler = sampler;
     this.#redact = redact;
   }
@@ -152,6 +157,15 @@ export class Spans {
   /** The tracer of one consumer. */
   tracerFor(consumer: TracedConsumer): Tracer {
     return new ConsumerTracer(this, consumer);
+  }
+
+  /** Hands a span over. Whoever looks on cannot break the work. */
+  emit(record: SpanRecord): void {
+    try {
+      this.#exporter.export(record);
+    } catch {
+      this.#dropped.increment();
+    }
   }
 
   /** Ends the spans of attempts. */
@@ -378,12 +392,12 @@ class Attempt implements AttemptSpan, SpanRecord, EventFacts {
   /** Hands the span to the exporter. What comes later comes too late. */
   finish(ending: SpanEnding, retryDelay?: number): void {
     if (this.endedAt !== 0) return;
-    const { clock, exporter } = this.#tracer.spans;
+    const { clock } = this.#tracer.spans;
     this.endedAt = clock.now();
     this.startedAt = clock.at(this.#run.startedAt);
     this.ending = ending;
     this.retryDelay = retryDelay;
-    exporter.export(this);
+    this.#tracer.spans.emit(this);
   }
 }
 
@@ -433,11 +447,11 @@ class RecordedDelivery implements DeliverySpan, SpanRecord {
 
   end(error: OuzelError | undefined): void {
     if (this.endedAt !== 0) return;
-    const { clock, exporter } = this.#spans;
+    const { clock } = this.#spans;
     this.endedAt = clock.now();
     this.startedAt = clock.at(this.#delivery.startedAt);
     this.ending = this.#spans.delivered(error);
-    exporter.export(this);
+    this.#spans.emit(this);
   }
 }
 

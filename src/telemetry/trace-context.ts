@@ -43,8 +43,8 @@ export interface RemoteContext extends Ids {
 /** Version, trace id, span id, flags; a later version may go on behind a further dash. */
 const TRACEPARENT = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
 const SAMPLED = 1;
-/** Characters of a `tracestate` that are passed on at most, as the specification asks for at least. */
-const LONGEST_STATE = 512;
+/** A `tracestate` that is passed on: 512 characters, as the specification asks for at least, and none that it rules out. */
+const TRACESTATE = /^[\u0020-\u007e]{1,512}$/;
 
 /** The context in an event's headers; undefined without one, or with one that is not valid. */
 export function remoteContext(event: Event): RemoteContext | undefined {
@@ -58,7 +58,7 @@ export function remoteContext(event: Event): RemoteContext | undefined {
     bytes: Buffer.from(traceId + spanId, 'hex'),
     at: 0,
     sampled: (Number.parseInt(flags, 16) & SAMPLED) !== 0,
-    tracestate: state === undefined || state === '' || state.length > LONGEST_STATE ? undefined : state,
+    tracestate: state !== undefined && TRACESTATE.test(state) ? state : undefined,
   };
 }
 

@@ -97,7 +97,7 @@ export async function startTraces(options: TracesOptions): Promise<Traces | unde
     const url = protocol === 'grpc' || base === undefined ? base : `${base}/v1/traces`;
     exporter = startSdkExporter({ protocol, url, resource, version: VERSION, limits, dropped, health });
   }
-  const spans = new Spans({ exporter, sampler, redact });
+  const spans = new Spans({ exporter, sampler, dropped, redact });
   logger.info({ endpoint, protocol, sample: sampler.ratio }, 'traces are on');
   return {
     tracerFor: (consumer) => spans.tracerFor(consumer),

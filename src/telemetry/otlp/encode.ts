@@ -28,6 +28,8 @@ const STATUS_ERROR = 2;
 const FLAGS = 0x101;
 const IS_REMOTE = 0x200;
 
+/** Buffers that are kept to be used again, at most. */
+const SPARE = 8;
 /** Bytes that one span takes at most. Names, subjects and ids are bounded where they are made; this has room for all. */
 const LARGEST = 16 * 1024;
 
@@ -202,6 +204,7 @@ export interface Origin {
 
 /** A request body, ready to be sent. */
 export interface Batch {
+  /** Part of a larger buffer, which `recycle` takes back. */
   readonly body: Buffer;
   readonly spans: number;
 }
@@ -216,15 +219,17 @@ export class SpanEncoder {
   readonly #templates = new WeakMap<SpanTemplate, Buffer>();
   readonly #endings = new WeakMap<SpanEnding, Buffer>();
   readonly #size: number;
+  /** Buffers that were sent: new ones would cost the kernel more than a span costs us. */
+  readonly #spare: ArrayBufferLike[] = [];
   #buffer: Buffer;
   #end: number;
 
-  /** @param size Bytes of a batch, at most. */
+  /** @param size Bytes of spans after which a batch is full. */
   constructor({ resource, scope }: Origin, size: number) {
     this.#resource = delimited(1, keyValues(1, resource));
     this.#scope = delimited(1, text(1, scope.name), text(2, scope.version));
     this.#head = this.#resource.length + this.#scope.length + 2 * (1 + 5);
-    this.#size = Math.max(size, this.#head + LARGEST);
+    this.#size = this.#head + size + LARGEST;
     this.#buffer = Buffer.alloc(0);
     this.#end = this.#head;
   }
@@ -236,7 +241,7 @@ export class SpanEncoder {
 
   /** Adds a span. To be called only while it is not `full`. */
   add(span: SpanRecord): void {
-    if (this.#buffer.length === 0) this.#buffer = Buffer.allocUnsafeSlow(this.#size);
+    if (this.#buffer.length === 0) this.#buffer = this.#fresh();
     const buffer = this.#buffer;
     const start = this.#end;
     let at = start + 3;
@@ -279,6 +284,16 @@ export class SpanEncoder {
     this.#end = this.#head;
     this.spans = 0;
     return { body: buffer.subarray(start, end), spans };
+  }
+
+  /** Takes back the buffer of a batch that nobody reads any more. */
+  recycle({ body }: Batch): void {
+    if (this.#spare.length < SPARE) this.#spare.push(body.buffer);
+  }
+
+  #fresh(): Buffer {
+    const spare = this.#spare.pop();
+    return spare === undefined ? Buffer.allocUnsafeSlow(this.#size) : Buffer.from(spare);
   }
 
   #encoded<T extends object>(cache: WeakMap<T, Buffer>, value: T, encode: (value: T) => Buffer): Buffer {

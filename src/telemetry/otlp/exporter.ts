@@ -145,6 +145,7 @@ export class OtlpExporter implements SpanExporter {
       this.#pause(result.after);
       return;
     }
+    if (result.kind === 'taken') this.#encoder.recycle(batch);
     if (result.kind === 'refused') this.#fail(result.reason);
     else if (result.rejected > 0) this.#fail(`${result.rejected} spans rejected: ${result.reason}`);
     else this.#recover();

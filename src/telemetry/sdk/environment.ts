@@ -36,7 +36,7 @@ export const plainAttributes = ({ attributes }: Resource): Attributes =>
         ? [[key, value]]
         : value == null
           ? []
-          : [[key, String(value)]],
+          : [[key, JSON.stringify(value)]],
     ),
   );
 
