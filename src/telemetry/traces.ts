@@ -61,6 +61,32 @@ function protocolFrom(env: Env, warn: (message: string) => void): 'grpc' | 'http
   return 'http/protobuf';
 }
 
+/** Milliseconds between two lines about a collector that comes and goes. */
+const QUIET = 60_000;
+
+/** Says that the collector is away, and that it is back: once each, and not again and again of one that flaps. */
+function healthLog(endpoint: string, logger: Logger, dropped: Cell): HealthListener {
+  let quietUntil = 0;
+  let said = false;
+  return {
+    failing: (reason) => {
+      const now = performance.now();
+      if (said || now < quietUntil) return;
+      said = true;
+      quietUntil = now + QUIET;
+      logger.warn(
+        { endpoint, reason },
+        'spans cannot be delivered; what the queue does not hold is dropped and counted',
+      );
+    },
+    recovered: () => {
+      if (!said) return;
+      said = false;
+      logger.info({ endpoint, spans_dropped: dropped.value }, 'spans are delivered again');
+    },
+  };
+}
+
 /** Whether the environment turns traces off, whatever the configuration says. */
 const turnedOff = (env: Env): boolean =>
   env['OTEL_SDK_DISABLED']?.trim().toLowerCase() === 'true' || env['OTEL_TRACES_EXPORTER']?.trim() === 'none';
@@ -78,14 +104,7 @@ export async function startTraces(options: TracesOptions): Promise<Traces | unde
   const sampler = samplerFrom(env, sample, warn);
   // An endpoint that came from the environment is left to it: a variable for traces alone goes before it there.
   const base = endpoint === env['OTEL_EXPORTER_OTLP_ENDPOINT'] ? undefined : endpoint.replace(/\/+$/, '');
-  const health: HealthListener = {
-    failing: (reason) =>
-      logger.warn(
-        { endpoint, reason },
-        'spans cannot be delivered; what the queue does not hold is dropped and counted',
-      ),
-    recovered: () => logger.info({ endpoint, dropped: dropped.value }, 'spans are delivered again'),
-  };
+  const health = healthLog(endpoint, logger, dropped);
   const resource = await detectResource(VERSION);
   let exporter: SpanExporter;
   if (protocol === 'http/protobuf') {

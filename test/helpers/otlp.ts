@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 import { gunzipSync } from 'node:zlib';
 import protobuf from 'protobufjs';
 import { freePort } from './ports.ts';
@@ -244,4 +245,30 @@ export async function startCollector(port?: number): Promise<Collector> {
     await once(server, 'close');
   });
   return collector;
+}
+
+/** The same over gRPC, as far as a test needs it: one unary call, no compression. */
+export async function startGrpcCollector(): Promise<Pick<Collector, 'url' | 'spans'> & AsyncDisposable> {
+  const spans: ReceivedSpan[] = [];
+  const port = await freePort();
+  const server = createHttp2Server();
+  server.on('stream', (stream, { ':path': path }) => {
+    const chunks: Buffer[] = [];
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    stream.on('end', () => {
+      // A message stands behind one byte of flags and four of length.
+      if (path === '/opentelemetry.proto.collector.trace.v1.TraceService/Export')
+        spans.push(...decodeSpans(Buffer.concat(chunks).subarray(5)));
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc+proto' }, { waitForTrailers: true });
+      stream.end(Buffer.alloc(5));
+    });
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  const close = releasing(() => {
+    server.close();
+    return Promise.resolve();
+  });
+  return { url: `http://127.0.0.1:${port}`, spans, [Symbol.asyncDispose]: close };
 }

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Daemon, startDaemon } from '../helpers/daemon.ts';
 import { untilEnded } from '../helpers/outcomes.ts';
-import { type Collector, type ReceivedSpan, startCollector } from '../helpers/otlp.ts';
+import { type Collector, type ReceivedSpan, startCollector, startGrpcCollector } from '../helpers/otlp.ts';
 import { freePort } from '../helpers/ports.ts';
 import { type Client, connectTo, publish, publishMany, readStream } from '../helpers/publish.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
@@ -153,7 +153,11 @@ test('a failure can be followed from its span to the log and the dead letter, an
     name: 'process in.broken',
     traceId: TRACE,
     status: 'ERROR',
-    attributes: { 'ouzel.outcome': 'dead_lettered', 'ouzel.reason': 'expression_error', 'error.type': 'EVENT_EXPRESSION' },
+    attributes: {
+      'ouzel.outcome': 'dead_lettered',
+      'ouzel.reason': 'expression_error',
+      'error.type': 'EVENT_EXPRESSION',
+    },
   });
   expect(span?.statusMessage).toMatch(/^EVENT_EXPRESSION: /);
   const line = await logged(daemon, 'event went into the dead letters');
@@ -216,24 +220,55 @@ test.each([
   expect(await daemon.terminate()).toBe(0);
 });
 
+test('gRPC is spoken where the environment asks for it', async () => {
+  const collector = await startGrpcCollector();
+  const daemon = await start(collector.url, { OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' });
+  await publish(client, { subject: 'in.load', body: {}, headers: { traceparent: SAMPLED } });
+  const [span] = await waitFor(() => collector.spans.length > 0 && collector.spans, { what: 'a span' });
+  expect(span).toMatchObject({ name: 'process in.load', traceId: TRACE, parentSpanId: PARENT });
+  expect(await daemon.terminate()).toBe(0);
+  expect(daemon.logLines().filter(({ level }) => level === 'warn' || level === 'error')).toEqual([]);
+});
+
+/** Says of each package of OpenTelemetry that it is loaded, by `import` or `require`. */
+const TELL = `import { registerHooks } from 'node:module';
+registerHooks({ load(url, context, next) {
+  const [, name] = /node_modules\\/(@opentelemetry\\/[^/]+)/.exec(url) ?? [];
+  if (name !== undefined) process.stderr.write('loads ' + name + '\\n');
+  return next(url, context);
+} });`;
+
+const loaded = (daemon: Daemon): string[] => [
+  ...new Set([...daemon.log().matchAll(/^loads (\S+)$/gm)].map(([, name = '']) => name)),
+];
+
 test('nothing is recorded and nothing is loaded while traces are off', async () => {
   const collector = await startCollector();
-  for (const [endpoint, env] of [
-    ['', { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }],
-    [collector.url, { OTEL_SDK_DISABLED: 'true' }],
-    [collector.url, { OTEL_TRACES_SAMPLER: 'always_off' }],
-  ] as const) {
-    const daemon = await start(endpoint, { ...env, NODE_DEBUG: 'esm' });
-    await publish(client, { subject: 'in.orders.a', body: { n: 1, to: 'x' } });
-    await untilEnded(daemon, 'orders', 1);
-    const [message] = await readStream(client, 'OUT');
-    if (endpoint === '') {
-      expect(message?.headers).not.toHaveProperty('traceparent');
-      // The loader says what it loads.
-      expect(daemon.log()).toContain('node_modules/fastify');
-      expect(daemon.log()).not.toContain('@opentelemetry');
-    }
-    expect(await daemon.terminate()).toBe(0);
-  }
+  const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(TELL)}`;
+  // The variable alone turns nothing on. (prom-client brings the API along, which is a few interfaces.)
+  const off = await start('', { NODE_OPTIONS, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+  await publish(client, { subject: 'in.orders.a', body: { n: 1, to: 'x' } });
+  await untilEnded(off, 'orders', 1);
+  const [message] = await readStream(client, 'OUT');
+  expect(message?.headers).not.toHaveProperty('traceparent');
+  expect(loaded(off)).toEqual(['@opentelemetry/api']);
+  expect(await off.terminate()).toBe(0);
+
+  const on = await start(collector.url, { NODE_OPTIONS, OTEL_TRACES_SAMPLER: 'always_off' });
+  await publish(client, { subject: 'in.orders.a', body: { n: 1, to: 'x' } });
+  await untilEnded(on, 'orders', 1);
+  expect(loaded(on)).toContain('@opentelemetry/resources');
+  expect(await on.terminate()).toBe(0);
+  expect(collector.requests).toEqual([]);
+});
+
+test('the environment turns traces off', async () => {
+  const collector = await startCollector();
+  const daemon = await start(collector.url, { OTEL_SDK_DISABLED: 'true' });
+  await publish(client, { subject: 'in.orders.a', body: { n: 1, to: 'x' }, headers: { traceparent: SAMPLED } });
+  await untilEnded(daemon, 'orders', 1);
+  // Who takes no part in a trace hands it on.
+  expect((await readStream(client, 'OUT'))[0]?.headers).toMatchObject({ traceparent: SAMPLED });
+  expect(await daemon.terminate()).toBe(0);
   expect(collector.requests).toEqual([]);
 });
