@@ -26,7 +26,7 @@ export interface CompileInput {
   readonly logger: Logger;
   readonly admission: Admission | undefined;
   /** Undefined while traces are off. */
-  readonly tracer: Tracer | undefined;
+  readonly tracer?: Tracer | undefined;
 }
 
 /** Series of one consumer's missing fields, at most; a path with a computed index could otherwise make any number. */

@@ -40,7 +40,12 @@ export const log = defineTargetComponent({
         }
         const { consumer, route } = context;
         const fields = {
-          ...{ consumer, route, id: event.id, type: event.type, source: event.source, seq: run.sequence },
+          consumer,
+          route,
+          id: event.id,
+          type: event.type,
+          source: event.source,
+          seq: run.sequence,
           ...(span === undefined ? {} : { trace_id: span.traceId, span_id: span.spanId }),
         };
         context.log(options.data ? { ...fields, data: loggable(event.data) } : fields, text);

@@ -8,7 +8,7 @@ import { spanIdOf, traceIdOf } from '../../../src/telemetry/trace-context.ts';
 import { harness, outcome, POLICY } from '../core/helpers.ts';
 
 /** Keeps what it is given, and what a span looked like when it was given. */
-export class ListExporter implements SpanExporter {
+class ListExporter implements SpanExporter {
   readonly records: SpanRecord[] = [];
 
   export(span: SpanRecord): void {
@@ -56,7 +56,7 @@ export interface TracedOptions {
   readonly redact?: (text: string) => string;
 }
 
-export const EVERY: Sampler = { parentBased: true, ratio: 1 };
+const EVERY: Sampler = { parentBased: true, ratio: 1 };
 
 export function traced(options: TracedOptions = {}) {
   const { routes, steps = [], subjects = ['events.>'], sampler = EVERY, attempts = POLICY.attempts } = options;
