@@ -239,8 +239,7 @@ describe.each(ofKind('filter'))('$consumer as a filter', ({ consumer, shownAs })
   test('changes nothing: bodies go on byte for byte', () => {
     const kept = SAMPLES.filter(({ bodyIsData }) => bodyIsData).filter(({ kind }) => outputOf(consumer, kind));
     expect(kept.map(({ kind }) => kind)).toContain(GOOD);
-    for (const { kind, body } of kept)
-      expect(Buffer.from(outputOf(consumer, kind)?.body ?? []).equals(body)).toBe(true);
+    for (const { kind, body } of kept) expect(Buffer.from(outputOf(consumer, kind)?.body ?? []).equals(body)).toBe(true);
   });
 });
 

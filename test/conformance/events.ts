@@ -45,17 +45,10 @@ export const SAMPLES: readonly Sample[] = [
   sample('text', 'just text, no JSON'),
   sample('declared-text', 'just text', { 'Content-Type': 'text/plain' }),
   sample('empty', ''),
-  sample(
-    'binary',
-    Uint8Array.from({ length: 256 }, (_, index) => index),
-  ),
-  sample(
-    'declared-binary',
-    Uint8Array.from({ length: 256 }, (_, index) => 255 - index),
-    {
-      'Content-Type': 'application/octet-stream',
-    },
-  ),
+  sample('binary', Uint8Array.from({ length: 256 }, (_, index) => index)),
+  sample('declared-binary', Uint8Array.from({ length: 256 }, (_, index) => 255 - index), {
+    'Content-Type': 'application/octet-stream',
+  }),
   // As large as the server takes: with a single header more it cannot be published again.
   sample('mebibyte', `{"pad":"${'x'.repeat(MEBIBYTE - fields.length - 10)}",${fields}`.padEnd(MEBIBYTE)),
   sample('deep', '['.repeat(DEPTH) + ']'.repeat(DEPTH)),
@@ -64,10 +57,7 @@ export const SAMPLES: readonly Sample[] = [
     'prototype-keys',
     `{"__proto__":{"total":1},"constructor":{"prototype":{"id":1}},"prototype":[],"hasOwnProperty":1,${fields}`,
   ),
-  sample(
-    'large-integer',
-    `{"serial":1234567890123456789,"id":9223372036854775807,${fields.replace('"id":"o-1",', '')}`,
-  ),
+  sample('large-integer', `{"serial":1234567890123456789,"id":9223372036854775807,${fields.replace('"id":"o-1",', '')}`),
   sample('wrong-types', '{"id":null,"customer":{"name":["c"]},"total":"much","card":[],"email":7,"internal":"x"}'),
   sample('headers', order, { 'X-Tenant': 'blue', 'x-note': 'grün, "quoted": yes', 'Ouzel-Hops': '2' }),
   sample('cloudevent-binary', order, {

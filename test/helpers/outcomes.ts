@@ -46,7 +46,12 @@ export function expectIdentity(metrics: Metrics, consumer: string): Outcomes {
 }
 
 /** Waits until that many events of a consumer have an outcome and none is in hand; then the sums must hold. */
-export async function untilEnded(daemon: Daemon, consumer: string, count: number, timeout = 20_000): Promise<Outcomes> {
+export async function untilEnded(
+  daemon: Daemon,
+  consumer: string,
+  count: number,
+  timeout = 20_000,
+): Promise<Outcomes> {
   let found: Outcomes | undefined;
   const metrics = await waitFor(
     async () => {
@@ -54,10 +59,7 @@ export async function untilEnded(daemon: Daemon, consumer: string, count: number
       found = outcomesOf(scraped, consumer);
       return found.ended >= count && found.inFlight === 0 && scraped;
     },
-    {
-      timeout,
-      what: () => `${count} events of ${consumer} to end: ${JSON.stringify(found)}\n${daemon.log().slice(-3000)}`,
-    },
+    { timeout, what: () => `${count} events of ${consumer} to end: ${JSON.stringify(found)}\n${daemon.log().slice(-3000)}` },
   );
   const outcomes = expectIdentity(metrics, consumer);
   expect(outcomes.ended).toBe(count);

@@ -220,14 +220,10 @@ test('events that wait for another attempt do not stall new ones', async () => {
 test('dlq list and show tell what happened', async () => {
   const list = await runCli(['dlq', 'list', '--consumer', 'refused', '-c', daemon.configFile]);
   expect(list).toMatchObject({ code: 0, stderr: '' });
-  expect(list.stdout).toMatch(
-    /\d+ +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +refused +rejected +in\.refused +k-1 +TARGET_REJECTED/,
-  );
+  expect(list.stdout).toMatch(/\d+ +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +refused +rejected +in\.refused +k-1 +TARGET_REJECTED/);
   expect(list.stdout).toMatch(/ 1 {2}refused rejected\n$/);
   const json = await runCli(['dlq', 'list', '--reason', 'missing_field', '--json', '-c', daemon.configFile]);
-  expect(JSON.parse(json.stdout)).toMatchObject([
-    { consumer: 'missing', reason: 'missing_field', attempts: 1, size: 2 },
-  ]);
+  expect(JSON.parse(json.stdout)).toMatchObject([{ consumer: 'missing', reason: 'missing_field', attempts: 1, size: 2 }]);
   const byKey = await runCli(['dlq', 'list', '--key', 'k-1', '--json', '-c', daemon.configFile]);
   expect(JSON.parse(byKey.stdout)).toMatchObject([{ consumer: 'refused', key: 'k-1' }]);
   const all = await runCli(['dlq', 'list', '--json', '--limit', '3', '-c', daemon.configFile]);

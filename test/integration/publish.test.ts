@@ -108,11 +108,7 @@ test('without a stream for the subject nothing is acked, delays grow, and no att
 
   await addStream(client, 'LATE', ['late.>']);
   expect(await untilEnded(daemon, consumer, 3)).toMatchObject({ delivered: 3, deadLettered: 0 });
-  expect((await readStream(client, 'LATE')).map(({ body }) => body).toSorted()).toEqual([
-    '{"n":1}',
-    '{"n":2}',
-    '{"n":3}',
-  ]);
+  expect((await readStream(client, 'LATE')).map(({ body }) => body).toSorted()).toEqual(['{"n":1}', '{"n":2}', '{"n":3}']);
   const metrics = await daemon.metrics();
   expect(metrics.total('ouzel_event_retries_total', { consumer, reason: 'rejected' })).toBe(0);
   expect(metrics.total('ouzel_deliveries_total', { consumer, result: 'confirmed' })).toBe(3);
@@ -189,31 +185,12 @@ test('a loop of consumers ends after eight hops', async () => {
   await publish(client, { subject: 'in.looping', body: '{}' });
   expect(await untilEnded(daemon, 'looping', 9)).toMatchObject({ delivered: 8, deadLettered: 1, retries: 0 });
   const [letter] = await letters('looping');
-  expect(letter?.headers).toMatchObject({
-    'Ouzel-Reason': 'too_many_hops',
-    'Ouzel-Hops': '8',
-    'Ouzel-Routes': 'publish',
-  });
+  expect(letter?.headers).toMatchObject({ 'Ouzel-Reason': 'too_many_hops', 'Ouzel-Hops': '8', 'Ouzel-Routes': 'publish' });
 });
 
 test('what an expression puts into a subject is one token, or the event is a dead letter', async () => {
   const good = ['plain', 'ünicode', 'a-b_c', 7, true];
-  const bad = [
-    'a.b',
-    '.',
-    '*',
-    '>',
-    'a>',
-    'a b',
-    ' ',
-    '',
-    '$JS',
-    '$SYS',
-    'a\r\nPUB x 0',
-    '\u0000',
-    '\u2028',
-    'x'.repeat(5000),
-  ];
+  const bad = ['a.b', '.', '*', '>', 'a>', 'a b', ' ', '', '$JS', '$SYS', 'a\r\nPUB x 0', '\u0000', '\u2028', 'x'.repeat(5000)];
   for (const to of [...good, ...bad]) await publish(client, { subject: 'in.templated', body: { to } });
   await publish(client, { subject: 'in.templated', body: { other: 1 } });
   const outcomes = await untilEnded(daemon, 'templated', good.length + bad.length + 1);
@@ -234,47 +211,18 @@ test('structured and raw say with the content type what they are', async () => {
   await publish(client, { subject, body: '{ "n" : 1 }', id: 'm-1' });
   await publish(client, { subject, body: 'plain', headers: { 'Content-Type': 'text/plain' } });
   const bytes = Uint8Array.of(0, 255, 128, 13, 10);
-  await publish(client, {
-    subject,
-    body: bytes,
-    headers: {
-      'Content-Type': 'image/x',
-      'ce-specversion': '1.0',
-      'ce-id': 'b',
-      'ce-source': 's',
-      'ce-type': 'picture',
-      'ce-size': '5',
-    },
-  });
+  await publish(client, { subject, body: bytes, headers: { 'Content-Type': 'image/x', 'ce-specversion': '1.0', 'ce-id': 'b', 'ce-source': 's', 'ce-type': 'picture', 'ce-size': '5' } });
   for (const consumer of ['structured', 'raw', 'unwrapping'])
     expect(await untilEnded(daemon, consumer, 3)).toMatchObject({ delivered: 3 });
 
   const structured = await outputs('out.structured');
-  expect(structured.map(({ headers }) => headers['Content-Type'])).toEqual(
-    Array(3).fill('application/cloudevents+json'),
-  );
-  expect(structured.flatMap(({ headers }) => Object.keys(headers)).filter((name) => name.startsWith('ce-'))).toEqual(
-    [],
-  );
+  expect(structured.map(({ headers }) => headers['Content-Type'])).toEqual(Array(3).fill('application/cloudevents+json'));
+  expect(structured.flatMap(({ headers }) => Object.keys(headers)).filter((name) => name.startsWith('ce-'))).toEqual([]);
   const documents = structured.map(({ body }) => JSON.parse(body) as Record<string, unknown>);
   expect(documents).toMatchObject([
-    {
-      specversion: '1.0',
-      id: 'm-1',
-      source: 'nats:IN',
-      type: 'in.modes',
-      datacontenttype: 'application/json',
-      data: { n: 1 },
-    },
+    { specversion: '1.0', id: 'm-1', source: 'nats:IN', type: 'in.modes', datacontenttype: 'application/json', data: { n: 1 } },
     { datacontenttype: 'text/plain', data: 'plain' },
-    {
-      id: 'b',
-      source: 's',
-      type: 'picture',
-      size: '5',
-      datacontenttype: 'image/x',
-      data_base64: Buffer.from(bytes).toString('base64'),
-    },
+    { id: 'b', source: 's', type: 'picture', size: '5', datacontenttype: 'image/x', data_base64: Buffer.from(bytes).toString('base64') },
   ]);
 
   const raw = await outputs('out.raw');
@@ -334,10 +282,7 @@ test('a body of exactly max_payload that is no JSON comes back from the dead let
   head.append('X-Many', 'two');
   await client.js.publish('in.undecodable', 'small', { headers: head });
   expect(await untilEnded(daemon, consumer, 2)).toMatchObject({ deadLettered: 2, retries: 0 });
-  expect((await letters(consumer)).map(({ headers }) => headers['Ouzel-Reason'])).toEqual([
-    'undecodable',
-    'undecodable',
-  ]);
+  expect((await letters(consumer)).map(({ headers }) => headers['Ouzel-Reason'])).toEqual(['undecodable', 'undecodable']);
   const sequence = (await letters(consumer)).find(({ headers }) => headers['Ouzel-Body'] !== undefined)?.sequence;
   const { stdout } = await runCli(['dlq', 'show', String(sequence), '--json', '-c', daemon.configFile]);
   const shown = JSON.parse(stdout) as { body_base64: string };

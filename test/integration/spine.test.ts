@@ -2,15 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Daemon, startDaemon } from '../helpers/daemon.ts';
 import { expectIdentity, outcomesOf, untilEnded } from '../helpers/outcomes.ts';
-import {
-  addStream,
-  type Client,
-  connectTo,
-  type Outgoing,
-  publish,
-  publishMany,
-  readStream,
-} from '../helpers/publish.ts';
+import { addStream, type Client, connectTo, type Outgoing, publish, publishMany, readStream } from '../helpers/publish.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { waitFor } from '../helpers/wait.ts';
 
@@ -118,10 +110,7 @@ test('the gauges of what is left on the server follow', async () => {
   const metrics = await waitFor(
     async () => {
       const scraped = await daemon.metrics();
-      const gauges = [
-        ...scraped.select('ouzel_consumer_pending', { consumer }),
-        ...scraped.select('ouzel_consumer_ack_pending', { consumer }),
-      ];
+      const gauges = [...scraped.select('ouzel_consumer_pending', { consumer }), ...scraped.select('ouzel_consumer_ack_pending', { consumer })];
       return gauges.length === 2 && gauges.every(({ value }) => value === 0) && scraped;
     },
     { what: 'consumer_pending and consumer_ack_pending to be 0' },
@@ -138,14 +127,7 @@ test('a durable starts where its consumer says', async () => {
 
 // redpanda-data/connect#2576: a stream without subjects is a valid consumer; connect#3013: several filters are.
 test('subjects and types choose the events', async () => {
-  const subjects = [
-    'orders.created',
-    'orders.paid',
-    'orders.created.late',
-    'payments.received',
-    'payments.x.y',
-    'other',
-  ];
+  const subjects = ['orders.created', 'orders.paid', 'orders.created.late', 'payments.received', 'payments.x.y', 'other'];
   const events: Outgoing[] = subjects.map((subject) => ({ subject: `kinds.${subject}`, body: { subject } }));
   // The type is the event's own where it says one, whatever its subject.
   const headers = { 'ce-specversion': '1.0', 'ce-id': '1', 'ce-source': 's', 'ce-type': 'orders.created' };
