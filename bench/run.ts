@@ -163,7 +163,10 @@ function summarize(results: ReadonlyMap<string, readonly Figures[]>): Record<str
       loop_delay_p99_ms: rounded(of('loop_delay_p99_ms')),
     };
     const known = Number.isNaN(loop.loop_delay_p50_ms) ? {} : loop;
-    return [name, { ...base, server_cpu_us: rounded(of('server_cpu_us')), ...known }];
+    const dropped = figures.flatMap((f) => f.spans_dropped ?? []);
+    // Of what must not happen, the worst round counts.
+    const spans = dropped.length === 0 ? {} : { spans: of('spans'), spans_dropped: Math.max(...dropped) };
+    return [name, { ...base, server_cpu_us: rounded(of('server_cpu_us')), ...known, ...spans }];
   });
   const raw = medians.find(([name]) => name === 'raw')?.[1];
   const withRatios = medians.map(([name, figures]): [string, Result] => {
@@ -195,6 +198,8 @@ function table(workloads: Readonly<Record<string, Result | ReloadFigures>>): str
     ['rate ÷ raw', 'rate_ratio_to_raw'],
     ['loop p50 ms', 'loop_delay_p50_ms'],
     ['loop p99 ms', 'loop_delay_p99_ms'],
+    ['spans', 'spans'],
+    ['dropped', 'spans_dropped'],
   ];
   const head = ['workload'.padEnd(10), ...columns.map(([title]) => title.padStart(12))].join('');
   const rows = Object.entries(loads as Readonly<Record<string, Result>>).map(([name, result]) =>

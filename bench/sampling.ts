@@ -29,6 +29,9 @@ export interface Figures {
   readonly server_cpu_us: number;
   readonly loop_delay_p50_ms?: number;
   readonly loop_delay_p99_ms?: number;
+  /** Spans that arrived at the collector, and that were dropped on the way. */
+  readonly spans?: number;
+  readonly spans_dropped?: number;
 }
 
 interface Sample {

@@ -15,6 +15,8 @@ import { STREAM, SUBJECTS, countBig } from './events.ts';
 import { freePort } from './ports.ts';
 import { measure } from './sampling.ts';
 import type { Figures, Progress } from './sampling.ts';
+import { startSink } from './sink.ts';
+import type { Sink } from './sink.ts';
 
 export interface Bench {
   readonly server: NatsServer;
@@ -65,9 +67,10 @@ async function answer(child: ChildProcess): Promise<Progress> {
 }
 
 /** The daemon's configuration: two filters, half of the events pass, one `set`, every metric on. */
-const config = (url: string, address: string, deliver: boolean): string => `version: 1
+const config = (url: string, address: string, deliver: boolean, collector: string): string => `version: 1
 nats: { servers: "${url}" }
 http: { listen: "${address}" }
+telemetry: { traces: { endpoint: "${collector}" } }
 streams:
   ${STREAM}: { subjects: ["${SUBJECTS}"], strip: "events." }
 ${deliver ? `  ${OUT_STREAM}: { subjects: ["${OUT_SUBJECT}"] }\n` : ''}filters:
@@ -83,11 +86,11 @@ consumers:
 ${deliver ? `    deliver: [{ to: { publish: { subject: "${OUT_SUBJECT}" } } }]\n` : ''}`;
 
 const ouzel =
-  (deliver: boolean): Workload =>
+  (deliver: boolean, sink?: Sink): Workload =>
   async ({ server, jsm, events }) => {
     const directory = await mkdtemp(join(tmpdir(), 'ouzel-bench-'));
     const address = `127.0.0.1:${await freePort()}`;
-    await writeFile(join(directory, 'ouzel.yaml'), config(server.url, address, deliver));
+    await writeFile(join(directory, 'ouzel.yaml'), config(server.url, address, deliver, sink?.url ?? ''));
     const child = spawn(process.execPath, [path('../src/main.ts'), 'run', '--config', join(directory, 'ouzel.yaml')], {
       cwd: directory,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -102,7 +105,7 @@ const ouzel =
       await ready(scrape);
       const figures = await measure(events, { client: child.pid ?? -1, server: server.pid }, scrape);
       if (deliver) await checkDelivered(jsm, countBig(events));
-      return figures;
+      return sink === undefined ? figures : { ...figures, ...(await countedSpans(sink, events, `http://${address}`)) };
     } catch (error) {
       throw new Error(`${error instanceof Error ? error.message : String(error)}. The daemon's log:\n${log}`, {
         cause: error,
@@ -114,6 +117,22 @@ const ouzel =
       if (deliver) await jsm.streams.delete(OUT_STREAM).catch(() => false);
     }
   };
+
+/** The same as `nowhere`, with a span for every event. */
+const traced: Workload = async (bench) => {
+  await using sink = await startSink();
+  return await ouzel(false, sink)(bench);
+};
+
+/** Waits for the spans that are still on their way: what neither arrived nor was counted as dropped is missing. */
+async function countedSpans(sink: Sink, expected: number, http: string) {
+  for (const until = performance.now() + 10_000; ; await sleep(50)) {
+    const dropped = sum(await (await fetch(`${http}/metrics`)).text(), 'ouzel_spans_dropped_total');
+    if (sink.spans + dropped >= expected) return { spans: sink.spans, spans_dropped: dropped };
+    if (performance.now() > until)
+      throw new Error(`${sink.spans} spans arrived, and ${dropped} were dropped, of ${expected}`);
+  }
+}
 
 /** A figure for work that was not done would be worthless. */
 async function checkDelivered(jsm: JetStreamManager, expected: number): Promise<void> {
@@ -174,4 +193,5 @@ export const WORKLOADS: ReadonlyMap<string, Workload> = new Map([
   ['raw', raw],
   ['nowhere', ouzel(false)],
   ['publish', ouzel(true)],
+  ['traced', traced],
 ]);

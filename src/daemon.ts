@@ -5,6 +5,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
+import type { Observer } from './core/ports.ts';
 import type { Run } from './core/run.ts';
 import { Turns } from './core/turns.ts';
 import { createDeadLetterStore, DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from './deadletter/store.ts';
@@ -25,7 +26,8 @@ import type { ConsumerRuntime } from './reconcile/runtime.ts';
 import type { DaemonStatus } from './status.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
-import { createLogObserver } from './telemetry/observe.ts';
+import { createLogObserver, observeAll } from './telemetry/observe.ts';
+import type { Traces } from './telemetry/traces.ts';
 import { VERSION } from './version.ts';
 
 /** Milliseconds between looks at what is in hand: keep-alives and time-outs. */
@@ -34,6 +36,8 @@ const SWEEP = 500;
 const POLL = 5_000;
 /** Milliseconds between attempts to prepare a server that is not ready for Ouzel. */
 const PREPARE_AGAIN = 5_000;
+/** Milliseconds that a shutdown waits for a trace collector, at most. */
+const FLUSH_SPANS = 5_000;
 
 const DEAD_LETTERS: StreamSpec = {
   name: DEAD_LETTER_STREAM,
@@ -72,6 +76,7 @@ export class Daemon {
   #reconciler: Reconciler | undefined;
   #publisher: JetStreamPublisher | undefined;
   #wire: Wire | undefined;
+  #traces: Traces | undefined;
   /** Why the daemon as a whole cannot work; empty when it can. */
   #problem = 'NATS: connecting';
   #stopping = false;
@@ -106,6 +111,7 @@ export class Daemon {
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
+    this.#traces = await this.#startTraces();
     this.#run().catch((error: unknown) => {
       if (this.#stopping) return;
       const { code, message } = asOuzelError(error);
@@ -160,6 +166,7 @@ export class Daemon {
     const timer = setTimeout(resolve, drain);
     await Promise.race([this.#reloading, deadline]);
     await this.#reconciler?.stop(deadline);
+    await this.#flushSpans(deadline);
     clearTimeout(timer);
     for (const each of this.#timers) clearInterval(each);
     this.#wire?.flush();
@@ -171,6 +178,39 @@ export class Daemon {
     const left = this.#runtimes().reduce((sum, { consumer }) => sum + consumer.held, 0);
     if (left > 0) this.#logger.warn({ events: left }, 'stopped with events in hand; the server delivers them again');
     this.#logger.info('stopped');
+  }
+
+  /** Traces, where an endpoint is configured; only then is anything of OpenTelemetry loaded. */
+  async #startTraces(): Promise<Traces | undefined> {
+    const { endpoint, sample } = this.#loaded.config.telemetry.traces;
+    if (endpoint === '') return undefined;
+    try {
+      const { startTraces } = await import('./telemetry/traces.ts');
+      return await startTraces({
+        endpoint,
+        sample,
+        env: process.env,
+        logger: this.#logger,
+        dropped: this.#metrics.spansDropped.with(),
+        redact: (text) => this.#loaded.redact(text),
+      });
+    } catch (error) {
+      this.#logger.error(
+        { error: asOuzelError(error).message },
+        'traces cannot be turned on; events are handled without',
+      );
+      return undefined;
+    }
+  }
+
+  async #flushSpans(deadline: Promise<void>): Promise<void> {
+    if (this.#traces === undefined) return;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, FLUSH_SPANS);
+    await this.#traces.shutdown(Promise.race([deadline, late]));
+    clearTimeout(timer);
+    const lost = this.#metrics.spansDropped.with().value;
+    if (lost > 0) this.#logger.warn({ spans: lost }, 'spans were dropped');
   }
 
   async #run(): Promise<void> {
@@ -243,7 +283,8 @@ export class Daemon {
         keyOf: (run) => this.#keyOf(run),
         redact: (text) => this.#loaded.redact(text),
       }),
-      observer: createLogObserver(this.#logger, this.#metrics.logLinesSuppressed.with()),
+      observer: this.#observer(),
+      traces: this.#traces,
       turns: new Turns(),
       logger: this.#logger,
       metrics: this.#metrics,
@@ -304,12 +345,18 @@ export class Daemon {
     metrics.natsConnected.with().set(0);
     metrics.natsReconnects.with();
     metrics.logLinesSuppressed.with();
+    metrics.spansDropped.with();
     for (const result of RELOAD_RESULTS) metrics.configReloads.with(result);
     metrics.configGeneration.with().set(1);
     metrics.configLastSuccess.with().set(Date.now() / 1000);
   }
 
   #keys: ReadonlyMap<string, Evaluate> | undefined;
+
+  #observer(): Observer {
+    const log = createLogObserver(this.#logger, this.#metrics.logLinesSuppressed.with());
+    return this.#traces === undefined ? log : observeAll([log, this.#traces.observer]);
+  }
 
   /** The key of an event, by its stream's `key`. An event without one is still a letter. */
   #keyOf(run: Run): string | undefined {

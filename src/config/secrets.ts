@@ -18,7 +18,8 @@ export const isPathField = ([section, field, key]: ConfigPath): boolean =>
   section === 'nats' && (field === 'creds' || (field === 'tls' && key !== undefined));
 
 /** Fields in which `user:password@` may stand. */
-export const isUrlField = ([section, field]: ConfigPath): boolean => section === 'nats' && field === 'servers';
+export const isUrlField = ([section, field, key]: ConfigPath): boolean =>
+  (section === 'nats' && field === 'servers') || (section === 'telemetry' && field === 'traces' && key === 'endpoint');
 
 /** `user:password@` or `token@` of a URL. */
 const USERINFO = /((?:^|,\s*|:\/\/))([^\s/@,]+)(?=@)/g;

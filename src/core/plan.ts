@@ -1,6 +1,7 @@
 /** What a consumer's configuration compiles to: steps in the one order of stages, and what settling needs to know. */
 import type { Scope } from '../expression/types.ts';
 import type { Cell } from '../telemetry/cells.ts';
+import type { Tracer } from './ports.ts';
 import type { Run, Verdict } from './run.ts';
 
 export type OutcomeKind = 'delivered' | 'filtered' | 'dropped' | 'dead_lettered';
@@ -46,4 +47,6 @@ export interface Plan {
   readonly onSettled: ((run: Run) => void) | undefined;
   /** Lets go of what the plan holds (files, connections). Called once, when no run is on it any more. */
   readonly close: () => void;
+  /** Makes the spans of the plan's runs; undefined while traces are off. */
+  readonly tracer?: Tracer | undefined;
 }

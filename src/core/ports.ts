@@ -1,4 +1,6 @@
 /** What the core needs of the outside. `nats/` and `daemon.ts` supply it; tests may too. */
+import type { Delivery } from '../deliver/delivery.ts';
+import type { OuzelError } from '../errors.ts';
 import type { Outcome } from './plan.ts';
 import type { Failure, Run } from './run.ts';
 
@@ -25,4 +27,33 @@ export interface Observer {
   /** The dead letter could not be stored; the event is kept and tried again. */
   deadLetterRefused(run: Run, error: Error, delay: number): void;
   settled(run: Run, outcome: Outcome): void;
+}
+
+/** Where in a trace something happens, as W3C Trace Context writes it. It goes out with what is sent meanwhile. */
+export interface TraceContext {
+  /** 32 hexadecimal digits. */
+  readonly traceId: string;
+  /** 16 hexadecimal digits. */
+  readonly spanId: string;
+  readonly traceparent: string;
+  /** As the producer sent it, or undefined. */
+  readonly tracestate: string | undefined;
+}
+
+/** The span of one attempt, from its start to its outcome. It ends through the `Observer` of whoever made it. */
+export interface AttemptSpan extends TraceContext {
+  /** Begins the span of a delivery within the attempt. */
+  deliver(delivery: Delivery): DeliverySpan;
+}
+
+/** The span of one delivery. */
+export interface DeliverySpan extends TraceContext {
+  /** To be called once, with the error of a delivery that failed. */
+  end(error: OuzelError | undefined): void;
+}
+
+/** Makes the spans of one consumer. Absent while traces are off. */
+export interface Tracer {
+  /** Begins the span of the attempt that runs now. Asked once an attempt, at the latest when it ends. */
+  begin(run: Run): AttemptSpan;
 }

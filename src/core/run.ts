@@ -10,6 +10,7 @@ import type { Consumer } from './consumer.ts';
 import type { Event } from './event.ts';
 import { headerEntries } from './headers.ts';
 import type { Outcome, Plan } from './plan.ts';
+import type { AttemptSpan } from './ports.ts';
 
 /** What a step answers when it will call `resume` or `fail` of its run later, exactly once. */
 export const PENDING = Symbol('pending');
@@ -49,6 +50,7 @@ export class Run implements Scope, MessageView {
   next: Run | undefined;
   #position = 0;
   #abort: AbortController | undefined;
+  #span: AttemptSpan | undefined;
 
   constructor(consumer: Consumer, plan: Plan, event: Event, receivedAt: number) {
     this.consumer = consumer;
@@ -99,6 +101,11 @@ export class Run implements Scope, MessageView {
     this.#abort?.abort(error);
     if (this.openDeliveries === 0) return this.fail(error);
     for (const delivery of this.deliveries ?? []) delivery.fail(error);
+  }
+
+  /** The span of this attempt, begun when it is first asked for; undefined while traces are off. */
+  get span(): AttemptSpan | undefined {
+    return (this.#span ??= this.plan.tracer?.begin(this));
   }
 
   get started(): boolean {

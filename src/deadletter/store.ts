@@ -67,6 +67,8 @@ function letterLines(run: Run, failure: Failure, reason: string, id: string, opt
   lines += headerLine('Ouzel-Time', new Date(milliseconds).toISOString());
   lines += headerLine('Ouzel-First-Failed', new Date(firstFailed).toISOString());
   lines += headerLine('Ouzel-Failed', new Date(now).toISOString());
+  const { span } = run;
+  if (span !== undefined) lines += headerLine('Ouzel-Trace', span.traceparent);
   const key = options.keyOf(run);
   if (key !== undefined) lines += headerLine('Ouzel-Key', key.slice(0, LONGEST));
   lines += headerLine('Ouzel-Run', FIRST_RUN);

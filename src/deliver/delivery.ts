@@ -1,5 +1,6 @@
 /** One delivery of one event to one target: the handle that a target answers through. */
 import type { Event } from '../core/event.ts';
+import type { DeliverySpan } from '../core/ports.ts';
 import type { Run } from '../core/run.ts';
 import { asOuzelError, type OuzelError } from '../errors.ts';
 import type { Route } from './route.ts';
@@ -11,10 +12,13 @@ export class Delivery {
   error: OuzelError | undefined;
   /** Milliseconds of the monotonic clock. */
   readonly startedAt = performance.now();
+  /** Undefined while traces are off. */
+  readonly span: DeliverySpan | undefined;
 
   constructor(run: Run, route: Route) {
     this.run = run;
     this.route = route;
+    this.span = run.span?.deliver(this);
   }
 
   get event(): Event {
@@ -45,6 +49,7 @@ export class Delivery {
 
   #close(): void {
     this.route.cells.duration.observe((performance.now() - this.startedAt) / 1000);
+    this.span?.end(this.error);
     const { run } = this;
     if (--run.openDeliveries > 0) return;
     const failed = decisive(run.deliveries ?? []);

@@ -5,11 +5,20 @@ import type { Scope } from '../expression/types.ts';
 import type { Cell, HistogramCell } from '../telemetry/cells.ts';
 import { Delivery } from './delivery.ts';
 
+/** What the spans of a route's deliveries have in common. Event data has no place in it. */
+export interface SpanDescription {
+  readonly kind: 'producer' | 'client' | 'internal';
+  readonly name: string;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
 /**
  * A target made ready for one route. It calls `confirm` or `fail` of the delivery exactly once; what it throws fails
  * the delivery.
  */
 export interface PreparedTarget {
+  /** How a delivery is shown in a trace. Default: a call of a client, by the name of the target. */
+  readonly span?: SpanDescription;
   deliver(delivery: Delivery): void;
   /** Lets go of what it holds. Called once, when the last delivery has ended. */
   close?(): void;

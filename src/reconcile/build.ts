@@ -16,6 +16,7 @@ import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
 import type { Wire } from '../nats/wire.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Traces } from '../telemetry/traces.ts';
 import { bindFilters, compilePlan } from './compile.ts';
 import { consumerRevision } from './revision.ts';
 import { ConsumerRuntime } from './runtime.ts';
@@ -31,6 +32,8 @@ export interface Services {
   readonly turns: Turns;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** Undefined while traces are off. */
+  readonly traces: Traces | undefined;
 }
 
 /** Events that a durable may have handed out without an ack, over all instances: room for ten of them. */
@@ -64,6 +67,10 @@ function durableSpec(name: string, consumer: ConsumerConfig, revision: string): 
     revision,
   };
 }
+
+/** The patterns that a consumer's events are subjects of; none where the stream is not ours to know. */
+const subjectsOf = (config: Config, { stream, subjects }: ConsumerConfig): readonly string[] =>
+  subjects ?? config.streams[stream]?.subjects ?? [];
 
 function startOf({ start }: ConsumerConfig): DurableSpec['start'] {
   if (typeof start === 'string') return start;
@@ -123,18 +130,19 @@ export function blueprintOf(
   name: string,
   revision: string,
   { config }: LoadedConfig,
-  { metrics, publisher, logger }: Services,
+  { metrics, publisher, logger, traces }: Services,
   admission?: Admission,
 ): Blueprint {
   const settings = config.consumers[name];
   if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
   const concurrency = settings.concurrency?.max;
   const admits = concurrency === undefined ? undefined : (admission ?? new Admission(concurrency));
+  const tracer = traces?.tracerFor({ name, stream: settings.stream, subjects: subjectsOf(config, settings) });
   return {
     name,
     revision,
     spec: durableSpec(name, settings, revision),
-    plan: compilePlan({ name, config, revision, metrics, publisher, logger, admission: admits }),
+    plan: compilePlan({ name, config, revision, metrics, publisher, logger, admission: admits, tracer }),
     decode: decoderOf(config, settings.stream),
     prefetch: settings.prefetch,
     paused: settings.paused,

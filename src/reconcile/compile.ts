@@ -2,6 +2,7 @@
 import type { Config, ConsumerConfig, RetryOverride, StageConfig, TargetConfig } from '../config/schema.ts';
 import type { Event } from '../core/event.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../core/plan.ts';
+import type { Tracer } from '../core/ports.ts';
 import type { TargetComponent, TargetContext } from '../deliver/component.ts';
 import type { Publisher } from '../deliver/ports.ts';
 import { deliverStep, type PreparedTarget, type Route } from '../deliver/route.ts';
@@ -24,6 +25,8 @@ export interface CompileInput {
   readonly publisher: Publisher;
   readonly logger: Logger;
   readonly admission: Admission | undefined;
+  /** Undefined while traces are off. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /** Series of one consumer's missing fields, at most; a path with a computed index could otherwise make any number. */
@@ -100,6 +103,7 @@ class PlanCompiler {
       retry: this.#retry(),
       timeout: timeout ?? config.defaults.timeout,
       onSettled: admission?.onSettled,
+      tracer: this.#input.tracer,
       close: () => {
         for (const target of this.#targets) target.close?.();
       },

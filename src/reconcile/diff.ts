@@ -43,7 +43,7 @@ const at = (source: Source, [section, key]: readonly [string, string?]): string 
 };
 
 /** What is read once, at the start. */
-const AT_START: readonly (readonly [string, string?])[] = [['nats'], ['http', 'listen']];
+const AT_START: readonly (readonly [string, string?])[] = [['nats'], ['http', 'listen'], ['telemetry', 'traces']];
 
 /** Keys that changed and take effect only at the next start. */
 export const needRestart = (running: Source, wanted: Source): string[] =>

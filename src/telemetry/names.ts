@@ -1,6 +1,6 @@
 /**
  * Every metric that Ouzel exposes: its name, kind, labels and help. Labels come from the configuration, never from
- * event data. Seconds and bytes are base units, as Prometheus asks.
+ * event data. Seconds and bytes are base units, as Prometheus asks. Below them, the attributes of spans.
  */
 
 export type MetricType = 'counter' | 'gauge' | 'histogram';
@@ -98,6 +98,10 @@ export const METRICS = {
   natsConnected: gauge('nats_connected', '1 while connected to NATS, else 0.'),
   natsReconnects: counter('nats_reconnects_total', 'Reconnections to NATS.'),
   logLinesSuppressed: counter('log_lines_suppressed_total', 'Log lines left out by the rate limit.'),
+  spansDropped: counter(
+    'spans_dropped_total',
+    'Spans that were lost: the queue was full, or the collector did not take them.',
+  ),
   buildInfo: gauge('build_info', 'Always 1; the version of Ouzel and of Node.js.', ['version', 'node']),
 } as const satisfies Record<string, MetricDefinition>;
 
@@ -113,3 +117,36 @@ export const CONSUMER_STATES = [
   'failed',
 ] as const;
 export type ConsumerState = (typeof CONSUMER_STATES)[number];
+
+/**
+ * Attributes of spans: OpenTelemetry's messaging conventions where they have a name for it, else `ouzel.`. They are
+ * written out because the package of the conventions is loaded with the rest of OpenTelemetry or not at all; a test
+ * holds them against it.
+ */
+export const ATTRIBUTES = {
+  system: 'messaging.system',
+  operationType: 'messaging.operation.type',
+  operationName: 'messaging.operation.name',
+  /** The subject of the message. */
+  destinationName: 'messaging.destination.name',
+  /** The pattern or template that the subject is one of. */
+  destinationTemplate: 'messaging.destination.template',
+  /** The durable. */
+  consumerGroup: 'messaging.consumer.group.name',
+  messageId: 'messaging.message.id',
+  bodySize: 'messaging.message.body.size',
+  errorType: 'error.type',
+  stream: 'ouzel.stream',
+  sequence: 'ouzel.sequence',
+  attempt: 'ouzel.attempt',
+  outcome: 'ouzel.outcome',
+  reason: 'ouzel.reason',
+  /** Milliseconds until the event is tried again, on an attempt that failed and was not the last. */
+  retryDelay: 'ouzel.retry_delay_ms',
+  route: 'ouzel.route',
+  target: 'ouzel.target',
+  /** confirmed, rejected or unavailable, as in `ouzel_deliveries_total`. */
+  result: 'ouzel.result',
+} as const;
+
+export const MESSAGING_SYSTEM = 'nats';

@@ -44,6 +44,7 @@ const identity = (run: Run) => ({
   subject: run.subject,
   seq: run.sequence,
   attempt: run.attempt,
+  ...(run.span === undefined ? {} : { trace_id: run.span.traceId, span_id: run.span.spanId }),
 });
 
 const cause = ({ error, route }: Failure) => ({
@@ -83,6 +84,34 @@ export function createLogObserver(logger: Logger, suppressed: Cell): Observer {
     settled: (run, outcome) => {
       if (logger.isLevelEnabled('debug'))
         logger.debug({ ...identity(run), outcome: outcome.kind, reason: outcome.reason }, 'event settled');
+    },
+  };
+}
+
+/** Tells several observers; one that throws does not keep the others from hearing. */
+export function observeAll(observers: readonly Observer[]): Observer {
+  const tell = (what: (observer: Observer) => void): void => {
+    for (const observer of observers) {
+      try {
+        what(observer);
+      } catch {
+        // Whoever looks on cannot break the work.
+      }
+    }
+  };
+  return {
+    retried: (run, failure, delay) => tell((observer) => observer.retried(run, failure, delay)),
+    deadLettered: (run, failure, reason) => tell((observer) => observer.deadLettered(run, failure, reason)),
+    deadLetterRefused: (run, error, delay) => tell((observer) => observer.deadLetterRefused(run, error, delay)),
+    // Of every event: without a function made for it.
+    settled: (run, outcome) => {
+      for (const observer of observers) {
+        try {
+          observer.settled(run, outcome);
+        } catch {
+          // As above.
+        }
+      }
     },
   };
 }

@@ -30,15 +30,24 @@ export const log = defineTargetComponent({
     const { message } = options;
     const bound = message === undefined ? undefined : context.bindTemplate(message);
     return {
+      span: { kind: 'internal', name: `log ${context.route}`, attributes: {} },
       deliver(delivery) {
-        const { event, run } = delivery;
+        const { event, run, span } = delivery;
         const text = bound === undefined ? event.type : bound.text(run);
         if (text instanceof Fault) {
           if (text.kind === 'missing_field') context.missing(text.path ?? '');
           throw faultError(text, message ?? { source: '' });
         }
         const { consumer, route } = context;
-        const fields = { consumer, route, id: event.id, type: event.type, source: event.source, seq: run.sequence };
+        const fields = {
+          consumer,
+          route,
+          id: event.id,
+          type: event.type,
+          source: event.source,
+          seq: run.sequence,
+          ...(span === undefined ? {} : { trace_id: span.traceId, span_id: span.spanId }),
+        };
         context.log(options.data ? { ...fields, data: loggable(event.data) } : fields, text);
         delivery.confirm();
       },

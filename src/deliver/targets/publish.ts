@@ -12,6 +12,8 @@ import { defineTargetComponent, type TargetContext } from '../component.ts';
 import type { Delivery } from '../delivery.ts';
 import { messageIds } from '../ids.ts';
 import type { PublishListener } from '../ports.ts';
+import type { SpanDescription } from '../route.ts';
+import { ATTRIBUTES, MESSAGING_SYSTEM } from '../../telemetry/names.ts';
 
 /** An event passes through this many publishes at most: a loop of consumers ends. */
 export const MAX_HOPS = 8;
@@ -28,6 +30,30 @@ const NOT_FORWARDED = /^(?:nats-|ce-|ouzel-|content-type$)/i;
 
 /** What the configuration may not set: the id that makes a repetition harmless, and the marks of Ouzel. */
 const NOT_CONFIGURABLE = /^(?:nats-msg-id$|ouzel-)/i;
+/** Written anew while traces are on, and handed on as they came while they are off: a trace must not end here. */
+const TRACE_CONTEXT = /^(?:traceparent|tracestate)$/i;
+
+/** The trace context of a delivery, as W3C Trace Context names it. */
+function traceHeaders({ span }: Delivery, own: ReadonlySet<string>): string {
+  if (span === undefined || own.has('traceparent')) return '';
+  const { traceparent, tracestate } = span;
+  return `traceparent: ${traceparent}\r\n${tracestate === undefined ? '' : headerLine('tracestate', tracestate)}`;
+}
+
+/** How the deliveries of a route are shown in a trace: by the subject as it is configured, never by event data. */
+function spanOf({ constant, source }: Template): SpanDescription {
+  const destination = constant ?? source;
+  return {
+    kind: 'producer',
+    name: `publish ${destination}`,
+    attributes: {
+      [ATTRIBUTES.system]: MESSAGING_SYSTEM,
+      [ATTRIBUTES.operationType]: 'send',
+      [ATTRIBUTES.operationName]: 'publish',
+      [constant === undefined ? ATTRIBUTES.destinationTemplate : ATTRIBUTES.destinationName]: destination,
+    },
+  };
+}
 
 type Bound = readonly [name: string, value: BoundTemplate, template: Template];
 
@@ -139,28 +165,35 @@ export const publish = defineTargetComponent({
       return lines.replace(/^([^:\r\n]+):.*\r\n/gm, (line, name: string) => (own.has(name.toLowerCase()) ? '' : line));
     };
 
-    const headersOf = (run: Run): string => {
-      const { event } = run;
+    const headersOf = (delivery: Delivery): string => {
+      const { event, run } = delivery;
       let lines = headerLine('Nats-Msg-Id', messageId(event.position));
       lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
       lines += describing(event);
+      lines += traceHeaders(delivery, own);
       for (const [name, bound, source] of headers) lines += headerLine(name, render(bound, source, run, context));
       if (event.carrier.headers !== undefined)
         for (const [name, value] of headerEntries(event.carrier.headers))
-          if (!NOT_FORWARDED.test(name) && !own.has(name.toLowerCase())) lines += headerLine(name, value);
+          if (
+            !NOT_FORWARDED.test(name) &&
+            !own.has(name.toLowerCase()) &&
+            !(delivery.span !== undefined && TRACE_CONTEXT.test(name))
+          )
+            lines += headerLine(name, value);
       return headerBlock(lines);
     };
 
     return {
+      span: spanOf(options.subject),
       deliver(delivery) {
         const { run, event } = delivery;
         const to = subjectOf(subject, options.subject, run, context);
         const body = options.cloudevents === 'structured' ? stringifyJson(structuredEvent(event)) : event.body();
         if (options.core) {
-          publisher.publishCore(to, headersOf(run), body);
+          publisher.publishCore(to, headersOf(delivery), body);
           return delivery.confirm();
         }
-        publisher.publish(to, headersOf(run), body, options.timeout, new DeliveryListener(delivery));
+        publisher.publish(to, headersOf(delivery), body, options.timeout, new DeliveryListener(delivery));
       },
     };
   },

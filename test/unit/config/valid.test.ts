@@ -16,7 +16,7 @@ describe('a configuration that holds', () => {
       },
       nats: { servers: ['nats://127.0.0.1:4222'], system: { replicas: 1 } },
       http: { listen: { host: '127.0.0.1', port: 9464 }, drain: 35_000 },
-      telemetry: { log: { level: 'info', format: 'auto' } },
+      telemetry: { traces: { endpoint: '', sample: 1 }, log: { level: 'info', format: 'auto' } },
       streams: {},
       filters: {},
       transformers: {},
@@ -52,7 +52,7 @@ describe('a configuration that holds', () => {
 defaults: { timeout: 30s, retry: { attempts: 5, backoff: { first: 1s, factor: 2, max: 5m, jitter: 0.2 }, for: 24h } }
 nats: { servers: "\${NATS_URL:-nats://127.0.0.1:4222}", system: { replicas: 1 } }
 http: { listen: 127.0.0.1:9464, drain: 35s }
-telemetry: { log: { level: info, format: auto } }
+telemetry: { traces: { endpoint: '', sample: 1 }, log: { level: info, format: auto } }
 streams:
   EVENTS: { subjects: ["events.>"], strip: "events.", key: event.data.id, max_age: 7d }
 filters:

@@ -3,13 +3,14 @@ import { createDecoder } from '../../../src/contracts/decode.ts';
 import { Consumer } from '../../../src/core/consumer.ts';
 import { Event } from '../../../src/core/event.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../../../src/core/plan.ts';
-import type { Acknowledger, DeadLetterStore, Observer } from '../../../src/core/ports.ts';
+import type { Acknowledger, DeadLetterStore, Observer, Tracer } from '../../../src/core/ports.ts';
 import { type Failure, PENDING, type Run, type Verdict } from '../../../src/core/run.ts';
 import { Turns } from '../../../src/core/turns.ts';
 import type { PreparedTarget, Route } from '../../../src/deliver/route.ts';
 import { type ErrorCode, OuzelError } from '../../../src/errors.ts';
 import type { Evaluate } from '../../../src/expression/index.ts';
 import { Cell, HistogramCell } from '../../../src/telemetry/cells.ts';
+import { observeAll } from '../../../src/telemetry/observe.ts';
 
 export const bytes = (text: string): Uint8Array => Buffer.from(text);
 
@@ -170,10 +171,14 @@ export interface HarnessOptions {
   readonly timeout?: number;
   readonly onSettled?: (run: Run) => void;
   readonly turns?: Turns;
+  /** Another observer beside the recording one. */
+  readonly observer?: Observer;
+  readonly tracer?: Tracer;
 }
 
 /** A consumer with recording ports, and all that it counts. */
-export function harness({ steps = [], retry, timeout = 30_000, onSettled, turns = new AtOnce() }: HarnessOptions = {}) {
+export function harness(options: HarnessOptions = {}) {
+  const { steps = [], retry, timeout = 30_000, onSettled, turns = new AtOnce(), tracer } = options;
   const acks = new RecordingAcks();
   const letters = new RecordingLetters();
   const observer = new RecordingObserver();
@@ -205,8 +210,15 @@ export function harness({ steps = [], retry, timeout = 30_000, onSettled, turns 
     timeout,
     onSettled,
     close: () => void closed.push('r1'),
+    tracer,
   };
-  const consumer = new Consumer('billing', plan, { acks, letters, observer, cells, turns });
+  const consumer = new Consumer('billing', plan, {
+    acks,
+    letters,
+    observer: options.observer === undefined ? observer : observeAll([observer, options.observer]),
+    cells,
+    turns,
+  });
   const sum = (values: Iterable<Cell>): number => [...values].reduce((total, { value }) => total + value, 0);
   return {
     consumer,
