@@ -6,25 +6,45 @@ import type { Run } from './run.ts';
 
 /** Milliseconds of one turn of the loop in which runs may begin. */
 const SLICE = 4;
+/**
+ * How many begin at the least. A turn has a price of its own (polling, one read, one write), and
+ * on a machine that is busy with other things the clock runs out after a few events.
+ */
+const LEAST = 256;
 
 export class Turns {
   #queue: Run[] = [];
   #head = 0;
   /** When the present turn is over, by the monotonic clock; 0 while none is open. */
   #until = 0;
+  #begun = 0;
+  readonly #least: number;
+
+  /** @param least Runs that begin in a turn whatever the clock says. */
+  constructor(least = LEAST) {
+    this.#least = least;
+  }
 
   /** Begins a run now, or when it is its turn. */
   begin(run: Run): void {
     if (this.#until === 0) this.#open(run.receivedAt);
-    if (this.#head < this.#queue.length || run.receivedAt >= this.#until) {
+    if (this.#head < this.#queue.length || this.#isOver(run.receivedAt)) {
       run.startedAt = 0;
       this.#queue.push(run);
-    } else run.advance();
+      return;
+    }
+    this.#begun++;
+    run.advance();
   }
 
   #open(now: number): void {
     this.#until = now + SLICE;
+    this.#begun = 0;
     setImmediate(this.#next);
+  }
+
+  #isOver(now: number): boolean {
+    return this.#begun >= this.#least && now >= this.#until;
   }
 
   readonly #next = (): void => {
@@ -32,10 +52,11 @@ export class Turns {
     if (this.#head === this.#queue.length) return;
     let now = performance.now();
     this.#open(now);
-    while (this.#head < this.#queue.length && now < this.#until) {
+    while (this.#head < this.#queue.length && !this.#isOver(now)) {
       const run = this.#queue[this.#head++] as Run;
       if (run.settled || run.consumer.draining) continue;
       run.startedAt = now;
+      this.#begun++;
       run.advance();
       now = performance.now();
     }

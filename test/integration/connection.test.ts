@@ -205,10 +205,12 @@ test('a stream that is deleted and made anew starts anew, whatever its numbers s
   await using daemon = await startDaemon(CONFIG, { server });
   await publishMany(client, 20, (n) => ({ subject: 'ev.x', body: { n } }));
   await untilEnded(daemon, 'relay', 20);
+  // Before the daemon looks, there are as many again and more: where the old one ended is the middle of the new one.
+  daemon.signal('SIGSTOP');
   await client.jsm.streams.delete('EV');
-  // As many again and more, so that the sequence where the old one ended is in the middle of the new one.
   await addStream(client, 'EV', ['ev.>']);
   await publishMany(client, 30, (n) => ({ subject: 'ev.x', body: { n: n + 20 } }));
+  daemon.signal('SIGCONT');
   expect(await untilEnded(daemon, 'relay', 50)).toMatchObject({ received: 50, delivered: 50 });
   expect((await untilOut(client, 50)).length).toBe(50);
   // And the durable of the new one is looked after as well.

@@ -36,7 +36,7 @@ describe('Turns', () => {
   it('begins a run at once while the turn is young, and queues it when it is not', () => {
     const order: number[] = [];
     const steps = [costing(0, order), step('some are work', ({ sequence }) => void (now += sequence === 2 ? 1000 : 0))];
-    const { consumer } = harness({ turns: new Turns(), steps });
+    const { consumer } = harness({ turns: new Turns(1), steps });
     for (const sequence of [1, 2, 3, 4]) consumer.receive(jsonEvent({}, { sequence }));
     expect(order).toEqual([1, 2]);
     expect(consumer.runs().map(({ started }) => started)).toEqual([false, false]);
@@ -47,7 +47,7 @@ describe('Turns', () => {
 
   it('is first come, first served over all consumers', () => {
     const order: number[] = [];
-    const turns = new Turns();
+    const turns = new Turns(1);
     const [a, b] = [
       harness({ turns, steps: [costing(1000, order)] }).consumer,
       harness({ turns, steps: [costing(1000, order)] }).consumer,
@@ -59,7 +59,7 @@ describe('Turns', () => {
 
   it('leaves what arrives behind what waits, however young the turn is', () => {
     const order: number[] = [];
-    const { consumer } = harness({ turns: new Turns(), steps: [costing(1000, order)] });
+    const { consumer } = harness({ turns: new Turns(1), steps: [costing(1000, order)] });
     for (const sequence of [1, 2, 3]) consumer.receive(jsonEvent({}, { sequence }));
     turn();
     consumer.receive(jsonEvent({}, { sequence: 4 }));
@@ -69,7 +69,7 @@ describe('Turns', () => {
 
   it('schedules nothing while nothing comes', () => {
     const order: number[] = [];
-    const { consumer } = harness({ turns: new Turns(), steps: [costing(0, order)] });
+    const { consumer } = harness({ turns: new Turns(1), steps: [costing(0, order)] });
     consumer.receive(jsonEvent({}, { sequence: 1 }));
     expect(immediates).toHaveLength(1);
     turn();
@@ -80,7 +80,7 @@ describe('Turns', () => {
 
   it('does not begin what drained or was given back', () => {
     const order: number[] = [];
-    const turns = new Turns();
+    const turns = new Turns(1);
     const leaving = harness({ turns, steps: [costing(1000, order)] });
     const staying = harness({ turns, steps: [costing(1000, order)] });
     leaving.consumer.receive(jsonEvent({}, { sequence: 1 }));
@@ -96,7 +96,7 @@ describe('Turns', () => {
 
   it('does not begin what drains and is still to be given back', () => {
     const order: number[] = [];
-    const { consumer, counts } = harness({ turns: new Turns(), steps: [costing(1000, order)] });
+    const { consumer, counts } = harness({ turns: new Turns(1), steps: [costing(1000, order)] });
     for (const sequence of [1, 2]) consumer.receive(jsonEvent({}, { sequence }));
     consumer.draining = true;
     while (immediates.length > 0) turn();
@@ -105,9 +105,20 @@ describe('Turns', () => {
     expect(counts()).toMatchObject({ returned: 1, in_flight: 0 });
   });
 
+  it('begins a few runs whatever the clock says: a turn has a price of its own', () => {
+    const order: number[] = [];
+    const { consumer } = harness({ turns: new Turns(256), steps: [costing(1000, order)] });
+    for (let sequence = 1; sequence <= 1024; sequence++) consumer.receive(jsonEvent({}, { sequence }));
+    expect(order).toHaveLength(256);
+    let turns = 0;
+    for (; immediates.length > 0; turns++) turn();
+    expect(order).toHaveLength(1024);
+    expect(turns).toBe(4);
+  });
+
   it('takes thousands through in turns', () => {
     const order: number[] = [];
-    const { consumer, counts } = harness({ turns: new Turns(), steps: [costing(1000, order)] });
+    const { consumer, counts } = harness({ turns: new Turns(1), steps: [costing(1000, order)] });
     for (let sequence = 1; sequence <= 5000; sequence++) consumer.receive(jsonEvent({}, { sequence }));
     let turns = 0;
     for (; immediates.length > 0; turns++) turn();
