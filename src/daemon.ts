@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { fragmentFolder } from './config/discover.ts';
-import type { LoadedConfig } from './config/load.ts';
+import { ConfigError, type LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import type { Run } from './core/run.ts';
@@ -17,6 +17,7 @@ import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
 import { ensureStream, type StreamSpec } from './nats/provision.ts';
 import { JetStreamPublisher } from './nats/publish.ts';
 import { Wire } from './nats/wire.ts';
+import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
 import type { Services } from './reconcile/build.ts';
 import { bindFilters } from './reconcile/compile.ts';
@@ -67,6 +68,8 @@ export class Daemon {
   #loaded: LoadedConfig;
   #generation = 1;
   #lastReload: ReloadOutcome | undefined;
+  /** What a configuration that was rejected failed on, where it is not its own file. */
+  #rejectedFiles: readonly string[] = [];
   /** Changes are put in force one after another. */
   #reloading: Promise<unknown> = Promise.resolve();
   #reloadAsked = false;
@@ -80,6 +83,7 @@ export class Daemon {
   /** Why the daemon as a whole cannot work; empty when it can. */
   #problem = 'NATS: connecting';
   #stopping = false;
+  #endReports: () => void = () => undefined;
 
   /**
    * @param loaded What to start with.
@@ -104,6 +108,10 @@ export class Daemon {
   async start(): Promise<Address> {
     const { config, hash, file } = this.#loaded;
     this.#showAtStart();
+    this.#endReports = reportStrayErrors({
+      logger: this.#logger,
+      count: (plugin) => this.#metrics.pluginStrayErrors.with(plugin).increment(),
+    });
     this.#http = await startHttp(config.http.listen, {
       metrics: this.#metrics,
       status: () => this.status(),
@@ -119,7 +127,7 @@ export class Daemon {
       this.#logger.fatal({ code }, message);
     });
     this.#watching = watchFiles({
-      files: () => this.#loaded.files,
+      files: () => [...this.#loaded.files, ...this.#rejectedFiles],
       folders: () => [fragmentFolder(this.#loaded.file)],
       onChange: () => this.reload(),
     });
@@ -177,6 +185,7 @@ export class Daemon {
     await this.#http?.close();
     const left = this.#runtimes().reduce((sum, { consumer }) => sum + consumer.held, 0);
     if (left > 0) this.#logger.warn({ events: left }, 'stopped with events in hand; the server delivers them again');
+    this.#endReports();
     this.#logger.info('stopped');
   }
 
@@ -305,6 +314,7 @@ export class Daemon {
     });
     try {
       next = await this.#load();
+      this.#rejectedFiles = next.files;
       if (next.hash === before.hash) return ended('unchanged');
       // Before the first connection there is nothing to change but what will be started.
       const changes = await this.#reconciler?.apply(next);
@@ -314,6 +324,7 @@ export class Daemon {
       this.#logger.level = next.config.telemetry.log.level;
       return ended('applied', changes);
     } catch (error) {
+      if (error instanceof ConfigError) this.#rejectedFiles = error.files;
       return ended('rejected', undefined, asOuzelError(error).message);
     }
   }

@@ -118,8 +118,8 @@ export interface Blueprint {
 }
 
 /** The names of all consumers with their revisions. */
-export const revisionsOf = ({ config, source }: LoadedConfig): ReadonlyMap<string, string> =>
-  new Map(Object.keys(config.consumers).map((name) => [name, consumerRevision(source, config, name)]));
+export const revisionsOf = ({ config, source, plugins }: LoadedConfig): ReadonlyMap<string, string> =>
+  new Map(Object.keys(config.consumers).map((name) => [name, consumerRevision(source, config, name, plugins)]));
 
 /**
  * Compiles one consumer. Nothing runs, and nothing is made on the server.
@@ -129,7 +129,7 @@ export const revisionsOf = ({ config, source }: LoadedConfig): ReadonlyMap<strin
 export function blueprintOf(
   name: string,
   revision: string,
-  { config }: LoadedConfig,
+  { config, plugins }: LoadedConfig,
   { metrics, publisher, logger, traces }: Services,
   admission?: Admission,
 ): Blueprint {
@@ -142,7 +142,7 @@ export function blueprintOf(
     name,
     revision,
     spec: durableSpec(name, settings, revision),
-    plan: compilePlan({ name, config, revision, metrics, publisher, logger, admission: admits, tracer }),
+    plan: compilePlan({ name, config, revision, metrics, publisher, logger, admission: admits, tracer, plugins }),
     decode: decoderOf(config, settings.stream),
     prefetch: settings.prefetch,
     paused: settings.paused,
