@@ -9,6 +9,7 @@ import type { Observer } from './core/ports.ts';
 import type { Run } from './core/run.ts';
 import { Turns } from './core/turns.ts';
 import { createDeadLetterStore, DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from './deadletter/store.ts';
+import { FileStore } from './deliver/files/store.ts';
 import { asOuzelError } from './errors.ts';
 import { configureHash, type Evaluate, Fault, toText } from './expression/index.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
@@ -16,6 +17,7 @@ import { createBodies, KEPT } from './nats/bodies.ts';
 import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
 import { ensureStream, type StreamSpec } from './nats/provision.ts';
 import { JetStreamPublisher } from './nats/publish.ts';
+import { NatsRequester } from './nats/request.ts';
 import { Wire } from './nats/wire.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
@@ -60,6 +62,9 @@ export interface Address {
 /** Reads the configuration anew. @throws ConfigError */
 export type Loader = () => Promise<LoadedConfig>;
 
+/** What talks over the connection. */
+type Ports = Pick<Services, 'wire' | 'publisher' | 'requester'>;
+
 export class Daemon {
   readonly #logger: Logger;
   readonly #load: Loader;
@@ -77,7 +82,9 @@ export class Daemon {
   #http: HttpServer | undefined;
   #connection: NatsConnection | undefined;
   #reconciler: Reconciler | undefined;
+  readonly #files: FileStore;
   #publisher: JetStreamPublisher | undefined;
+  #requester: NatsRequester | undefined;
   #wire: Wire | undefined;
   #traces: Traces | undefined;
   /** Why the daemon as a whole cannot work; empty when it can. */
@@ -93,6 +100,7 @@ export class Daemon {
     this.#loaded = loaded;
     this.#load = load;
     this.#logger = logger;
+    this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
   }
 
   /** The configuration in force. */
@@ -148,7 +156,11 @@ export class Daemon {
   }
 
   status(): DaemonStatus {
-    const consumers = this.#runtimes().map(({ name, state, reason }) => ({ name, state, reason }));
+    const failed = [...(this.#reconciler?.failed ?? [])];
+    const consumers = [
+      ...this.#runtimes().map(({ name, state, reason }) => ({ name, state, reason })),
+      ...failed.map(([name, reason]) => ({ name, state: 'failed' as const, reason })),
+    ];
     const connected = this.#wire?.connected ?? false;
     const reasons = [
       ...(this.#stopping ? ['draining'] : []),
@@ -175,12 +187,14 @@ export class Daemon {
     await Promise.race([this.#reloading, deadline]);
     await this.#reconciler?.stop(deadline);
     await this.#flushSpans(deadline);
-    clearTimeout(timer);
     for (const each of this.#timers) clearInterval(each);
     this.#wire?.flush();
     const connection = this.#connection;
     if (connection !== undefined && this.#wire?.connected === true) await connection.flush().catch(() => undefined);
     this.#publisher?.close();
+    this.#requester?.close();
+    await Promise.race([this.#files.close(), deadline]);
+    clearTimeout(timer);
     await connection?.close();
     await this.#http?.close();
     const left = this.#runtimes().reduce((sum, { consumer }) => sum + consumer.held, 0);
@@ -227,13 +241,16 @@ export class Daemon {
     if (this.#stopping) return connection.close();
     this.#connection = connection;
     const wire = new Wire(connection);
-    const publisher = new JetStreamPublisher(connection, wire, (message) => this.#logger.error(message));
+    const onWarning = (message: string): void => this.#logger.error(message);
+    const publisher = new JetStreamPublisher(connection, wire, onWarning);
+    const requester = new NatsRequester(connection, wire, onWarning);
     this.#wire = wire;
     this.#publisher = publisher;
+    this.#requester = requester;
     this.#metrics.natsConnected.with().set(1);
     this.#logger.info({ server: connection.getServer(), version: connection.info?.version }, 'connected to NATS');
     this.#watch(connection).catch((error: unknown) => this.#unexpected(error));
-    if (!(await this.#prepare(connection, wire, publisher))) return;
+    if (!(await this.#prepare(connection, { wire, publisher, requester }))) return;
     this.#problem = '';
     this.#every(SWEEP, () => this.#sweep());
     this.#every(POLL, () => {
@@ -249,11 +266,11 @@ export class Daemon {
    *
    * @returns Whether it came to that; false when the daemon was stopped meanwhile.
    */
-  async #prepare(connection: NatsConnection, wire: Wire, publisher: JetStreamPublisher): Promise<boolean> {
+  async #prepare(connection: NatsConnection, ports: Ports): Promise<boolean> {
     while (!this.#stopping) {
       try {
         checkServer(connection);
-        const services = await this.#services(connection, wire, publisher);
+        const services = await this.#services(connection, ports);
         const reconciler = new Reconciler(services, this.#loaded.config.nats.domain);
         // A reload that comes meanwhile waits, and compares with what is started here.
         const starting = this.#reloading.then(async () => {
@@ -273,7 +290,7 @@ export class Daemon {
     return false;
   }
 
-  async #services(connection: NatsConnection, wire: Wire, publisher: JetStreamPublisher): Promise<Services> {
+  async #services(connection: NatsConnection, { wire, publisher, requester }: Ports): Promise<Services> {
     const { domain, system } = this.#loaded.config.nats;
     const options = domain === undefined ? {} : { domain };
     const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
@@ -288,6 +305,8 @@ export class Daemon {
       manager,
       wire,
       publisher,
+      requester,
+      files: this.#files,
       letters: createDeadLetterStore(publisher, createBodies(client, system.replicas), {
         keyOf: (run) => this.#keyOf(run),
         redact: (text) => this.#loaded.redact(text),
@@ -389,6 +408,7 @@ export class Daemon {
         this.#logger.warn({ server }, 'disconnected from NATS');
         for (const runtime of this.#runtimes()) runtime.disconnected();
         this.#publisher?.disconnected();
+        this.#requester?.disconnected();
       },
       reconnected: (server) => {
         connected.set(1);

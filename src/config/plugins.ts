@@ -11,9 +11,11 @@ export const plugins = z
   .prefault({})
   .describe('Plugins: filters, transformers and targets of your own. Only those that are used are loaded.');
 
+const pluginName = () => name().describe('The name of a plugin: its file in `plugins.dir`, without the extension.');
+
 /** The keys that stand where a filter, transformer or target comes from a plugin. */
 export const pluginShape = {
-  plugin: name().optional().describe('The name of a plugin: its file in `plugins.dir`, without the extension.'),
+  plugin: pluginName().optional(),
   options: z.record(z.string(), z.json()).optional().describe("The plugin's options, which the plugin itself defines."),
 };
 
@@ -38,4 +40,4 @@ export function alone(value: object, context: Sink, others: readonly string[]): 
 }
 
 /** A filter that a plugin makes. */
-export const pluginFilter = () => z.strictObject({ ...pluginShape, plugin: pluginShape.plugin.unwrap() });
+export const pluginFilter = () => z.strictObject({ ...pluginShape, plugin: pluginName() });

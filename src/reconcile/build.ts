@@ -9,7 +9,7 @@ import type { Decoder } from '../core/event.ts';
 import type { Plan } from '../core/plan.ts';
 import type { DeadLetterStore, Observer } from '../core/ports.ts';
 import type { Turns } from '../core/turns.ts';
-import type { Publisher } from '../deliver/ports.ts';
+import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
@@ -27,6 +27,8 @@ export interface Services {
   readonly manager: JetStreamManager;
   readonly wire: Wire;
   readonly publisher: Publisher;
+  readonly requester: Requester;
+  readonly files: Files;
   readonly letters: DeadLetterStore;
   readonly observer: Observer;
   readonly turns: Turns;
@@ -129,8 +131,8 @@ export const revisionsOf = ({ config, source, plugins }: LoadedConfig): Readonly
 export function blueprintOf(
   name: string,
   revision: string,
-  { config, plugins }: LoadedConfig,
-  { metrics, publisher, logger, traces }: Services,
+  { config, plugins, folderOf }: LoadedConfig,
+  { metrics, publisher, requester, files, logger, traces }: Services,
   admission?: Admission,
 ): Blueprint {
   const settings = config.consumers[name];
@@ -142,7 +144,20 @@ export function blueprintOf(
     name,
     revision,
     spec: durableSpec(name, settings, revision),
-    plan: compilePlan({ name, config, revision, metrics, publisher, logger, admission: admits, tracer, plugins }),
+    plan: compilePlan({
+      name,
+      config,
+      revision,
+      metrics,
+      publisher,
+      requester,
+      files,
+      folderOf,
+      logger,
+      admission: admits,
+      tracer,
+      plugins,
+    }),
     decode: decoderOf(config, settings.stream),
     prefetch: settings.prefetch,
     paused: settings.paused,

@@ -4,10 +4,10 @@ import type { Event } from '../core/event.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../core/plan.ts';
 import type { Tracer } from '../core/ports.ts';
 import type { TargetComponent, TargetContext } from '../deliver/component.ts';
-import type { Publisher } from '../deliver/ports.ts';
+import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { deliverStep, type PreparedTarget, type Route } from '../deliver/route.ts';
 import { targets } from '../deliver/targets/index.ts';
-import { OuzelError } from '../errors.ts';
+import { OuzelError, type Place } from '../errors.ts';
 import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
@@ -25,6 +25,10 @@ export interface CompileInput {
   readonly revision: string;
   readonly metrics: Metrics;
   readonly publisher: Publisher;
+  readonly requester: Requester;
+  readonly files: Files;
+  /** Where relative paths start that stand at a place of the configuration. */
+  readonly folderOf: (place: Place | undefined) => string;
   readonly logger: Logger;
   readonly admission: Admission | undefined;
   /** Undefined while traces are off. */
@@ -166,6 +170,9 @@ class PlanCompiler {
     }
     const context: StageContext = {
       name,
+      consumer: this.#input.name,
+      stream: this.#consumer.stream,
+      requester: this.#input.requester,
       bind: (expression) => expression.bind(this.#filters),
       bindTemplate: (template) => template.bind(this.#filters),
       missing: this.#countMissing,
@@ -258,7 +265,7 @@ class PlanCompiler {
   }
 
   #targetContext(route: string): TargetContext {
-    const { name, publisher, logger } = this.#input;
+    const { name, publisher, requester, files, folderOf, logger } = this.#input;
     return {
       consumer: name,
       route,
@@ -266,6 +273,9 @@ class PlanCompiler {
       bindTemplate: (template) => template.bind(this.#filters),
       missing: this.#countMissing,
       publisher,
+      requester,
+      files,
+      folderOf,
       log: (fields, message) => logger.info(fields, message),
     };
   }

@@ -22,6 +22,7 @@ describe('a configuration that holds', () => {
       transformers: {},
       targets: {},
       consumers: {},
+      plugins: { dir: '/etc/plugins' },
     });
     expect(files).toEqual(['/etc/test/ouzel.yaml']);
     expect(parse(`${V}consumers: { c: { stream: A } }\n`).config.consumers['c']).toEqual({
