@@ -3,7 +3,8 @@ import { defineFilter, z } from 'ouzel';
 
 const isTimezone = (name: string): boolean => {
   try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }) !== undefined;
+    new Intl.DateTimeFormat('en', { timeZone: name }).format();
+    return true;
   } catch {
     return false;
   }

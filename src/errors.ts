@@ -71,11 +71,16 @@ export const ERRORS = {
   EVENT_INVALID_SUBJECT: rejected(
     'A value put into a subject is not one token: it is empty, or holds a dot, wildcard, space or control character.',
   ),
+  EVENT_INVALID_PATH: rejected(
+    'A value put into the path of a file is not part of one name: it is empty, begins with a dot, or holds a slash or control character.',
+  ),
   EVENT_HOPS: rejected('The event went through Ouzel too often (`Ouzel-Hops`): a loop of consumers.'),
   EVENT_FAILED: internal('A stage threw an error that it should not have. Please report it.'),
 
   PLUGIN_REJECTED: rejected('A filter or transformer of a plugin refused this event (`RejectedError`).'),
-  PLUGIN_UNAVAILABLE: unavailable('What a filter or transformer of a plugin needs is not there now (`UnavailableError`).'),
+  PLUGIN_UNAVAILABLE: unavailable(
+    'What a filter or transformer of a plugin needs is not there now (`UnavailableError`).',
+  ),
   PLUGIN_FAILED: internal(
     'A plugin threw, or answered what it may not. The message is its own; the fault is to be found in the plugin.',
   ),

@@ -36,7 +36,11 @@ const inlineStage = z
   .superRefine((value, context) => {
     const components = [...filterComponents, ...transformerComponents];
     present(value, context, [...components, PLUGIN_KEY], 'at least one');
-    alone(value, context, components.map(({ name: key }) => key));
+    alone(
+      value,
+      context,
+      components.map(({ name: key }) => key),
+    );
     const filters = filterComponents.filter(({ name: key }) => Object.hasOwn(value, key));
     if (filters.length > 0 && Object.keys(value).length > 1 && !Object.hasOwn(value, 'plugin'))
       refuse(context, 'a filter stands alone', 'write two entries, in the order in which they apply');

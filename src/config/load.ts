@@ -64,7 +64,10 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   const { config } = draft;
   if (config === undefined) return draft.finish();
   const uses = pluginUses(config);
-  const load = await loadPlugins(config.plugins.dir, uses.map(({ plugin }) => plugin));
+  const load = await loadPlugins(
+    config.plugins.dir,
+    uses.map(({ plugin }) => plugin),
+  );
   const show = (path: string): string => displayName(path, cwd);
   const problems = checkPlugins(uses, { root: draft.root, load, show, folder: config.plugins.dir });
   return draft.finish(load, problems);
@@ -191,7 +194,7 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
 
 /** Of the values and, where there are plugins, of what these are made of. */
 function hashOf(source: unknown, plugins: ReadonlyMap<string, LoadedPlugin>): string {
-  const revisions = [...plugins].map(([name, { revision }]) => [name, revision]).toSorted();
+  const revisions = [...plugins].map(([name, { revision }]) => `${name} ${revision}`).toSorted();
   const hash = createHash('sha256').update(JSON.stringify(source));
   if (revisions.length > 0) hash.update(JSON.stringify(revisions));
   return hash.digest('hex').slice(0, 16);

@@ -36,7 +36,11 @@ export function pluginUses(config: Config, consumer?: string): PluginUse[] {
     uses.push({ plugin: entry.plugin, options: entry.options ?? {}, path, kinds, entry });
   };
   const only = consumer === undefined ? undefined : namesIn(config, consumer);
-  const section = <T extends Entry | Expression>(key: string, entries: Readonly<Record<string, T>>, kind: PluginKind): void => {
+  const section = <T extends Entry | Expression>(
+    key: string,
+    entries: Readonly<Record<string, T>>,
+    kind: PluginKind,
+  ): void => {
     for (const [each, entry] of Object.entries(entries))
       if (only === undefined || only.has(each)) add(entry, [key, each], kind);
   };

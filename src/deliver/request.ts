@@ -78,7 +78,9 @@ export class Request {
     const { lines: describing, body } = this.#message(run);
     let lines = headerLine('Nats-Msg-Id', this.#messageId(event.position));
     lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
-    lines += describing.replace(/^([^:\r\n]+):.*\r\n/gm, (line, name: string) => (own.has(name.toLowerCase()) ? '' : line));
+    lines += describing.replace(/^([^:\r\n]+):.*\r\n/gm, (line, name: string) =>
+      own.has(name.toLowerCase()) ? '' : line,
+    );
     for (const [name, bound, source] of this.#headers)
       lines += headerLine(name, render(bound, source, run, this.#context));
     this.#context.requester.request(subject, headerBlock(lines), body, timeout, {
@@ -111,7 +113,10 @@ function eventMessage(event: Event, mode: RequestOptions['cloudevents']): Messag
     return { lines: 'Content-Type: application/cloudevents+json\r\n', body: stringifyJson(structuredEvent(event)) };
   if (mode === 'binary') return { lines: cloudEventHeaders(event), body: event.body() };
   const { datacontenttype } = event;
-  return { lines: datacontenttype === undefined ? '' : headerLine('Content-Type', datacontenttype), body: event.body() };
+  return {
+    lines: datacontenttype === undefined ? '' : headerLine('Content-Type', datacontenttype),
+    body: event.body(),
+  };
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -33,7 +33,11 @@ class Pending implements Awaiting {
     if (status === undefined && words === undefined) return this.#listener.replied({ headers, body: message.data });
     const code = Number.parseInt(status ?? '', 10);
     const problem = `the service answered ${[status, words].filter(Boolean).join(' ').slice(0, LONGEST)}`;
-    this.#failed(code >= 500 ? 'TARGET_UNAVAILABLE' : 'TARGET_REJECTED', problem, Number.isNaN(code) ? undefined : code);
+    this.#failed(
+      code >= 500 ? 'TARGET_UNAVAILABLE' : 'TARGET_REJECTED',
+      problem,
+      Number.isNaN(code) ? undefined : code,
+    );
   }
 
   timedOut(): void {

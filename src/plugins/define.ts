@@ -77,12 +77,17 @@ const strict = (schema: z.ZodType): z.ZodType =>
 
 function define<Kind extends PluginKind, Schema extends z.ZodType, Handler>(
   kind: Kind,
-  { options, setup }: Definition<Schema, Handler>,
+  definition: Definition<Schema, Handler>,
 ): Defined<Kind, Handler> {
-  if (typeof setup !== 'function') throw new TypeError(`a ${kind} needs a function \`setup\``);
+  const { options } = definition;
+  if (typeof definition.setup !== 'function') throw new TypeError(`a ${kind} needs a function \`setup\``);
   if (options !== undefined && typeof (options as Partial<z.ZodType>).safeParse !== 'function')
     throw new TypeError('`options` is a zod schema: z.object({ … })');
-  return { [KIND]: kind, options: strict(options ?? NO_OPTIONS), setup: (context) => setup(context as never) };
+  return {
+    [KIND]: kind,
+    options: strict(options ?? NO_OPTIONS),
+    setup: (context) => definition.setup(context as never),
+  };
 }
 
 /** A filter: decides whether an event goes on. */

@@ -1,5 +1,5 @@
 /** An event as plugins see it: to read, and for a transformer to change. */
-import { Event, isWritableAttribute } from '../core/event.ts';
+import { type Event, isWritableAttribute } from '../core/event.ts';
 import type { Run } from '../core/run.ts';
 import { type Path, parsePath } from '../expression/index.ts';
 import { EventEditor, pathProblem } from '../pipeline/slots.ts';

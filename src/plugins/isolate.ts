@@ -27,7 +27,9 @@ interface Stray {
 
 /** While there is no daemon (`ouzel validate`, and before the log is open). */
 const toStandardError = ({ plugin, kind, message, stack }: Stray): void => {
-  process.stderr.write(plugin === undefined ? `${kind}: ${stack ?? message}\n` : `plugin ${plugin}: ${kind}: ${message}\n`);
+  process.stderr.write(
+    plugin === undefined ? `${kind}: ${stack ?? message}\n` : `plugin ${plugin}: ${kind}: ${message}\n`,
+  );
 };
 
 let report: (stray: Stray) => void = toStandardError;

@@ -76,7 +76,12 @@ export async function loadPlugins(folder: string, names: Iterable<string>): Prom
     if ('definition' in loaded) plugins.set(name, loaded);
     else failures.push(loaded);
   }
-  return { plugins, failures, available: found === undefined ? undefined : [...found.keys()].toSorted(), files: [...files] };
+  return {
+    plugins,
+    failures,
+    available: found === undefined ? undefined : [...found.keys()].toSorted(),
+    files: [...files],
+  };
 }
 
 /** Files by plugin name; undefined where there is no such folder. */
@@ -115,13 +120,14 @@ async function loadPlugin(
   let graph: Graph | undefined;
   const start: Spot = { file, line: 1, column: 1, width: 1 };
   try {
+    // Node remembers where a symbolic link leads: it must not be asked.
     const [real, target] = [realpathSync(folder), realpathSync(file)];
     const known = cache.get(file);
     if (known !== undefined && known.target === target && isUnchanged(known)) {
       for (const each of known.files) files.add(each);
       return known;
     }
-    const module = await inTime(runPlugin(name, () => importAnew(name, file, real, (made) => (graph = made))));
+    const module = await inTime(runPlugin(name, () => importAnew(name, target, real, (made) => (graph = made))));
     const problem = exportProblem(module);
     if (problem !== undefined) return { name, ...problem, spot: start };
     const definition = Object.values(module).find(isPlugin) as Plugin;
@@ -140,7 +146,12 @@ async function loadPlugin(
   } catch (error) {
     const spot = graph === undefined ? undefined : locate(error, graph);
     const message = spot?.message ?? (error instanceof Error ? error.message : String(error));
-    return { name, message: `plugin ${name} cannot be loaded: ${message.slice(0, LONGEST)}`, hint: undefined, spot: spot ?? start };
+    return {
+      name,
+      message: `plugin ${name} cannot be loaded: ${message.slice(0, LONGEST)}`,
+      hint: undefined,
+      spot: spot ?? start,
+    };
   } finally {
     for (const each of graph?.files.keys() ?? []) files.add(each);
   }

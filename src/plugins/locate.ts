@@ -41,7 +41,12 @@ function importSpot({ specifier, file }: NonNullable<Graph['unresolved']>): Spot
   const text = textOf(file);
   const quoted = ['"', "'", '`'].map((quote) => text.indexOf(quote + specifier + quote)).find((at) => at >= 0);
   const before = text.slice(0, quoted ?? 0).split('\n');
-  return { file, line: before.length, column: (before.at(-1)?.length ?? 0) + 1, width: quoted === undefined ? 1 : specifier.length + 2 };
+  return {
+    file,
+    line: before.length,
+    column: (before.at(-1)?.length ?? 0) + 1,
+    width: quoted === undefined ? 1 : specifier.length + 2,
+  };
 }
 
 /** Of plain JavaScript, Node keeps the place of a syntax error to itself until it prints it: asked in another process. */

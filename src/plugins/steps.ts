@@ -34,7 +34,12 @@ const describe = (value: unknown): string =>
   value === null || value === undefined || typeof value === 'boolean' ? String(value) : `a ${typeof value}`;
 
 /** Takes the answer of a plugin now, or when its promise is kept. */
-function answered(run: Run, plugin: string, answer: unknown, verdictOf: (answer: unknown) => Outcome | undefined): Verdict {
+function answered(
+  run: Run,
+  plugin: string,
+  answer: unknown,
+  verdictOf: (answer: unknown) => Outcome | undefined,
+): Verdict {
   if (!isPromise(answer)) return verdictOf(answer);
   // `answer` may be any thenable, which may call back as often as it likes; a promise does so once.
   Promise.resolve(answer)

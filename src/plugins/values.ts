@@ -37,7 +37,9 @@ export function jsonCopy(value: unknown, path: string, depth = 0): unknown {
       if ('toJSON' in value && typeof value.toJSON === 'function')
         return jsonCopy((value.toJSON as () => unknown)(), path, depth + 1);
       if (Array.isArray(value))
-        return value.map((each: unknown, index) => (each === undefined ? null : jsonCopy(each, `${path}[${index}]`, depth + 1)));
+        return value.map((each: unknown, index) =>
+          each === undefined ? null : jsonCopy(each, `${path}[${index}]`, depth + 1),
+        );
       if (isPlain(value))
         return Object.fromEntries(
           Object.entries(value)

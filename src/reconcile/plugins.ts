@@ -65,16 +65,14 @@ export class PluginCompiler {
     return plugin;
   }
 
-  #setUp<Handler>(
-    name: string,
-    { options: schema, setup }: SetUp<Handler>,
-    given: unknown,
-  ): Handler {
+  #setUp<Handler>(name: string, definition: SetUp<Handler>, given: unknown): Handler {
     this.#closing ??= new AbortController();
     const { signal } = this.#closing;
     const context = { consumer: this.#consumer, log: this.#log(name), signal };
     try {
-      const handler = runPlugin(name, () => setup({ ...context, options: schema.parse(given ?? {}) }));
+      const handler = runPlugin(name, () =>
+        definition.setup({ ...context, options: definition.options.parse(given ?? {}) }),
+      );
       if (typeof handler === 'function') return handler;
       throw new TypeError('`setup` answers at once, with the function that is called for each event');
     } catch (error) {

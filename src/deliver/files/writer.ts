@@ -125,7 +125,9 @@ export class LineWriter {
       this.#size = file.size;
       this.#writtenAt = file.size === 0 ? this.#now() : file.writtenAt;
       if (file.cut > 0)
-        this.#options.onWarning(`${this.path} ended in a line that was not written whole: ${file.cut} bytes were cut off`);
+        this.#options.onWarning(
+          `${this.path} ended in a line that was not written whole: ${file.cut} bytes were cut off`,
+        );
     } catch (error) {
       this.#options.release();
       throw error;
@@ -176,4 +178,3 @@ export class LineWriter {
     }
   }
 }
-

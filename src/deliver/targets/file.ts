@@ -43,7 +43,9 @@ export const file = defineTargetComponent({
         size: size().optional().describe('A file that would become larger is put aside.'),
         every: duration({ min: 1000 })
           .optional()
-          .describe('At the first line of each such stretch of time (UTC: `1d` begins at midnight), the file is put aside.'),
+          .describe(
+            'At the first line of each such stretch of time (UTC: `1d` begins at midnight), the file is put aside.',
+          ),
         keep: z
           .number()
           .int()
@@ -66,7 +68,8 @@ export const file = defineTargetComponent({
       if (constant !== undefined) return constant;
       const path = bound.text(run, (value) => NAME.test(value));
       if (!(path instanceof Fault)) return resolve(folder, path);
-      if (path.kind !== 'missing_field') throw new OuzelError('TARGET_REJECTED', faultError(path, source).message, { place: source.place });
+      if (path.kind !== 'missing_field')
+        throw new OuzelError('EVENT_INVALID_PATH', faultError(path, source).message, { place: source.place });
       context.missing(path.path ?? source.source);
       throw faultError(path, source);
     };

@@ -11,7 +11,10 @@ import { RecordingPublisher, targetContext, valuesOf } from './helpers.ts';
 function publishing(options: Record<string, unknown>) {
   const publisher = new RecordingPublisher();
   const missing: string[] = [];
-  const target = publish.prepare(publish.options.parse({ subject: 'out.x', ...options }), targetContext({ missing: (path) => missing.push(path), publisher }));
+  const target = publish.prepare(
+    publish.options.parse({ subject: 'out.x', ...options }),
+    targetContext({ missing: (path) => missing.push(path), publisher }),
+  );
   const deliver = target.deliver.bind(target);
   const made = harness({ steps: [deliverStep([route('r', deliver)], outcome('filtered'))] });
   /** Publishes an event, and answers with the reason of its dead letter, if it became one. */
@@ -182,7 +185,10 @@ describe('log', () => {
   const lines: [Readonly<Record<string, unknown>>, string][] = [];
   const logging = (options: Record<string, unknown>, event: Event): string | undefined => {
     lines.length = 0;
-    const target = log.prepare(log.options.parse(options), targetContext({ log: (fields, message) => lines.push([fields, message]) }));
+    const target = log.prepare(
+      log.options.parse(options),
+      targetContext({ log: (fields, message) => lines.push([fields, message]) }),
+    );
     const { receive, letters } = harness({
       steps: [deliverStep([route('r', target.deliver.bind(target))], outcome('filtered'))],
     });
