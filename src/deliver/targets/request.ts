@@ -15,7 +15,7 @@ const REPLY = '.reply';
 export const request = defineTargetComponent({
   name: 'request',
   summary: 'Sends a request over NATS and waits for the reply, which can be published as a new event.',
-  example: '{ subject: "orders.check", reply: { publish: { subject: "alerts.checks.{{ event.data.customer }}" } } }',
+  example: '{ subject: "orders.check", reply: { publish: { subject: "checks.{{ event.data.customer }}" } } }',
   options: z.strictObject({
     ...requestOptions(),
     reply: z
