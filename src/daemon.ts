@@ -3,12 +3,13 @@ import { createHash } from 'node:crypto';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { fragmentFolder } from './config/discover.ts';
-import type { LoadedConfig } from './config/load.ts';
+import { ConfigError, type LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import type { Run } from './core/run.ts';
 import { Turns } from './core/turns.ts';
 import { createDeadLetterStore, DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from './deadletter/store.ts';
+import { FileStore } from './deliver/files/store.ts';
 import { asOuzelError } from './errors.ts';
 import { configureHash, type Evaluate, Fault, toText } from './expression/index.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
@@ -16,7 +17,9 @@ import { createBodies, KEPT } from './nats/bodies.ts';
 import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
 import { ensureStream, type StreamSpec } from './nats/provision.ts';
 import { JetStreamPublisher } from './nats/publish.ts';
+import { NatsRequester } from './nats/request.ts';
 import { Wire } from './nats/wire.ts';
+import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
 import type { Services } from './reconcile/build.ts';
 import { bindFilters } from './reconcile/compile.ts';
@@ -59,6 +62,9 @@ export interface Address {
 /** Reads the configuration anew. @throws ConfigError */
 export type Loader = () => Promise<LoadedConfig>;
 
+/** What talks over the connection. */
+type Ports = Pick<Services, 'wire' | 'publisher' | 'requester'>;
+
 export class Daemon {
   readonly #logger: Logger;
   readonly #load: Loader;
@@ -67,6 +73,8 @@ export class Daemon {
   #loaded: LoadedConfig;
   #generation = 1;
   #lastReload: ReloadOutcome | undefined;
+  /** What a configuration that was rejected failed on, where it is not its own file. */
+  #rejectedFiles: readonly string[] = [];
   /** Changes are put in force one after another. */
   #reloading: Promise<unknown> = Promise.resolve();
   #reloadAsked = false;
@@ -74,12 +82,15 @@ export class Daemon {
   #http: HttpServer | undefined;
   #connection: NatsConnection | undefined;
   #reconciler: Reconciler | undefined;
+  readonly #files: FileStore;
   #publisher: JetStreamPublisher | undefined;
+  #requester: NatsRequester | undefined;
   #wire: Wire | undefined;
   #traces: Traces | undefined;
   /** Why the daemon as a whole cannot work; empty when it can. */
   #problem = 'NATS: connecting';
   #stopping = false;
+  #endReports: () => void = () => undefined;
 
   /**
    * @param loaded What to start with.
@@ -89,6 +100,7 @@ export class Daemon {
     this.#loaded = loaded;
     this.#load = load;
     this.#logger = logger;
+    this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
   }
 
   /** The configuration in force. */
@@ -104,6 +116,10 @@ export class Daemon {
   async start(): Promise<Address> {
     const { config, hash, file } = this.#loaded;
     this.#showAtStart();
+    this.#endReports = reportStrayErrors({
+      logger: this.#logger,
+      count: (plugin) => this.#metrics.pluginStrayErrors.with(plugin).increment(),
+    });
     this.#http = await startHttp(config.http.listen, {
       metrics: this.#metrics,
       status: () => this.status(),
@@ -119,7 +135,7 @@ export class Daemon {
       this.#logger.fatal({ code }, message);
     });
     this.#watching = watchFiles({
-      files: () => this.#loaded.files,
+      files: () => [...this.#loaded.files, ...this.#rejectedFiles],
       folders: () => [fragmentFolder(this.#loaded.file)],
       onChange: () => this.reload(),
     });
@@ -140,7 +156,11 @@ export class Daemon {
   }
 
   status(): DaemonStatus {
-    const consumers = this.#runtimes().map(({ name, state, reason }) => ({ name, state, reason }));
+    const failed = [...(this.#reconciler?.failed ?? [])];
+    const consumers = [
+      ...this.#runtimes().map(({ name, state, reason }) => ({ name, state, reason })),
+      ...failed.map(([name, reason]) => ({ name, state: 'failed' as const, reason })),
+    ];
     const connected = this.#wire?.connected ?? false;
     const reasons = [
       ...(this.#stopping ? ['draining'] : []),
@@ -167,16 +187,19 @@ export class Daemon {
     await Promise.race([this.#reloading, deadline]);
     await this.#reconciler?.stop(deadline);
     await this.#flushSpans(deadline);
-    clearTimeout(timer);
     for (const each of this.#timers) clearInterval(each);
     this.#wire?.flush();
     const connection = this.#connection;
     if (connection !== undefined && this.#wire?.connected === true) await connection.flush().catch(() => undefined);
     this.#publisher?.close();
+    this.#requester?.close();
+    await Promise.race([this.#files.close(), deadline]);
+    clearTimeout(timer);
     await connection?.close();
     await this.#http?.close();
     const left = this.#runtimes().reduce((sum, { consumer }) => sum + consumer.held, 0);
     if (left > 0) this.#logger.warn({ events: left }, 'stopped with events in hand; the server delivers them again');
+    this.#endReports();
     this.#logger.info('stopped');
   }
 
@@ -218,13 +241,16 @@ export class Daemon {
     if (this.#stopping) return connection.close();
     this.#connection = connection;
     const wire = new Wire(connection);
-    const publisher = new JetStreamPublisher(connection, wire, (message) => this.#logger.error(message));
+    const onWarning = (message: string): void => this.#logger.error(message);
+    const publisher = new JetStreamPublisher(connection, wire, onWarning);
+    const requester = new NatsRequester(connection, wire, onWarning);
     this.#wire = wire;
     this.#publisher = publisher;
+    this.#requester = requester;
     this.#metrics.natsConnected.with().set(1);
     this.#logger.info({ server: connection.getServer(), version: connection.info?.version }, 'connected to NATS');
     this.#watch(connection).catch((error: unknown) => this.#unexpected(error));
-    if (!(await this.#prepare(connection, wire, publisher))) return;
+    if (!(await this.#prepare(connection, { wire, publisher, requester }))) return;
     this.#problem = '';
     this.#every(SWEEP, () => this.#sweep());
     this.#every(POLL, () => {
@@ -240,11 +266,11 @@ export class Daemon {
    *
    * @returns Whether it came to that; false when the daemon was stopped meanwhile.
    */
-  async #prepare(connection: NatsConnection, wire: Wire, publisher: JetStreamPublisher): Promise<boolean> {
+  async #prepare(connection: NatsConnection, ports: Ports): Promise<boolean> {
     while (!this.#stopping) {
       try {
         checkServer(connection);
-        const services = await this.#services(connection, wire, publisher);
+        const services = await this.#services(connection, ports);
         const reconciler = new Reconciler(services, this.#loaded.config.nats.domain);
         // A reload that comes meanwhile waits, and compares with what is started here.
         const starting = this.#reloading.then(async () => {
@@ -264,7 +290,7 @@ export class Daemon {
     return false;
   }
 
-  async #services(connection: NatsConnection, wire: Wire, publisher: JetStreamPublisher): Promise<Services> {
+  async #services(connection: NatsConnection, { wire, publisher, requester }: Ports): Promise<Services> {
     const { domain, system } = this.#loaded.config.nats;
     const options = domain === undefined ? {} : { domain };
     const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
@@ -279,6 +305,8 @@ export class Daemon {
       manager,
       wire,
       publisher,
+      requester,
+      files: this.#files,
       letters: createDeadLetterStore(publisher, createBodies(client, system.replicas), {
         keyOf: (run) => this.#keyOf(run),
         redact: (text) => this.#loaded.redact(text),
@@ -305,6 +333,7 @@ export class Daemon {
     });
     try {
       next = await this.#load();
+      this.#rejectedFiles = next.files;
       if (next.hash === before.hash) return ended('unchanged');
       // Before the first connection there is nothing to change but what will be started.
       const changes = await this.#reconciler?.apply(next);
@@ -314,6 +343,7 @@ export class Daemon {
       this.#logger.level = next.config.telemetry.log.level;
       return ended('applied', changes);
     } catch (error) {
+      if (error instanceof ConfigError) this.#rejectedFiles = error.files;
       return ended('rejected', undefined, asOuzelError(error).message);
     }
   }
@@ -378,6 +408,7 @@ export class Daemon {
         this.#logger.warn({ server }, 'disconnected from NATS');
         for (const runtime of this.#runtimes()) runtime.disconnected();
         this.#publisher?.disconnected();
+        this.#requester?.disconnected();
       },
       reconnected: (server) => {
         connected.set(1);

@@ -41,6 +41,9 @@ export const ERRORS = {
   CONFIG_EXPRESSION: config(
     'An expression that cannot be parsed or refers to what does not exist. The caret stands inside it.',
   ),
+  CONFIG_PLUGIN: config(
+    'A plugin that cannot be loaded: its file has an error, throws, or exports no plugin. The place is in that file.',
+  ),
   CONFIG_UNQUOTED_EXPRESSION: config('YAML took an unquoted expression apart. Put it in quotes.'),
   CONFIG_SUBSTITUTION: config('A `${…}` that cannot be filled: the variable is not set, or the file cannot be read.'),
 
@@ -68,8 +71,19 @@ export const ERRORS = {
   EVENT_INVALID_SUBJECT: rejected(
     'A value put into a subject is not one token: it is empty, or holds a dot, wildcard, space or control character.',
   ),
+  EVENT_INVALID_PATH: rejected(
+    'A value put into the path of a file is not part of one name: it is empty, begins with a dot, or holds a slash or control character.',
+  ),
   EVENT_HOPS: rejected('The event went through Ouzel too often (`Ouzel-Hops`): a loop of consumers.'),
   EVENT_FAILED: internal('A stage threw an error that it should not have. Please report it.'),
+
+  PLUGIN_REJECTED: rejected('A filter or transformer of a plugin refused this event (`RejectedError`).'),
+  PLUGIN_UNAVAILABLE: unavailable(
+    'What a filter or transformer of a plugin needs is not there now (`UnavailableError`).',
+  ),
+  PLUGIN_FAILED: internal(
+    'A plugin threw, or answered what it may not. The message is its own; the fault is to be found in the plugin.',
+  ),
 
   TARGET_REJECTED: rejected('The target said no to this event.'),
   TARGET_TOO_LARGE: rejected("The event is larger than the server's max_payload. The message gives both sizes."),

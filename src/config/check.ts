@@ -180,7 +180,12 @@ class Checker {
     const { filters, transformers } = this.#names;
     eachExpression(this.#config, (expression, path) => {
       for (const { name, offset, length } of expression.filterNames) {
-        if (filters.includes(name)) continue;
+        if (filters.includes(name)) {
+          const filter = this.#config.filters[name];
+          if (filter !== undefined && !(filter instanceof Expression))
+            this.#inside(path, offset, length, `the filter "${name}" is a plugin`, 'it can stand in a pipeline only');
+          continue;
+        }
         const near = nearest(name, filters);
         const hint = transformers.includes(name)
           ? `"${name}" is a transformer`
@@ -205,7 +210,7 @@ class Checker {
     const done = new Set<string>();
     const visit = (name: string, chain: readonly string[]): void => {
       const filter = Object.hasOwn(filters, name) ? filters[name] : undefined;
-      if (filter === undefined || done.has(name)) return;
+      if (!(filter instanceof Expression) || done.has(name)) return;
       for (const next of filter.filterNames) {
         const from = [...chain, name].indexOf(next.name);
         if (from < 0) visit(next.name, [...chain, name]);
@@ -251,7 +256,7 @@ function routeName(route: RouteConfig): string {
   if (route.name !== undefined) return route.name;
   if (typeof route.to === 'string') return route.to;
   const { to } = route;
-  return targetComponents.find(({ name }) => Object.hasOwn(to, name))?.name ?? '';
+  return to.plugin ?? targetComponents.find(({ name }) => Object.hasOwn(to, name))?.name ?? '';
 }
 
 /** What a value put into an expression or template would do to it, where that is more than to be a value. */

@@ -4,6 +4,7 @@ import { transformers as transformerComponents } from '../pipeline/transformers/
 import { optionalShape, present } from './components.ts';
 import { retryOverride } from './defaults.ts';
 import { duration, expression, instant, type IssueDetails, literal, name, named, subject } from './fields.ts';
+import { alone, PLUGIN_KEY } from './plugins.ts';
 import { target } from './targets.ts';
 import { transformerShape } from './transformers.ts';
 
@@ -33,9 +34,15 @@ const start = z.union([
 const inlineStage = z
   .strictObject({ ...optionalShape(filterComponents), ...transformerShape })
   .superRefine((value, context) => {
-    present(value, context, [...filterComponents, ...transformerComponents], 'at least one');
+    const components = [...filterComponents, ...transformerComponents];
+    present(value, context, [...components, PLUGIN_KEY], 'at least one');
+    alone(
+      value,
+      context,
+      components.map(({ name: key }) => key),
+    );
     const filters = filterComponents.filter(({ name: key }) => Object.hasOwn(value, key));
-    if (filters.length > 0 && Object.keys(value).length > 1)
+    if (filters.length > 0 && Object.keys(value).length > 1 && !Object.hasOwn(value, 'plugin'))
       refuse(context, 'a filter stands alone', 'write two entries, in the order in which they apply');
   });
 
@@ -76,7 +83,7 @@ const consumer = z.strictObject({
   pipeline: z
     .array(z.union([literal(), inlineStage]))
     .default([])
-    .describe('Filters and transformers in order: names, or written here (`{filter: …}`, `{set: …}`).'),
+    .describe('Filters and transformers in order: names, or written here (`{filter: …}`, `{set: …}`, `{plugin: …}`).'),
   deliver: z
     .array(route)
     .min(1)

@@ -6,11 +6,13 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { formatPlace, type Place } from '../errors.ts';
+import { type LoadedPlugin, loadPlugins, type PluginLoad } from '../plugins/load.ts';
 import { checkInsertions, checkReferences, type DefinedNames } from './check.ts';
 import { type ConfigText, displayName, findConfig, findFragments } from './discover.ts';
-import { expectation, schemaAt } from './introspect.ts';
+import { fitScalars } from './fit.ts';
 import { problemsOfAll, valueAt } from './issues.ts';
 import { mergeParts, type Part } from './merge.ts';
+import { checkPlugins, pluginUses } from './plugin-uses.ts';
 import { ConfigError, type ConfigProblem, problemAt } from './problems.ts';
 import { type Config, configSchema, NAMED_SECTIONS } from './schema.ts';
 import { isPathField, isSecretField, isUrlField, Secrets } from './secrets.ts';
@@ -33,14 +35,18 @@ export interface LoadedConfig {
   readonly source: Readonly<Record<string, unknown>>;
   /** Absolute path. */
   readonly file: string;
-  /** Every file that it depends on, `${file:…}` included. */
+  /** Every file that it depends on, `${file:…}` and what plugins are made of included. */
   readonly files: readonly string[];
+  /** The plugins that it names. */
+  readonly plugins: ReadonlyMap<string, LoadedPlugin>;
   /** The same for the same values, on every instance. */
   readonly hash: string;
   /** Takes the secrets of this configuration out of a text. */
   readonly redact: (text: string) => string;
   /** Where a value stands, or what is nearest above it. */
   readonly placeOf: (path: ConfigPath) => Place;
+  /** The folder of the file that a place is in: where relative paths that stand there start. */
+  readonly folderOf: (place: Place | undefined) => string;
 }
 
 export interface LoadOptions {
@@ -54,7 +60,17 @@ export interface LoadOptions {
 export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<LoadedConfig> {
   const found = await findConfig({ file, env, cwd });
   const fragments = await findFragments(found.path, cwd);
-  return parseConfig(found.text, found.path, { env, cwd, fragments });
+  const draft = draftConfig(found.text, found.path, { env, cwd, fragments });
+  const { config } = draft;
+  if (config === undefined) return draft.finish();
+  const uses = pluginUses(config);
+  const load = await loadPlugins(
+    config.plugins.dir,
+    uses.map(({ plugin }) => plugin),
+  );
+  const show = (path: string): string => displayName(path, cwd);
+  const problems = checkPlugins(uses, { root: draft.root, load, show, folder: config.plugins.dir });
+  return draft.finish(load, problems);
 }
 
 export interface ParseOptions {
@@ -88,16 +104,28 @@ function parseFile({ path, text }: ConfigText, options: ParseOptions, secrets: S
   return { path, file, yaml, substituted, root: yaml.root, value: substituted.value, source: substituted.source };
 }
 
+/** A configuration that was read, but whose plugins were not looked at. */
+interface Draft {
+  /** What could be understood of it; undefined where nothing could. */
+  readonly config: Config | undefined;
+  readonly root: SourceNode;
+  /** @throws ConfigError for what is wrong with it, and for these further problems. */
+  finish(plugins?: PluginLoad, problems?: readonly ConfigProblem[]): LoadedConfig;
+}
+
 /**
- * Reads the text of a configuration.
+ * Reads the text of a configuration, without its plugins.
  *
  * @param fileName Absolute path: relative paths in it start at its folder.
  * @throws ConfigError
  */
-export function parseConfig(text: string, fileName: string, options: ParseOptions): LoadedConfig {
+export const parseConfig = (text: string, fileName: string, options: ParseOptions): LoadedConfig =>
+  draftConfig(text, fileName, options).finish();
+
+function draftConfig(text: string, fileName: string, options: ParseOptions): Draft {
   const secrets = new Secrets();
-  const fail = (problems: readonly ConfigProblem[]): never => {
-    throw new ConfigError(tidy(problems, secrets));
+  const fail = (problems: readonly ConfigProblem[], load?: PluginLoad): never => {
+    throw new ConfigError(tidy(problems, secrets), load?.files);
   };
   const main = parseFile({ path: fileName, text }, options, secrets);
   const parts = [main, ...(options.fragments ?? []).map((fragment) => parseFile(fragment, options, secrets))] as const;
@@ -114,14 +142,16 @@ export function parseConfig(text: string, fileName: string, options: ParseOption
 
   const merged = mergeParts(parts);
   const { root } = merged;
-  const source = hideSecretFields(fitScalars(withoutEmptySections(merged.source), root), secrets);
+  const source = hideSecretFields(fitScalars(withoutEmptySections(merged.source), root, configSchema), secrets);
   hideSecretFields(merged.value, secrets);
-  const value = fitScalars(withoutEmptySections(merged.value), root);
+  const value = fitScalars(withoutEmptySections(merged.value), root, configSchema);
   const substitution = parts.flatMap(({ substituted }) => substituted.problems);
   const failed = new Set(substitution.map(({ path }) => path));
   const parsed = configSchema.safeParse(value);
   const invalid = problemsOfAll(parsed.error?.issues ?? [], { schema: configSchema, value, root });
-  const config = parsed.data ?? salvage(value, parsed.error?.issues ?? []);
+  const understood = parsed.data ?? salvage(value, parsed.error?.issues ?? []);
+  const config =
+    understood && resolvePaths(understood, (section) => dirname(pathOf(parts, root.children.get(section))));
   const problems = [
     ...parts.flatMap(({ yaml }) => yaml.problems),
     ...substitution,
@@ -136,24 +166,38 @@ export function parseConfig(text: string, fileName: string, options: ParseOption
       parts,
     ),
   ];
-  if (problems.length > 0 || config === undefined) return fail(problems);
-
-  eachExpression(config, (expression, path) => {
-    const node = nodeAt(root, path);
-    if (node !== undefined) expression.place = node.file.place(spanOf(node).start);
-  });
-  return {
-    config: resolvePaths(config, (section) => dirname(pathOf(parts, root.children.get(section)))),
-    source: source as Readonly<Record<string, unknown>>,
-    file: fileName,
-    files: parts.flatMap(({ path, substituted }) => [path, ...substituted.files]),
-    hash: createHash('sha256').update(JSON.stringify(source)).digest('hex').slice(0, 16),
-    redact: (each) => secrets.redact(each),
-    placeOf: (path) => {
-      const node = nearestNode(root, path);
-      return node.file.place((node.key ?? spanOf(node)).start);
-    },
+  const finish: Draft['finish'] = (load, further = []) => {
+    const all = [...problems, ...consequent(further, parts)];
+    if (all.length > 0 || config === undefined) return fail(all, load);
+    eachExpression(config, (expression, path) => {
+      const node = nodeAt(root, path);
+      if (node !== undefined) expression.place = node.file.place(spanOf(node).start);
+    });
+    const plugins = load?.plugins ?? new Map<string, LoadedPlugin>();
+    return {
+      config,
+      source: source as Readonly<Record<string, unknown>>,
+      file: fileName,
+      files: [...parts.flatMap(({ path, substituted }) => [path, ...substituted.files]), ...(load?.files ?? [])],
+      plugins,
+      hash: hashOf(source, plugins),
+      redact: (each) => secrets.redact(each),
+      placeOf: (path) => {
+        const node = nearestNode(root, path);
+        return node.file.place((node.key ?? spanOf(node)).start);
+      },
+      folderOf: (place) => dirname((parts.find(({ file }) => file.name === place?.file) ?? main).path),
+    };
   };
+  return { config, root, finish };
+}
+
+/** Of the values and, where there are plugins, of what these are made of. */
+function hashOf(source: unknown, plugins: ReadonlyMap<string, LoadedPlugin>): string {
+  const revisions = [...plugins].map(([name, { revision }]) => `${name} ${revision}`).toSorted();
+  const hash = createHash('sha256').update(JSON.stringify(source));
+  if (revisions.length > 0) hash.update(JSON.stringify(revisions));
+  return hash.digest('hex').slice(0, 16);
 }
 
 /** The path of the file that a node stands in. */
@@ -220,30 +264,6 @@ function hideSecretFields(value: unknown, secrets: Secrets, path: ConfigPath = [
   return isUrlField(path) ? secrets.addUrl(String(value)) : value;
 }
 
-/** A lone `${VAR}` where a number or true or false is wanted is one. */
-function fitScalars(value: unknown, root: SourceNode): unknown {
-  const fit = (each: unknown, node: SourceNode, path: ConfigPath): unknown => {
-    if (typeof each === 'string') {
-      const [insertion] = node.insertions ?? [];
-      const lone =
-        insertion !== undefined && insertion.raw.start === 0 && insertion.raw.end === node.token?.value.length;
-      if (!lone || insertion.source === '$${') return each;
-      const schema = schemaAt(configSchema, path);
-      const expected = schema === undefined ? '' : expectation(schema);
-      if (/number|size/.test(expected) && /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/.test(each.trim())) return Number(each);
-      if (/^(?:true|false)$/.test(each.trim()) && expected.includes('true or false')) return each.trim() === 'true';
-      return each;
-    }
-    if (Array.isArray(each))
-      return each.map((item: unknown, index) => fit(item, node.children.get(String(index)) ?? node, [...path, index]));
-    if (!isMapping(each)) return each;
-    return Object.fromEntries(
-      Object.entries(each).map(([key, item]) => [key, fit(item, node.children.get(key) ?? node, [...path, key])]),
-    );
-  };
-  return fit(value, root, []);
-}
-
 type Issues = readonly {
   readonly path: readonly PropertyKey[];
   readonly code: string;
@@ -300,6 +320,7 @@ function resolvePaths(config: Config, folderOf: (section: string) => string): Co
   const { creds, nkey, tls } = config.nats;
   return {
     ...config,
+    plugins: { dir: resolve(folderOf('plugins'), config.plugins.dir) },
     nats: {
       ...config.nats,
       ...(creds === undefined ? {} : { creds: absolute(creds) }),

@@ -27,10 +27,14 @@ export interface ConfigProblem {
 export class ConfigError extends OuzelError {
   readonly problems: readonly ConfigProblem[];
 
-  constructor(problems: readonly ConfigProblem[]) {
+  /** Files beside the configuration itself that it failed on or depends on: what to watch for it to be mended. */
+  readonly files: readonly string[];
+
+  constructor(problems: readonly ConfigProblem[], files: readonly string[] = []) {
     super(problems[0]?.code ?? 'CONFIG_INVALID_VALUE', renderProblems(problems), { place: problems[0]?.place });
     this.name = 'ConfigError';
     this.problems = problems;
+    this.files = files;
   }
 }
 

@@ -5,6 +5,7 @@ import { defaults } from './defaults.ts';
 import { filters } from './filters.ts';
 import { http } from './http.ts';
 import { nats } from './nats.ts';
+import { plugins } from './plugins.ts';
 import { streams } from './streams.ts';
 import { targets } from './targets.ts';
 import { telemetry } from './telemetry.ts';
@@ -21,6 +22,7 @@ export const configSchema = z.strictObject({
   transformers,
   targets,
   consumers,
+  plugins,
 });
 
 /** A configuration that was read: durations in milliseconds, sizes in bytes, expressions parsed. */

@@ -3,17 +3,22 @@ import { targets as components } from '../deliver/targets/index.ts';
 import { optionalShape, present } from './components.ts';
 import { retryOverride } from './defaults.ts';
 import { duration, named } from './fields.ts';
+import { alone, PLUGIN_KEY, pluginShape } from './plugins.ts';
 
 /** A target: exactly one component's key, and what all targets have. */
 export const target = z
   .strictObject({
     ...optionalShape(components),
+    ...pluginShape,
     retry: retryOverride().describe(
       'How deliveries here are tried again, where it differs from the consumer and `defaults`.',
     ),
     timeout: duration().optional().describe("How long one delivery here may take. Default: the consumer's timeout."),
   })
-  .superRefine((value, context) => present(value, context, components, 'exactly one'));
+  .superRefine((value, context) => {
+    present(value, context, [...components, PLUGIN_KEY], 'exactly one');
+    alone(value, context, []);
+  });
 
 export const targets = named(target).prefault({}).describe('Targets by name: where events are delivered.');
 

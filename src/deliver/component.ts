@@ -4,7 +4,8 @@
  */
 import type { z } from 'zod';
 import type { BoundTemplate, Template } from '../expression/index.ts';
-import type { Publisher } from './ports.ts';
+import type { Place } from '../errors.ts';
+import type { Files, Publisher, Requester } from './ports.ts';
 import type { PreparedTarget } from './route.ts';
 
 /** What a target gets from the plan that it is made ready for. */
@@ -15,6 +16,10 @@ export interface TargetContext {
   bindTemplate(template: Template): BoundTemplate;
   missing(path: string): void;
   readonly publisher: Publisher;
+  readonly requester: Requester;
+  readonly files: Files;
+  /** Where relative paths start that stand at a place of the configuration. */
+  folderOf(place: Place | undefined): string;
   readonly log: (fields: Readonly<Record<string, unknown>>, message: string) => void;
 }
 

@@ -14,6 +14,7 @@ export class Delivery {
   readonly startedAt = performance.now();
   /** Undefined while traces are off. */
   readonly span: DeliverySpan | undefined;
+  #abort: AbortController | undefined;
 
   constructor(run: Run, route: Route) {
     this.run = run;
@@ -25,9 +26,9 @@ export class Delivery {
     return this.run.event;
   }
 
-  /** Aborted when the attempt runs out of time; a target that waits for something obeys it. */
+  /** Aborted when the delivery or its attempt runs out of time; a target that waits for something obeys it. */
   get signal(): AbortSignal {
-    return this.run.signal;
+    return (this.#abort ??= new AbortController()).signal;
   }
 
   /** The target has it for good: PubAck, 2xx, committed row. */
@@ -43,6 +44,7 @@ export class Delivery {
     if (this.state !== 'open') return;
     this.state = 'failed';
     this.error = asOuzelError(reason, 'EVENT_FAILED');
+    this.#abort?.abort(this.error);
     (this.error.kind === 'unavailable' ? this.route.cells.unavailable : this.route.cells.rejected).increment();
     this.#close();
   }

@@ -25,3 +25,49 @@ export interface Publisher {
   /** Publishes without waiting for anybody: whether someone listens is not known. @throws OuzelError */
   publishCore(subject: string, headers: string, body: Uint8Array | string): void;
 }
+
+/** The reply to a request. */
+export interface Reply {
+  /** The header block, or undefined. */
+  readonly headers: Uint8Array | undefined;
+  readonly body: Uint8Array;
+}
+
+/** Hears of one request, exactly once. */
+export interface ReplyListener {
+  replied(reply: Reply): void;
+  /** Nobody answered, or whoever did said no. */
+  failed(error: OuzelError): void;
+}
+
+export interface Requester {
+  /**
+   * Asks whoever listens to a subject, and reports the first reply.
+   *
+   * @param headers A whole header block (`core/headers.ts`).
+   * @param timeout Milliseconds to wait for the reply.
+   */
+  request(subject: string, headers: string, body: Uint8Array | string, timeout: number, listener: ReplyListener): void;
+}
+
+/** How a file is cut into several. */
+export interface Rotation {
+  /** Bytes; undefined: of any size. */
+  readonly size: number | undefined;
+  /** Milliseconds; undefined: never. */
+  readonly every: number | undefined;
+  /** Files kept beside the one that is written; undefined: all. */
+  readonly keep: number | undefined;
+}
+
+/** Hears of one line, exactly once. */
+export interface LineListener {
+  /** It is on the disk. */
+  written(): void;
+  failed(error: OuzelError): void;
+}
+
+export interface Files {
+  /** Appends a line to a file and reports when it is on the disk. @param path Absolute. */
+  append(path: string, line: string, rotation: Rotation, listener: LineListener): void;
+}

@@ -15,6 +15,7 @@ const HOPELESS: Partial<Record<ErrorCode, string>> = {
   EVENT_EXPRESSION: 'expression_error',
   EVENT_MISSING_FIELD: 'missing_field',
   EVENT_INVALID_SUBJECT: 'invalid_subject',
+  EVENT_INVALID_PATH: 'invalid_path',
   EVENT_HOPS: 'too_many_hops',
   TARGET_TOO_LARGE: 'too_large',
 };

@@ -4,12 +4,16 @@
  */
 import type { z } from 'zod';
 import type { Outcome, Step } from '../core/plan.ts';
+import type { Requester } from '../deliver/ports.ts';
 import type { BoundTemplate, Evaluate, Expression, Template } from '../expression/index.ts';
 
 /** What a component gets from the plan that it is compiled into. */
 export interface StageContext {
   /** Its name in the configuration, or its place (`pipeline[2]`): what outcomes and errors show. */
   readonly name: string;
+  readonly consumer: string;
+  readonly stream: string;
+  readonly requester: Requester;
   /** Binds an expression to the named filters, which it may refer to. */
   bind(expression: Expression): Evaluate;
   bindTemplate(template: Template): BoundTemplate;

@@ -3,7 +3,7 @@
  * change does not touch is not touched.
  */
 import type { LoadedConfig } from '../config/load.ts';
-import { OuzelError } from '../errors.ts';
+import { asOuzelError, OuzelError } from '../errors.ts';
 import { deleteDurable, ensureStream, type StreamSpec } from '../nats/provision.ts';
 import { familiesOf } from '../telemetry/metrics.ts';
 import { type Blueprint, blueprintOf, buildRuntime, revisionsOf, type Services, streamSpecs } from './build.ts';
@@ -18,11 +18,18 @@ export class Reconciler {
   readonly #runtimes = new Map<string, ConsumerRuntime>();
   /** Consumers that left and are still draining. */
   readonly #leaving = new Set<ConsumerRuntime>();
+  /** Consumers that could not be compiled at the start, and why. A reload tries them again. */
+  readonly #failed = new Map<string, string>();
   #streams = new Map<string, string>();
 
   constructor(services: Services, domain: string | undefined) {
     this.#services = services;
     this.#domain = domain;
+  }
+
+  /** The consumers that could not even be built at the start, with the reasons. */
+  get failed(): ReadonlyMap<string, string> {
+    return this.#failed;
   }
 
   /** The consumers that run. */
@@ -37,7 +44,13 @@ export class Reconciler {
    */
   async start(loaded: LoadedConfig): Promise<void> {
     for (const spec of streamSpecs(loaded.config)) await this.#provisionStream(spec);
-    for (const [name, revision] of revisionsOf(loaded)) this.#add(blueprintOf(name, revision, loaded, this.#services));
+    for (const [name, revision] of revisionsOf(loaded)) {
+      try {
+        this.#add(blueprintOf(name, revision, loaded, this.#services));
+      } catch (error) {
+        this.#cannotStart(name, asOuzelError(error));
+      }
+    }
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.start()));
   }
 
@@ -50,25 +63,33 @@ export class Reconciler {
   async apply(loaded: LoadedConfig): Promise<ConsumerDiff> {
     const revisions = revisionsOf(loaded);
     const diff = diffConsumers(this.#comparable(), comparable(revisions, loaded));
-    const blueprint = (name: string): Blueprint =>
-      blueprintOf(
-        name,
-        revisions.get(name) ?? '',
-        loaded,
-        this.#services,
-        this.#runtimes.get(name)?.blueprint.admission,
-      );
-    const updated = diff.updated.map(blueprint);
-    // All are compiled before the first is built: what does not compile leaves nothing behind.
-    const begun = [...diff.added, ...diff.moved]
-      .map(blueprint)
-      .map((made) => ({ blueprint: made, runtime: buildRuntime(made, this.#services, this.#domain) }));
     const { connected } = this.#services.wire;
-    if (connected) await this.#check(loaded, updated, begun);
+    const made: Blueprint[] = [];
+    const blueprint = (name: string): Blueprint => {
+      const { admission } = this.#runtimes.get(name)?.blueprint ?? {};
+      const each = blueprintOf(name, revisions.get(name) ?? '', loaded, this.#services, admission);
+      made.push(each);
+      return each;
+    };
+    let updated: readonly Blueprint[];
+    let begun: readonly { readonly blueprint: Blueprint; readonly runtime: ConsumerRuntime }[];
+    try {
+      updated = diff.updated.map(blueprint);
+      // All are compiled before the first is built: what does not compile leaves nothing behind.
+      begun = [...diff.added, ...diff.moved]
+        .map(blueprint)
+        .map((each) => ({ blueprint: each, runtime: buildRuntime(each, this.#services, this.#domain) }));
+      if (connected) await this.#check(loaded, updated, begun);
+    } catch (error) {
+      for (const { plan } of made) plan.close();
+      throw error;
+    }
 
     for (const each of updated) await this.#runtimes.get(each.name)?.update(each, connected);
     await Promise.all([...diff.removed, ...diff.moved].map((name) => this.#remove(name, diff.removed.includes(name))));
     for (const { blueprint: each, runtime } of begun) this.#runtimes.set(each.name, runtime);
+    for (const name of this.#failed.keys()) if (!this.#runtimes.has(name)) this.#forget(name);
+    this.#failed.clear();
     await Promise.all(begun.map(({ runtime }) => runtime.start(connected)));
     return diff;
   }
@@ -153,6 +174,14 @@ export class Reconciler {
     );
     // A consumer that only moves must have left before it begins elsewhere: it counts in the same series.
     if (!forGood) await settled;
+  }
+
+  /** A plugin that cannot be set up concerns only the consumers that use it. */
+  #cannotStart(name: string, { code, message }: OuzelError): void {
+    const { logger, metrics } = this.#services;
+    this.#failed.set(name, message);
+    metrics.consumerState.with(name, 'failed').set(1);
+    logger.error({ consumer: name, code }, message);
   }
 
   /** The series of what is gone go. */

@@ -9,7 +9,7 @@ import type { Decoder } from '../core/event.ts';
 import type { Plan } from '../core/plan.ts';
 import type { DeadLetterStore, Observer } from '../core/ports.ts';
 import type { Turns } from '../core/turns.ts';
-import type { Publisher } from '../deliver/ports.ts';
+import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
@@ -27,6 +27,8 @@ export interface Services {
   readonly manager: JetStreamManager;
   readonly wire: Wire;
   readonly publisher: Publisher;
+  readonly requester: Requester;
+  readonly files: Files;
   readonly letters: DeadLetterStore;
   readonly observer: Observer;
   readonly turns: Turns;
@@ -118,8 +120,8 @@ export interface Blueprint {
 }
 
 /** The names of all consumers with their revisions. */
-export const revisionsOf = ({ config, source }: LoadedConfig): ReadonlyMap<string, string> =>
-  new Map(Object.keys(config.consumers).map((name) => [name, consumerRevision(source, config, name)]));
+export const revisionsOf = ({ config, source, plugins }: LoadedConfig): ReadonlyMap<string, string> =>
+  new Map(Object.keys(config.consumers).map((name) => [name, consumerRevision(source, config, name, plugins)]));
 
 /**
  * Compiles one consumer. Nothing runs, and nothing is made on the server.
@@ -129,8 +131,8 @@ export const revisionsOf = ({ config, source }: LoadedConfig): ReadonlyMap<strin
 export function blueprintOf(
   name: string,
   revision: string,
-  { config }: LoadedConfig,
-  { metrics, publisher, logger, traces }: Services,
+  { config, plugins, folderOf }: LoadedConfig,
+  { metrics, publisher, requester, files, logger, traces }: Services,
   admission?: Admission,
 ): Blueprint {
   const settings = config.consumers[name];
@@ -142,7 +144,20 @@ export function blueprintOf(
     name,
     revision,
     spec: durableSpec(name, settings, revision),
-    plan: compilePlan({ name, config, revision, metrics, publisher, logger, admission: admits, tracer }),
+    plan: compilePlan({
+      name,
+      config,
+      revision,
+      metrics,
+      publisher,
+      requester,
+      files,
+      folderOf,
+      logger,
+      admission: admits,
+      tracer,
+      plugins,
+    }),
     decode: decoderOf(config, settings.stream),
     prefetch: settings.prefetch,
     paused: settings.paused,

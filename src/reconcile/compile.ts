@@ -4,18 +4,20 @@ import type { Event } from '../core/event.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../core/plan.ts';
 import type { Tracer } from '../core/ports.ts';
 import type { TargetComponent, TargetContext } from '../deliver/component.ts';
-import type { Publisher } from '../deliver/ports.ts';
+import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { deliverStep, type PreparedTarget, type Route } from '../deliver/route.ts';
 import { targets } from '../deliver/targets/index.ts';
-import { OuzelError } from '../errors.ts';
-import type { Evaluate, Expression } from '../expression/index.ts';
+import { OuzelError, type Place } from '../errors.ts';
+import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
 import { condition } from '../pipeline/faults.ts';
 import { filters } from '../pipeline/filters/index.ts';
 import { transformers } from '../pipeline/transformers/index.ts';
+import type { LoadedPlugin } from '../plugins/load.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { PluginCompiler } from './plugins.ts';
 
 export interface CompileInput {
   readonly name: string;
@@ -23,10 +25,16 @@ export interface CompileInput {
   readonly revision: string;
   readonly metrics: Metrics;
   readonly publisher: Publisher;
+  readonly requester: Requester;
+  readonly files: Files;
+  /** Where relative paths start that stand at a place of the configuration. */
+  readonly folderOf: (place: Place | undefined) => string;
   readonly logger: Logger;
   readonly admission: Admission | undefined;
   /** Undefined while traces are off. */
   readonly tracer?: Tracer | undefined;
+  /** The plugins that the configuration names. */
+  readonly plugins: ReadonlyMap<string, LoadedPlugin>;
 }
 
 /** Series of one consumer's missing fields, at most; a path with a computed index could otherwise make any number. */
@@ -36,12 +44,15 @@ const COMPONENTS = new Map<string, PipelineComponent>(
   [...filters, ...transformers].map((component) => [component.name, component as PipelineComponent]),
 );
 
-/** The named filters, each bound to those that it refers to. The loader has made sure that there is no circle. */
+/**
+ * The named filters that are expressions, each bound to those that it refers to. The loader has made sure that there is
+ * no circle.
+ */
 export function bindFilters(config: Config): ReadonlyMap<string, Evaluate> {
   const bound = new Map<string, Evaluate>();
   const bind = (name: string): void => {
     const expression = config.filters[name];
-    if (bound.has(name) || expression === undefined) return;
+    if (bound.has(name) || !(expression instanceof Expression)) return;
     for (const used of expression.filterNames) bind(used.name);
     bound.set(name, expression.bind(bound));
   };
@@ -67,12 +78,26 @@ function typesStep(types: readonly string[], other: Outcome): Step {
   return { name: 'types', run: ({ event }) => (matches(event) ? undefined : other) };
 }
 
+/** What an entry of `pipeline` compiles to. */
+interface Stage {
+  /** Whether it may decide before an event waits for admission: a filter that answers at once. */
+  readonly leads: boolean;
+  readonly step: Step;
+}
+
+/** The keys of an entry that a plugin makes. */
+interface PluginEntry {
+  readonly plugin?: string | undefined;
+  readonly options?: unknown;
+}
+
 class PlanCompiler {
   readonly #input: CompileInput;
   readonly #consumer: ConsumerConfig;
   readonly #filters: ReadonlyMap<string, Evaluate>;
   readonly #missing = new Set<string>();
   readonly #targets: PreparedTarget[] = [];
+  readonly #plugins: PluginCompiler;
 
   constructor(input: CompileInput) {
     const consumer = input.config.consumers[input.name];
@@ -80,6 +105,7 @@ class PlanCompiler {
     this.#input = input;
     this.#consumer = consumer;
     this.#filters = bindFilters(input.config);
+    this.#plugins = new PluginCompiler(input.name, input.plugins, input.logger);
   }
 
   plan(): Plan {
@@ -87,7 +113,7 @@ class PlanCompiler {
     const { types, timeout, deliver } = this.#consumer;
     const stages = this.#consumer.pipeline.flatMap((stage, index) => this.#stage(stage, index));
     // Filters that lead the pipeline decide before an event waits for admission.
-    const first = stages.findIndex(({ kind }) => kind !== 'filter');
+    const first = stages.findIndex(({ leads }) => !leads);
     const leading = first === -1 ? stages.length : first;
     const steps: Step[] = [];
     if (types !== undefined) steps.push(typesStep(types, this.#outcome('filtered', 'type')));
@@ -106,6 +132,7 @@ class PlanCompiler {
       tracer: this.#input.tracer,
       close: () => {
         for (const target of this.#targets) target.close?.();
+        this.#plugins.close();
       },
     };
   }
@@ -125,19 +152,27 @@ class PlanCompiler {
   };
 
   /** The components of one entry of `pipeline`: by name, or as written there. */
-  #stage(stage: StageConfig, index: number): { kind: PipelineComponent['kind']; step: Step }[] {
+  #stage(stage: StageConfig, index: number): Stage[] {
     const { config } = this.#input;
     if (typeof stage !== 'string') return this.#components(stage, `pipeline[${index}]`);
     const filter = config.filters[stage];
-    if (filter !== undefined) return this.#components({ filter }, stage);
+    if (filter instanceof Expression) return this.#components({ filter }, stage);
+    if (filter !== undefined) return this.#components(filter, stage);
     const transformer = config.transformers[stage];
     if (transformer !== undefined) return this.#components(transformer, stage);
     throw new OuzelError('CONFIG_UNKNOWN_NAME', `no filter or transformer "${stage}"`);
   }
 
-  #components(options: object, name: string): { kind: PipelineComponent['kind']; step: Step }[] {
+  #components(options: object | PluginEntry, name: string): Stage[] {
+    if ('plugin' in options && options.plugin !== undefined) {
+      const refused = this.#outcome('filtered', name);
+      return [{ leads: false, step: this.#plugins.step(options.plugin, options.options, name, refused) }];
+    }
     const context: StageContext = {
       name,
+      consumer: this.#input.name,
+      stream: this.#consumer.stream,
+      requester: this.#input.requester,
       bind: (expression) => expression.bind(this.#filters),
       bindTemplate: (template) => template.bind(this.#filters),
       missing: this.#countMissing,
@@ -147,7 +182,7 @@ class PlanCompiler {
     return [...COMPONENTS.values()]
       .filter((component) => given.get(component.name) !== undefined)
       .map((component) => ({
-        kind: component.kind,
+        leads: component.kind === 'filter',
         step: component.compile(given.get(component.name), context),
       }));
   }
@@ -211,6 +246,10 @@ class PlanCompiler {
     config: TargetConfig | undefined;
   } {
     const config = typeof to === 'string' ? this.#input.config.targets[to] : to;
+    if (config?.plugin !== undefined) {
+      const component = this.#plugins.target(config.plugin);
+      return { name: typeof to === 'string' ? to : config.plugin, component, options: config.options, config };
+    }
     const given = new Map<string, unknown>(Object.entries(config ?? {}));
     const component = TARGETS.find(({ name }) => (config === undefined ? name === to : given.has(name)));
     if (component === undefined) throw new OuzelError('CONFIG_UNKNOWN_NAME', `no target ${JSON.stringify(to)}`);
@@ -226,7 +265,7 @@ class PlanCompiler {
   }
 
   #targetContext(route: string): TargetContext {
-    const { name, publisher, logger } = this.#input;
+    const { name, publisher, requester, files, folderOf, logger } = this.#input;
     return {
       consumer: name,
       route,
@@ -234,6 +273,9 @@ class PlanCompiler {
       bindTemplate: (template) => template.bind(this.#filters),
       missing: this.#countMissing,
       publisher,
+      requester,
+      files,
+      folderOf,
       log: (fields, message) => logger.info(fields, message),
     };
   }

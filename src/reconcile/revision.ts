@@ -1,7 +1,9 @@
 /** What a consumer is made of, as a hash: its own entry and every named thing that it uses, and nothing else. */
 import { createHash } from 'node:crypto';
+import { pluginUses } from '../config/plugin-uses.ts';
 import type { Config } from '../config/schema.ts';
 import { Expression, Template } from '../expression/index.ts';
+import type { LoadedPlugin } from '../plugins/load.ts';
 
 type Source = Readonly<Record<string, unknown>>;
 type Named = Readonly<Record<string, unknown>>;
@@ -54,8 +56,14 @@ function dependencies(
  * The revision of a consumer: changes exactly when something changes that the consumer is made of.
  *
  * @param source The configuration as parsed, before validation.
+ * @param plugins What the plugins of the configuration are made of counts too.
  */
-export function consumerRevision(source: Source, config: Config, name: string): string {
+export function consumerRevision(
+  source: Source,
+  config: Config,
+  name: string,
+  plugins: ReadonlyMap<string, LoadedPlugin> = new Map(),
+): string {
   const { pipeline, targets, filters } = dependencies(config, name);
   const stream = config.consumers[name]?.stream ?? '';
   const parts = [
@@ -65,6 +73,7 @@ export function consumerRevision(source: Source, config: Config, name: string): 
     pick(source['targets'], targets),
     pick(source['filters'], filters),
     source['defaults'] ?? null,
+    ...pluginUses(config, name).map(({ plugin }) => [plugin, plugins.get(plugin)?.revision ?? null]),
   ];
   return createHash('sha256').update(canonical(parts)).digest('hex').slice(0, 16);
 }

@@ -176,7 +176,6 @@ export class ConsumerRuntime {
   /** Lets go of a consumer that never started. */
   discard(): void {
     this.#pull.discard();
-    this.consumer.plan.close();
   }
 
   /** Brings gauges up to date that are computed rather than counted. */

@@ -97,6 +97,11 @@ export const METRICS = {
   ),
   natsConnected: gauge('nats_connected', '1 while connected to NATS, else 0.'),
   natsReconnects: counter('nats_reconnects_total', 'Reconnections to NATS.'),
+  pluginStrayErrors: counter(
+    'plugin_stray_errors_total',
+    'Errors that a plugin threw where nothing could catch them: in a timer, or in a promise that is not awaited.',
+    ['plugin'],
+  ),
   logLinesSuppressed: counter('log_lines_suppressed_total', 'Log lines left out by the rate limit.'),
   spansDropped: counter(
     'spans_dropped_total',

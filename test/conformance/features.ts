@@ -9,8 +9,23 @@ export interface TargetFeatures {
 
 export const TARGET_FEATURES: Readonly<Record<string, TargetFeatures>> = {
   publish: { receives: { stream: 'ALERTS', subjects: 'alerts.>' }, confirms: true },
+  request: { receives: { stream: 'CHECKS', subjects: 'checks.>' }, confirms: true },
+  file: {
+    receives: { unsupported: 'it writes to the disk of the daemon, where test/integration/file.test.ts looks' },
+    confirms: true,
+  },
+  'plugin-target': {
+    receives: { unsupported: 'it does nothing but look at the event' },
+    confirms: { unsupported: 'a plugin says itself when it is done' },
+  },
   log: {
     receives: { unsupported: 'it writes to the standard output of the daemon, which the suite reads as its log' },
     confirms: { unsupported: 'a line that was written is all there is to know: nobody answers' },
   },
+};
+
+/** The services that the examples ask, and what they answer. */
+export const SERVICES: Readonly<Record<string, string>> = {
+  'customers.get': '{"name":"Ada"}',
+  'orders.check': '{"ok":true}',
 };

@@ -1,5 +1,7 @@
 /** Every target, one line each. */
+import { file } from './file.ts';
 import { log } from './log.ts';
 import { publish } from './publish.ts';
+import { request } from './request.ts';
 
-export const targets = [publish, log] as const;
+export const targets = [publish, request, file, log] as const;

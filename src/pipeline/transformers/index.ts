@@ -6,6 +6,7 @@ import { keep } from './keep.ts';
 import { mask } from './mask.ts';
 import { remove } from './remove.ts';
 import { rename } from './rename.ts';
+import { request } from './request.ts';
 import { set } from './set.ts';
 
-export const transformers = [rename, set, mask, keep, remove] as const;
+export const transformers = [rename, request, set, mask, keep, remove] as const;

@@ -1,6 +1,7 @@
 /** A publisher that writes down what it is to publish, and answers when it is told to. */
 import { headerEntries } from '../../../src/core/headers.ts';
-import type { Publisher, PublishListener } from '../../../src/deliver/ports.ts';
+import type { TargetContext } from '../../../src/deliver/component.ts';
+import type { Publisher, PublishListener, Requester } from '../../../src/deliver/ports.ts';
 import { bytes } from '../core/helpers.ts';
 
 export interface Publication {
@@ -43,6 +44,32 @@ export class RecordingPublisher implements Publisher {
     return publication;
   }
 }
+
+/** A requester for components that have nothing to ask. */
+export const NOBODY: Requester = {
+  request: (subject) => {
+    throw new Error(`nobody was to be asked about ${subject}`);
+  },
+};
+
+/** What a target gets for the route `r` of a consumer `billing`. */
+export const targetContext = (more: Partial<TargetContext>): TargetContext => ({
+  consumer: 'billing',
+  route: 'r',
+  stream: 'EVENTS',
+  bindTemplate: (template) => template.bind(new Map()),
+  missing: () => undefined,
+  publisher: new RecordingPublisher(),
+  requester: NOBODY,
+  files: {
+    append: (path) => {
+      throw new Error(`nothing was to be written to ${path}`);
+    },
+  },
+  folderOf: () => '/etc/ouzel',
+  log: () => undefined,
+  ...more,
+});
 
 /** The value of each header, all of one name joined. */
 export const valuesOf = ({ headers }: Publication): Record<string, string> => {

@@ -2,23 +2,19 @@ import { describe, expect, it } from 'vitest';
 import type { Event } from '../../../src/core/event.ts';
 import { deliverStep } from '../../../src/deliver/route.ts';
 import { log } from '../../../src/deliver/targets/log.ts';
-import { MAX_HOPS, publish } from '../../../src/deliver/targets/publish.ts';
+import { MAX_HOPS } from '../../../src/deliver/outgoing.ts';
+import { publish } from '../../../src/deliver/targets/publish.ts';
 import { bytes, eventOf, harness, jsonEvent, outcome, route } from '../core/helpers.ts';
-import { RecordingPublisher, valuesOf } from './helpers.ts';
+import { RecordingPublisher, targetContext, valuesOf } from './helpers.ts';
 
 /** A consumer that publishes, with everything that comes of it. */
 function publishing(options: Record<string, unknown>) {
   const publisher = new RecordingPublisher();
   const missing: string[] = [];
-  const target = publish.prepare(publish.options.parse({ subject: 'out.x', ...options }), {
-    consumer: 'billing',
-    route: 'r',
-    stream: 'EVENTS',
-    bindTemplate: (template) => template.bind(new Map()),
-    missing: (path) => missing.push(path),
-    publisher,
-    log: () => undefined,
-  });
+  const target = publish.prepare(
+    publish.options.parse({ subject: 'out.x', ...options }),
+    targetContext({ missing: (path) => missing.push(path), publisher }),
+  );
   const deliver = target.deliver.bind(target);
   const made = harness({ steps: [deliverStep([route('r', deliver)], outcome('filtered'))] });
   /** Publishes an event, and answers with the reason of its dead letter, if it became one. */
@@ -189,15 +185,10 @@ describe('log', () => {
   const lines: [Readonly<Record<string, unknown>>, string][] = [];
   const logging = (options: Record<string, unknown>, event: Event): string | undefined => {
     lines.length = 0;
-    const target = log.prepare(log.options.parse(options), {
-      consumer: 'billing',
-      route: 'r',
-      stream: 'EVENTS',
-      bindTemplate: (template) => template.bind(new Map()),
-      missing: () => undefined,
-      publisher: new RecordingPublisher(),
-      log: (fields, message) => lines.push([fields, message]),
-    });
+    const target = log.prepare(
+      log.options.parse(options),
+      targetContext({ log: (fields, message) => lines.push([fields, message]) }),
+    );
     const { receive, letters } = harness({
       steps: [deliverStep([route('r', target.deliver.bind(target))], outcome('filtered'))],
     });

@@ -6,6 +6,7 @@ import type { Run, Verdict } from '../../../src/core/run.ts';
 import type { PipelineComponent } from '../../../src/pipeline/component.ts';
 import { filters } from '../../../src/pipeline/filters/index.ts';
 import { transformers } from '../../../src/pipeline/transformers/index.ts';
+import { NOBODY } from '../deliver/helpers.ts';
 import { bodyText, Gate, harness, jsonEvent, outcome } from '../core/helpers.ts';
 
 export const path = (source: string): Path => parsePath(source);
@@ -25,6 +26,9 @@ export function pass(key: string, options: unknown, event: Event): Passage {
   const outcomes = new Map<string, Outcome>();
   const step = component.compile(component.options.parse(options), {
     name: 'stage',
+    consumer: 'billing',
+    stream: 'EVENTS',
+    requester: NOBODY,
     bind: (expression) => expression.bind(new Map()),
     bindTemplate: (template) => template.bind(new Map()),
     missing: (where) => missing.push(where),

@@ -6,7 +6,7 @@ import { Admission } from '../../../src/flow/admit.ts';
 import { bindFilters, compilePlan } from '../../../src/reconcile/compile.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { bodyText, eventOf, harness, jsonEvent } from '../core/helpers.ts';
-import { RecordingPublisher } from '../deliver/helpers.ts';
+import { RecordingPublisher, targetContext } from '../deliver/helpers.ts';
 
 const PREFIX = `version: 1
 streams: { EVENTS: { subjects: ["events.>"], strip: "events." } }
@@ -20,7 +20,9 @@ function consumerOf(text: string) {
   publisher.answer = ({ listener }) => listener?.confirmed(false);
   const admission = config.consumers['billing']?.concurrency === undefined ? undefined : new Admission(1);
   const logger = { info: () => undefined } as never;
-  const plan = compilePlan({ name: 'billing', config, revision: 'r', metrics, publisher, logger, admission });
+  const { requester, files, folderOf } = targetContext({});
+  const outside = { publisher, requester, files, folderOf, logger, plugins: new Map() };
+  const plan = compilePlan({ name: 'billing', config, revision: 'r', metrics, admission, ...outside });
   const made = harness();
   made.consumer.plan = plan;
   /** Runs an event and answers with every outcome that was counted. */

@@ -1,0 +1,124 @@
+/** What every message that goes out to NATS has: a subject of safe tokens, headers, and a bound on loops. */
+import { z } from 'zod';
+import { type IssueDetails, subjectProblem, template } from '../config/fields.ts';
+import type { Event } from '../core/event.ts';
+import { headerLine } from '../core/headers.ts';
+import type { TraceContext } from '../core/ports.ts';
+import type { Run } from '../core/run.ts';
+import { OuzelError } from '../errors.ts';
+import { type BoundTemplate, Fault, type Template } from '../expression/index.ts';
+import { faultError } from '../pipeline/faults.ts';
+import { ATTRIBUTES, MESSAGING_SYSTEM } from '../telemetry/names.ts';
+import type { SpanDescription } from './route.ts';
+
+/** An event passes through this many publishes at most: a loop of consumers ends. */
+export const MAX_HOPS = 8;
+
+/** One token of a subject: not empty, no dot, wildcard, space or control character, not `$`-prefixed. */
+// oxlint-disable-next-line no-control-regex -- control characters are what must not get into a subject
+const TOKEN = /^(?!\$)[^.*>\s\u0000-\u001f\u007f]+$/u;
+
+/** Characters of a subject at most. The server closes the connection over a longer line, and that of all consumers. */
+const LONGEST_SUBJECT = 512;
+
+/** What the configuration may not set: the id that makes a repetition harmless, and the marks of Ouzel. */
+const NOT_CONFIGURABLE = /^(?:nats-msg-id$|ouzel-)/i;
+
+/** What rendering needs of whoever sends. */
+export interface OutgoingContext {
+  bindTemplate(template: Template): BoundTemplate;
+  missing(path: string): void;
+}
+
+/** A template of a subject, which is checked where it is constant. */
+export const subjectTemplate = (description: string) =>
+  template()
+    .superRefine((value, context) => {
+      const problem = value.constant === undefined ? undefined : subjectProblem(value.constant, false);
+      const params: IssueDetails = { code: 'CONFIG_INVALID_VALUE' };
+      if (problem !== undefined)
+        context.addIssue({
+          code: 'custom',
+          message: `the subject "${value.source}" ${problem}`,
+          params: { ...params },
+        });
+    })
+    .describe(`${description} What an expression puts in must be one token: no dot, wildcard or space.`);
+
+/** Headers by name. */
+export const headerTemplates = () =>
+  z
+    .record(
+      z
+        .string()
+        .regex(/^[!-9;-~]+$/)
+        .refine((name) => !NOT_CONFIGURABLE.test(name), { error: 'Ouzel writes this header itself' }),
+      template(),
+    )
+    .optional()
+    .describe('Headers to add.');
+
+export type BoundHeader = readonly [name: string, value: BoundTemplate, template: Template];
+
+/** The text of a template. @throws OuzelError EVENT_MISSING_FIELD, EVENT_EXPRESSION */
+export function render(bound: BoundTemplate, source: Template, run: Run, context: OutgoingContext): string {
+  const text = bound.text(run);
+  if (!(text instanceof Fault)) return text;
+  if (text.kind === 'missing_field') context.missing(text.path ?? source.source);
+  throw faultError(text, source);
+}
+
+/** The subject of a template. @throws OuzelError EVENT_INVALID_SUBJECT, EVENT_MISSING_FIELD, EVENT_EXPRESSION */
+export function subjectOf(bound: BoundTemplate, source: Template, run: Run, context: OutgoingContext): string {
+  if (source.constant !== undefined) return source.constant;
+  const text = bound.text(run, (value) => TOKEN.test(value));
+  if (!(text instanceof Fault)) {
+    const problem = text.length > LONGEST_SUBJECT ? `is ${text.length} characters long` : subjectProblem(text, false);
+    if (problem === undefined) return text;
+    throw new OuzelError('EVENT_INVALID_SUBJECT', `the subject "${text.slice(0, 80)}" ${problem}`, {
+      place: source.place,
+    });
+  }
+  if (text.kind === 'missing_field') {
+    context.missing(text.path ?? source.source);
+    throw faultError(text, source);
+  }
+  throw new OuzelError('EVENT_INVALID_SUBJECT', faultError(text, source).message, { place: source.place });
+}
+
+/** How often the event was published by Ouzel. @throws OuzelError EVENT_HOPS */
+export function hopsOf(event: Event): number {
+  // Whoever publishes can write anything there: a number below zero would be a way around the bound.
+  const hops = Math.max(0, Number.parseInt(event.header('Ouzel-Hops') ?? '0', 10) || 0);
+  if (hops >= MAX_HOPS)
+    throw new OuzelError('EVENT_HOPS', `the event was published by Ouzel ${hops} times already: a loop of consumers?`);
+  return hops;
+}
+
+export const bindHeaders = (
+  headers: Readonly<Record<string, Template>> | undefined,
+  context: OutgoingContext,
+): readonly BoundHeader[] =>
+  Object.entries(headers ?? {}).map(([name, each]) => [name, context.bindTemplate(each), each]);
+
+/** The headers of a trace context, as W3C Trace Context names them; none where the configuration sets its own. */
+export function traceHeaders(trace: TraceContext | undefined, own: ReadonlySet<string>): string {
+  if (trace === undefined || own.has('traceparent')) return '';
+  const { traceparent, tracestate } = trace;
+  return `traceparent: ${traceparent}\r\n${tracestate === undefined ? '' : headerLine('tracestate', tracestate)}`;
+}
+
+/** How the deliveries of a route are shown in a trace: by the subject as it is configured, never by event data. */
+export function spanOf({ constant, source }: Template, operation: 'publish' | 'request'): SpanDescription {
+  const destination = constant ?? source;
+  return {
+    kind: operation === 'publish' ? 'producer' : 'client',
+    name: `${operation} ${destination}`,
+    attributes: {
+      [ATTRIBUTES.system]: MESSAGING_SYSTEM,
+      [ATTRIBUTES.operationType]: 'send',
+      [ATTRIBUTES.operationName]: operation,
+      [constant === undefined ? ATTRIBUTES.destinationTemplate : ATTRIBUTES.destinationName]: destination,
+    },
+  };
+}

@@ -1,0 +1,118 @@
+/** Answers to many messages at once: one subscription takes them all, and a message costs one entry in a map. */
+import { createInbox, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
+import { OuzelError } from '../errors.ts';
+import { subjectNumber, type Wire } from './wire.ts';
+
+/** Waits for one answer, and hears exactly one thing. */
+export interface Awaiting {
+  /** Milliseconds of the monotonic clock. */
+  readonly deadline: number;
+  answered(message: Msg): void;
+  timedOut(): void;
+  /** The connection is gone: nobody knows what became of what was sent. */
+  lost(): void;
+}
+
+/** Milliseconds between looks at what has timed out. */
+const SWEEP = 250;
+
+export class Replies {
+  readonly #inbox = `${createInbox()}.`;
+  readonly #awaiting = new Map<number, Awaiting>();
+  readonly #subscription: Subscription;
+  readonly #timer: NodeJS.Timeout;
+  readonly #onWarning: (message: string) => void;
+  #next = 0;
+
+  /** @param onWarning Hears of what a listener threw; its run is ended by its time-out. */
+  constructor(connection: NatsConnection, onWarning: (message: string) => void) {
+    this.#onWarning = onWarning;
+    this.#subscription = connection.subscribe(`${this.#inbox}*`, {
+      callback: (error, message) => {
+        if (error === null) this.#answer(message);
+      },
+    });
+    this.#timer = setInterval(() => this.#sweep(), SWEEP);
+    this.#timer.unref();
+  }
+
+  /** The subject to answer to. */
+  expect(awaiting: Awaiting): string {
+    const number = this.#next++;
+    this.#awaiting.set(number, awaiting);
+    return this.#inbox + number;
+  }
+
+  /** To be called when the connection is lost. */
+  disconnected(): void {
+    this.#end(
+      () => true,
+      (awaiting) => awaiting.lost(),
+    );
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#subscription.unsubscribe();
+    this.disconnected();
+  }
+
+  #answer(message: Msg): void {
+    const number = subjectNumber(message);
+    const awaiting = this.#awaiting.get(number);
+    if (awaiting === undefined) return;
+    this.#awaiting.delete(number);
+    // What is thrown in here would end the connection's reader.
+    this.#guarded(() => awaiting.answered(message));
+  }
+
+  #sweep(): void {
+    const now = performance.now();
+    this.#end(
+      ({ deadline }) => deadline <= now,
+      (awaiting) => awaiting.timedOut(),
+    );
+  }
+
+  #end(which: (awaiting: Awaiting) => boolean, tell: (awaiting: Awaiting) => void): void {
+    const ending: [number, Awaiting][] = [];
+    for (const entry of this.#awaiting) if (which(entry[1])) ending.push(entry);
+    for (const [number, awaiting] of ending) {
+      this.#awaiting.delete(number);
+      this.#guarded(() => tell(awaiting));
+    }
+  }
+
+  #guarded(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.#onWarning(`an answer could not be taken: ${String(error)}`);
+    }
+  }
+}
+
+/**
+ * Why a message cannot be sent now, or at all.
+ *
+ * @param what For the message of the error: `publish to alerts.orders`.
+ */
+export function sendProblem(
+  connection: NatsConnection,
+  wire: Wire,
+  what: string,
+  headers: string,
+  body: Uint8Array | string,
+): OuzelError | undefined {
+  if (!wire.connected) return new OuzelError('TARGET_UNAVAILABLE', `${what}: not connected to NATS`);
+  const limit = connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
+  // Characters are at most three bytes each, so most bodies need no count.
+  const most = headers.length * 3 + body.length * (typeof body === 'string' ? 3 : 1);
+  if (most <= limit) return undefined;
+  const size = Buffer.byteLength(headers) + Buffer.byteLength(body);
+  if (size <= limit) return undefined;
+  return new OuzelError(
+    'TARGET_TOO_LARGE',
+    `${what}: ${size} bytes with headers, and the server takes ${limit} (max_payload)`,
+  );
+}

@@ -1,0 +1,57 @@
+/** Targets of plugins. */
+import type { Delivery } from '../deliver/delivery.ts';
+import type { PreparedTarget } from '../deliver/route.ts';
+import type { Position } from '../core/event.ts';
+import type { PluginDelivery, TargetHandler } from './define.ts';
+import { failureOf } from './errors.ts';
+import { EventReader } from './event.ts';
+import { runPlugin } from './isolate.ts';
+import { isPromise } from './steps.ts';
+
+class DeliveryCall implements PluginDelivery {
+  readonly #delivery: Delivery;
+  readonly #messageId: (position: Position) => string;
+
+  constructor(delivery: Delivery, messageId: (position: Position) => string) {
+    this.#delivery = delivery;
+    this.#messageId = messageId;
+  }
+
+  get signal(): AbortSignal {
+    return this.#delivery.signal;
+  }
+
+  get attempt(): number {
+    return this.#delivery.run.attempt;
+  }
+
+  get id(): string {
+    return this.#messageId(this.#delivery.event.position);
+  }
+
+  get route(): string {
+    return this.#delivery.route.name;
+  }
+}
+
+/** @param messageId Makes the ids of the route's deliveries (`deliver/ids.ts`). */
+export function preparedTarget(
+  plugin: string,
+  handler: TargetHandler,
+  messageId: (position: Position) => string,
+): PreparedTarget {
+  return {
+    deliver(delivery) {
+      const fail = (error: unknown): void => delivery.fail(failureOf(error, plugin, 'target'));
+      try {
+        const answer: unknown = runPlugin(plugin, () =>
+          handler(new EventReader(delivery.run), new DeliveryCall(delivery, messageId)),
+        );
+        if (!isPromise(answer)) return delivery.confirm();
+        Promise.resolve(answer).then(() => delivery.confirm(), fail);
+      } catch (error) {
+        fail(error);
+      }
+    },
+  };
+}
