@@ -3,7 +3,6 @@ import { duration } from '../../config/fields.ts';
 import { headerBlock, headerEntries, headerLine } from '../../core/headers.ts';
 import { stringifyJson } from '../../core/json.ts';
 import type { Event } from '../../core/event.ts';
-import type { Run } from '../../core/run.ts';
 import type { OuzelError } from '../../errors.ts';
 import { cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
 import { defineTargetComponent } from '../component.ts';

@@ -15,7 +15,7 @@ import { observeAll } from '../../../src/telemetry/observe.ts';
 export const bytes = (text: string): Uint8Array => Buffer.from(text);
 
 /** A header block as the server hands it over. */
-const block = (headers: Readonly<Record<string, string>>): Uint8Array =>
+export const block = (headers: Readonly<Record<string, string>>): Uint8Array =>
   bytes(
     `NATS/1.0\r\n${Object.entries(headers)
       .map(([name, value]) => `${name}: ${value}\r\n`)

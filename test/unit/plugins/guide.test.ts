@@ -34,7 +34,7 @@ it('the samples do what they say', async () => {
   const written: unknown[] = [];
   const set = (path: string, value: unknown): void => void written.push([path, value]);
   const geo = handlerOf('geo', { precision: 1 });
-  for (const zip of ['10115', 8001, 'unknown', undefined]) geo?.({ get: () => zip, set } as never, {} as never);
+  for (const zip of ['10115', 8001, 'unknown', undefined]) await geo?.({ get: () => zip, set } as never, {} as never);
   expect(written).toEqual([
     ['data.geo', { city: 'Berlin', lat: 52.5, lon: 13.4 }],
     ['data.geo', { city: 'Zürich', lat: 47.4, lon: 8.5 }],
