@@ -102,10 +102,13 @@ export const bindHeaders = (
   Object.entries(headers ?? {}).map(([name, each]) => [name, context.bindTemplate(each), each]);
 
 /** The headers of a trace context, as W3C Trace Context names them; none where the configuration sets its own. */
-export function traceHeaders(trace: TraceContext | undefined, own: ReadonlySet<string>): string {
+export function traceHeaders(
+  trace: Pick<TraceContext, 'traceparent' | 'tracestate'> | undefined,
+  own: ReadonlySet<string>,
+): string {
   if (trace === undefined || own.has('traceparent')) return '';
   const { traceparent, tracestate } = trace;
-  return `traceparent: ${traceparent}\r\n${tracestate === undefined ? '' : headerLine('tracestate', tracestate)}`;
+  return `${headerLine('traceparent', traceparent)}${tracestate === undefined ? '' : headerLine('tracestate', tracestate)}`;
 }
 
 /** How the deliveries of a route are shown in a trace: by the subject as it is configured, never by event data. */

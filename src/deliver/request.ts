@@ -5,6 +5,7 @@ import { cloudEventHeaders, structuredEvent } from '../contracts/encode.ts';
 import { type Event, isJsonType } from '../core/event.ts';
 import { headerBlock, headerLine, headerValue } from '../core/headers.ts';
 import { parseJson, stringifyJson } from '../core/json.ts';
+import type { TraceContext } from '../core/ports.ts';
 import type { Run } from '../core/run.ts';
 import { OuzelError } from '../errors.ts';
 import { type BoundTemplate, Fault } from '../expression/index.ts';
@@ -19,6 +20,7 @@ import {
   render,
   subjectOf,
   subjectTemplate,
+  traceHeaders,
 } from './outgoing.ts';
 import type { Reply, ReplyListener, Requester } from './ports.ts';
 
@@ -69,8 +71,13 @@ export class Request {
     this.#messageId = messageIds(context.stream, context.consumer, name);
   }
 
-  /** Makes the request. A reply that is too large is a failure. @throws OuzelError what the templates do */
-  send(run: Run, listener: ReplyListener): void {
+  /**
+   * Makes the request. A reply that is too large is a failure.
+   *
+   * @param trace Where in a trace it is made; undefined while traces are off, and then the event's own goes on.
+   * @throws OuzelError what the templates do
+   */
+  send(run: Run, trace: TraceContext | undefined, listener: ReplyListener): void {
     const { timeout, max_reply: largest } = this.#options;
     const { event } = run;
     const subject = subjectOf(this.#subject, this.#options.subject, run, this.#context);
@@ -78,6 +85,7 @@ export class Request {
     const { lines: describing, body } = this.#message(run);
     let lines = headerLine('Nats-Msg-Id', this.#messageId(event.position));
     lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
+    lines += traceHeaders(trace ?? traceOf(event), own);
     lines += describing.replace(/^([^:\r\n]+):.*\r\n/gm, (line, name: string) =>
       own.has(name.toLowerCase()) ? '' : line,
     );
@@ -117,6 +125,12 @@ function eventMessage(event: Event, mode: RequestOptions['cloudevents']): Messag
     lines: datacontenttype === undefined ? '' : headerLine('Content-Type', datacontenttype),
     body: event.body(),
   };
+}
+
+/** What the event itself says of its trace. */
+function traceOf(event: Event): Pick<TraceContext, 'traceparent' | 'tracestate'> | undefined {
+  const traceparent = event.header('traceparent');
+  return traceparent === undefined ? undefined : { traceparent, tracestate: event.header('tracestate') };
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -4,7 +4,16 @@ import { headerBlock, headerLine, headerValue } from '../../core/headers.ts';
 import { defineTargetComponent } from '../component.ts';
 import type { Delivery } from '../delivery.ts';
 import { messageIds } from '../ids.ts';
-import { bindHeaders, headerTemplates, hopsOf, render, subjectOf, subjectTemplate } from '../outgoing.ts';
+import {
+  bindHeaders,
+  headerTemplates,
+  hopsOf,
+  render,
+  spanOf,
+  subjectOf,
+  subjectTemplate,
+  traceHeaders,
+} from '../outgoing.ts';
 import type { Reply } from '../ports.ts';
 import { Request, requestOptions } from '../request.ts';
 
@@ -36,8 +45,9 @@ export const request = defineTargetComponent({
     const asking = new Request(options, route, context);
     if (reply === undefined)
       return {
+        span: spanOf(options.subject, 'request'),
         deliver(delivery) {
-          asking.send(delivery.run, {
+          asking.send(delivery.run, delivery.span, {
             replied: () => delivery.confirm(),
             failed: (error) => delivery.fail(error),
           });
@@ -48,13 +58,15 @@ export const request = defineTargetComponent({
     const subject = context.bindTemplate(subjectSource);
     const headers = bindHeaders(headerSources, context);
     const messageId = messageIds(stream, consumer, route);
+    const named = new Set(headers.map(([name]) => name.toLowerCase()));
 
     const publishReply = (delivery: Delivery, to: string, own: string, answer: Reply): void => {
       const { event } = delivery;
       const type = answer.headers === undefined ? undefined : headerValue(answer.headers, 'Content-Type');
       let lines = headerLine('Nats-Msg-Id', messageId(event.position) + REPLY);
       lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
-      if (type !== undefined && !/^content-type:/im.test(own)) lines += headerLine('Content-Type', type);
+      lines += traceHeaders(delivery.span, named);
+      if (type !== undefined && !named.has('content-type')) lines += headerLine('Content-Type', type);
       publisher.publish(to, headerBlock(lines + own), answer.body, timeout, {
         confirmed: () => delivery.confirm(),
         failed: (error) => delivery.fail(error),
@@ -62,13 +74,14 @@ export const request = defineTargetComponent({
     };
 
     return {
+      span: spanOf(options.subject, 'request'),
       deliver(delivery) {
         const { run } = delivery;
         // Rendered before anybody is asked: what cannot be published must not be asked for.
         const to = subjectOf(subject, subjectSource, run, context);
         let own = '';
         for (const [name, bound, source] of headers) own += headerLine(name, render(bound, source, run, context));
-        asking.send(run, {
+        asking.send(run, delivery.span, {
           replied: (answer) => publishReply(delivery, to, own, answer),
           failed: (error) => delivery.fail(error),
         });

@@ -20,7 +20,7 @@ export const request = definePipelineComponent({
     return {
       name: context.name,
       run(run) {
-        asking.send(run, {
+        asking.send(run, run.span, {
           replied: (reply) => {
             try {
               new EventEditor(run.event).set(into, replyValue(reply));

@@ -43,7 +43,7 @@ describe('a configuration that holds', () => {
 
   it('is the sample', () => {
     const { config } = parse(readFileSync('config/ouzel.yaml', 'utf8'));
-    expect(Object.keys(config.consumers)).toEqual(['billing', 'signups', 'everything']);
+    expect(Object.keys(config.consumers)).toEqual(['billing', 'signups', 'callbacks', 'everything']);
     expect(config.nats.servers).toEqual(['nats://127.0.0.1:4222']);
     expect(config.streams['EVENTS']?.subjects).toEqual(['events.>']);
   });

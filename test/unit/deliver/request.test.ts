@@ -98,6 +98,15 @@ describe('the transformer', () => {
     expect([last.body, last.headers['Content-Type']]).toEqual([body, type]);
   });
 
+  it('hands the trace of the event on, unless it is told another', () => {
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const event = jsonEvent({}, { headers: { traceparent, tracestate: 'a=1' } });
+    expect(enriching({}, event).requester.last.headers).toMatchObject({ traceparent, tracestate: 'a=1' });
+    const own = enriching({ headers: { traceparent: 'mine' } }, event).requester.last.headers;
+    expect(own).toMatchObject({ traceparent: 'mine' });
+    expect(own).not.toHaveProperty('tracestate');
+  });
+
   it('sends a structured CloudEvent', () => {
     const { last } = enriching({ cloudevents: 'structured' }).requester;
     expect(JSON.parse(last.body)).toMatchObject({ specversion: '1.0', data: { customer: 'c-7' } });
