@@ -75,6 +75,7 @@ export const file = defineTargetComponent({
     };
 
     return {
+      span: { kind: 'internal', name: `file ${context.route}`, attributes: {} },
       deliver(delivery) {
         files.append(pathOf(delivery.run), stringifyJson(valueOf(delivery.event)), rotation, {
           written: () => delivery.confirm(),

@@ -20,8 +20,8 @@ function consumerOf(text: string) {
   publisher.answer = ({ listener }) => listener?.confirmed(false);
   const admission = config.consumers['billing']?.concurrency === undefined ? undefined : new Admission(1);
   const logger = { info: () => undefined } as never;
-  const { requester, files, folderOf } = targetContext({});
-  const outside = { publisher, requester, files, folderOf, logger, plugins: new Map() };
+  const { requester, files } = targetContext({});
+  const outside = { publisher, requester, files, folderOf: () => '/etc/test', logger, plugins: new Map() };
   const plan = compilePlan({ name: 'billing', config, revision: 'r', metrics, admission, ...outside });
   const made = harness();
   made.consumer.plan = plan;
