@@ -26,7 +26,7 @@ import type { ConsumerRuntime } from './reconcile/runtime.ts';
 import type { DaemonStatus } from './status.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
-import { createLogObserver, observeAll } from './telemetry/observe.ts';
+import { LogObserver, observeAll } from './telemetry/observe.ts';
 import type { Traces } from './telemetry/traces.ts';
 import { VERSION } from './version.ts';
 
@@ -64,6 +64,7 @@ export class Daemon {
   readonly #load: Loader;
   readonly #metrics = createMetrics();
   readonly #timers: NodeJS.Timeout[] = [];
+  readonly #log: LogObserver;
   #loaded: LoadedConfig;
   #generation = 1;
   #lastReload: ReloadOutcome | undefined;
@@ -89,6 +90,7 @@ export class Daemon {
     this.#loaded = loaded;
     this.#load = load;
     this.#logger = logger;
+    this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
   }
 
   /** The configuration in force. */
@@ -175,6 +177,7 @@ export class Daemon {
     this.#publisher?.close();
     await connection?.close();
     await this.#http?.close();
+    this.#log.close();
     const left = this.#runtimes().reduce((sum, { consumer }) => sum + consumer.held, 0);
     if (left > 0) this.#logger.warn({ events: left }, 'stopped with events in hand; the server delivers them again');
     this.#logger.info('stopped');
@@ -344,7 +347,6 @@ export class Daemon {
     metrics.buildInfo.with(VERSION, process.version).set(1);
     metrics.natsConnected.with().set(0);
     metrics.natsReconnects.with();
-    metrics.logLinesSuppressed.with();
     metrics.spansDropped.with();
     for (const result of RELOAD_RESULTS) metrics.configReloads.with(result);
     metrics.configGeneration.with().set(1);
@@ -354,8 +356,7 @@ export class Daemon {
   #keys: ReadonlyMap<string, Evaluate> | undefined;
 
   #observer(): Observer {
-    const log = createLogObserver(this.#logger, this.#metrics.logLinesSuppressed.with());
-    return this.#traces === undefined ? log : observeAll([log, this.#traces.observer]);
+    return this.#traces === undefined ? this.#log : observeAll([this.#log, this.#traces.observer]);
   }
 
   /** The key of an event, by its stream's `key`. An event without one is still a letter. */
