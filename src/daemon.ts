@@ -6,11 +6,10 @@ import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
-import type { Run } from './core/run.ts';
 import { Turns } from './core/turns.ts';
 import { createDeadLetterStore, DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from './deadletter/store.ts';
 import { asOuzelError } from './errors.ts';
-import { configureHash, type Evaluate, Fault, toText } from './expression/index.ts';
+import { configureHash } from './expression/index.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { createBodies, KEPT } from './nats/bodies.ts';
 import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
@@ -19,8 +18,8 @@ import { JetStreamPublisher } from './nats/publish.ts';
 import { Wire } from './nats/wire.ts';
 import { Reconciler } from './reconcile/apply.ts';
 import type { Services } from './reconcile/build.ts';
-import { bindFilters } from './reconcile/compile.ts';
 import { type ConsumerDiff, isEmpty, needRestart } from './reconcile/diff.ts';
+import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { RELOAD_RESULTS, type ReloadOutcome } from './reconcile/result.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
 import type { DaemonStatus } from './status.ts';
@@ -283,7 +282,7 @@ export class Daemon {
       wire,
       publisher,
       letters: createDeadLetterStore(publisher, createBodies(client, system.replicas), {
-        keyOf: (run) => this.#keyOf(run),
+        keyOf: this.#keyOf,
         redact: (text) => this.#loaded.redact(text),
       }),
       observer: this.#observer(),
@@ -353,23 +352,14 @@ export class Daemon {
     metrics.configLastSuccess.with().set(Date.now() / 1000);
   }
 
-  #keys: ReadonlyMap<string, Evaluate> | undefined;
+  #keys: KeyOf | undefined;
 
   #observer(): Observer {
     return this.#traces === undefined ? this.#log : observeAll([this.#log, this.#traces.observer]);
   }
 
   /** The key of an event, by its stream's `key`. An event without one is still a letter. */
-  #keyOf(run: Run): string | undefined {
-    this.#keys ??= keyExpressions(this.#loaded);
-    try {
-      const value = this.#keys.get(run.stream)?.(run);
-      return value === undefined || value instanceof Fault ? undefined : toText(value);
-    } catch {
-      // The data cannot be decoded, which is why it is a dead letter.
-      return undefined;
-    }
-  }
+  readonly #keyOf: KeyOf = (run) => (this.#keys ??= compileKeys(this.#loaded.config))(run);
 
   async #watch(connection: NatsConnection): Promise<void> {
     const connected = this.#metrics.natsConnected.with();
@@ -420,12 +410,4 @@ export class Daemon {
     this.#metrics.natsConnected.with().set(this.#wire?.connected === true ? 1 : 0);
     for (const runtime of this.#runtimes()) runtime.refresh();
   }
-}
-
-function keyExpressions({ config }: LoadedConfig): ReadonlyMap<string, Evaluate> {
-  const filters = bindFilters(config);
-  const keys = new Map<string, Evaluate>();
-  for (const [name, { key }] of Object.entries(config.streams))
-    if (key !== undefined) keys.set(name, key.bind(filters));
-  return keys;
 }

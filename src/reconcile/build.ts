@@ -77,7 +77,8 @@ function startOf({ start }: ConsumerConfig): DurableSpec['start'] {
   return start.time === undefined ? { sequence: start.sequence ?? 1 } : { time: start.time };
 }
 
-function decoderOf(config: Config, stream: string): Decoder {
+/** Opens the messages of a stream as the configuration says. */
+export function decoderOf(config: Config, stream: string): Decoder {
   const declared = config.streams[stream];
   return createDecoder({
     stream,
@@ -86,7 +87,8 @@ function decoderOf(config: Config, stream: string): Decoder {
   });
 }
 
-function cellsOf(name: string, metrics: Metrics): ConsumerCells {
+/** Where a consumer counts. */
+export function cellsOf(name: string, metrics: Metrics): ConsumerCells {
   return {
     received: metrics.eventsReceived.with(name),
     inFlight: metrics.eventsInFlight.with(name),

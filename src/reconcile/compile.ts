@@ -27,6 +27,28 @@ export interface CompileInput {
   readonly admission: Admission | undefined;
   /** Undefined while traces are off. */
   readonly tracer?: Tracer | undefined;
+  /** Puts something else in a target's place: `explain` shows what would be sent. */
+  readonly standIn?: ((target: PreparedTarget) => PreparedTarget) | undefined;
+}
+
+/** What a step of a plan is, for `explain`. */
+export interface StageInfo {
+  readonly kind: 'types' | PipelineComponent['kind'] | 'admit' | 'deliver';
+  /** The component of a stage of the pipeline: `filter`, `set`, … */
+  readonly component?: string;
+  /** Its options as validated. */
+  readonly options?: unknown;
+}
+
+/** A plan with what each of its steps is, in their order. */
+export interface ExplainedPlan {
+  readonly plan: Plan;
+  readonly stages: readonly StageInfo[];
+}
+
+interface Stage {
+  readonly info: StageInfo;
+  readonly step: Step;
 }
 
 /** Series of one consumer's missing fields, at most; a path with a computed index could otherwise make any number. */
@@ -82,23 +104,27 @@ class PlanCompiler {
     this.#filters = bindFilters(input.config);
   }
 
-  plan(): Plan {
+  plan(): ExplainedPlan {
     const { admission, revision, config } = this.#input;
     const { types, timeout, deliver } = this.#consumer;
-    const stages = this.#consumer.pipeline.flatMap((stage, index) => this.#stage(stage, index));
+    const pipeline = this.#consumer.pipeline.flatMap((stage, index) => this.#stage(stage, index));
     // Filters that lead the pipeline decide before an event waits for admission.
-    const first = stages.findIndex(({ kind }) => kind !== 'filter');
-    const leading = first === -1 ? stages.length : first;
-    const steps: Step[] = [];
-    if (types !== undefined) steps.push(typesStep(types, this.#outcome('filtered', 'type')));
-    steps.push(...stages.slice(0, leading).map(({ step }) => step));
-    if (admission !== undefined) steps.push(admission.step);
-    steps.push(...stages.slice(leading).map(({ step }) => step));
+    const first = pipeline.findIndex(({ info }) => info.kind !== 'filter');
+    const leading = first === -1 ? pipeline.length : first;
+    const stages: Stage[] = [];
+    if (types !== undefined)
+      stages.push({ info: { kind: 'types' }, step: typesStep(types, this.#outcome('filtered', 'type')) });
+    stages.push(...pipeline.slice(0, leading));
+    if (admission !== undefined) stages.push({ info: { kind: 'admit' }, step: admission.step });
+    stages.push(...pipeline.slice(leading));
     if (deliver !== undefined && deliver.length > 0)
-      steps.push(deliverStep(this.#routes(), this.#outcome('filtered', 'no_route')));
-    return {
+      stages.push({
+        info: { kind: 'deliver' },
+        step: deliverStep(this.#routes(), this.#outcome('filtered', 'no_route')),
+      });
+    const plan: Plan = {
       revision,
-      steps,
+      steps: stages.map(({ step }) => step),
       delivered: this.#outcome('delivered', ''),
       retry: this.#retry(),
       timeout: timeout ?? config.defaults.timeout,
@@ -108,6 +134,7 @@ class PlanCompiler {
         for (const target of this.#targets) target.close?.();
       },
     };
+    return { plan, stages: stages.map(({ info }) => info) };
   }
 
   #outcome(kind: OutcomeKind, reason: string): Outcome {
@@ -125,7 +152,7 @@ class PlanCompiler {
   };
 
   /** The components of one entry of `pipeline`: by name, or as written there. */
-  #stage(stage: StageConfig, index: number): { kind: PipelineComponent['kind']; step: Step }[] {
+  #stage(stage: StageConfig, index: number): Stage[] {
     const { config } = this.#input;
     if (typeof stage !== 'string') return this.#components(stage, `pipeline[${index}]`);
     const filter = config.filters[stage];
@@ -135,7 +162,7 @@ class PlanCompiler {
     throw new OuzelError('CONFIG_UNKNOWN_NAME', `no filter or transformer "${stage}"`);
   }
 
-  #components(options: object, name: string): { kind: PipelineComponent['kind']; step: Step }[] {
+  #components(options: object, name: string): Stage[] {
     const context: StageContext = {
       name,
       bind: (expression) => expression.bind(this.#filters),
@@ -147,7 +174,7 @@ class PlanCompiler {
     return [...COMPONENTS.values()]
       .filter((component) => given.get(component.name) !== undefined)
       .map((component) => ({
-        kind: component.kind,
+        info: { kind: component.kind, component: component.name, options: given.get(component.name) },
         step: component.compile(given.get(component.name), context),
       }));
   }
@@ -222,7 +249,7 @@ class PlanCompiler {
   #prepare(component: TargetComponent, options: unknown, route: string): PreparedTarget {
     const target = component.prepare(options, this.#targetContext(route));
     this.#targets.push(target);
-    return target;
+    return this.#input.standIn?.(target) ?? target;
   }
 
   #targetContext(route: string): TargetContext {
@@ -240,4 +267,7 @@ class PlanCompiler {
 }
 
 /** Compiles the plan of one consumer. The configuration was validated, so what fails here is Ouzel's own fault. */
-export const compilePlan = (input: CompileInput): Plan => new PlanCompiler(input).plan();
+export const compilePlan = (input: CompileInput): Plan => new PlanCompiler(input).plan().plan;
+
+/** The same, with what its steps are. */
+export const compileExplained = (input: CompileInput): ExplainedPlan => new PlanCompiler(input).plan();

@@ -1,6 +1,6 @@
 import type { ConsumerInfo } from '@nats-io/jetstream';
 import { describe, expect, it } from 'vitest';
-import { isOurs, overlaps } from '../../../src/nats/provision.ts';
+import { isOurs, overlaps } from '../../../src/nats/plan.ts';
 import { random } from '../core/helpers.ts';
 
 describe('overlaps', () => {
