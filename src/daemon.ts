@@ -1,5 +1,4 @@
 /** The composition root: connects, provisions, runs the consumers, drains. */
-import { createHash } from 'node:crypto';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { fragmentFolder } from './config/discover.ts';
@@ -9,7 +8,7 @@ import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
 import { createDeadLetterStore, DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from './deadletter/store.ts';
 import { asOuzelError } from './errors.ts';
-import { configureHash } from './expression/index.ts';
+import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { createBodies, KEPT } from './nats/bodies.ts';
 import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
@@ -46,8 +45,6 @@ const DEAD_LETTERS: StreamSpec = {
   description: 'Dead letters of Ouzel',
   manage: false,
 };
-
-configureHash((text) => createHash('sha256').update(text).digest('hex'));
 
 /** Where a running daemon is reached. */
 export interface Address {

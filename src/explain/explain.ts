@@ -18,6 +18,7 @@ import { asOuzelError, formatPlace, OuzelError } from '../errors.ts';
 import { type Clause, explainExpression, type NamedFilters } from '../expression/explain.ts';
 import { Expression, toJson } from '../expression/index.ts';
 import { Admission } from '../flow/admit.ts';
+import '../hash.ts';
 import { overlaps } from '../nats/plan.ts';
 import { cellsOf } from '../reconcile/build.ts';
 import { bindFilters, compileExplained, type StageInfo } from '../reconcile/compile.ts';

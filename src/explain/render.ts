@@ -79,12 +79,14 @@ class Page {
         this.#row(0, mark, `at most ${stage.max} at once`);
         break;
       case 'deliver':
-        if ((stage.routes ?? []).every(({ taken }) => !taken)) this.#row(0, mark, 'no route is taken');
+        if (stage.error !== undefined) this.#row(0, mark, 'a condition has no value');
+        else if ((stage.routes ?? []).every(({ taken }) => !taken)) this.#row(0, mark, 'no route is taken');
         for (const route of stage.routes ?? []) this.#route(route);
         break;
       case 'filter':
-        this.#row(0, mark, name);
-        if (condition !== undefined) this.#clause(condition, 1);
+        if (condition !== undefined && isChain(condition)) this.#clause(condition, 0, `${name}: `);
+        else this.#row(0, mark, name);
+        if (condition !== undefined && !isChain(condition)) this.#clause(condition, 1);
         break;
       case 'transformer':
         this.#row(0, mark, name === component ? name : `${name}: ${component}`);
@@ -96,13 +98,12 @@ class Page {
 
   outcome({ outcome, consumer }: Explanation): void {
     this.#begin('settle');
-    const { kind, reason, error, route } = outcome;
+    const { kind, reason, route } = outcome;
     const how: Paint =
       kind === 'delivered' ? 'green' : kind === 'dead_lettered' || kind === 'retried' ? 'red' : 'yellow';
     const name = kind === 'not_taken' ? 'not taken' : kind === 'retried' ? 'tried again' : kind;
     this.#row(0, '', `${paint(this.#style, how, name)}${reason === '' ? '' : `, reason ${reason}`}`, true);
     if (route !== undefined) this.#row(0, '', `by the route ${route}`);
-    if (error !== undefined && kind !== 'filtered') this.#failed(0, error);
     for (const line of meaning(outcome, consumer)) this.#row(0, '', line);
     this.#row(0, '', 'A dry run: nothing was delivered, and nothing acked.', false, 'dim');
   }
@@ -154,17 +155,22 @@ class Page {
     this.#row(1, '', `${' '.repeat(Math.min(path.length, 20))} → ${after}`, false, 'yellow', true);
   }
 
-  #clause(clause: Clause, depth: number): void {
+  /** @param before What stands in front of it: the name of the filter that it is. */
+  #clause(clause: Clause, depth: number, before = ''): void {
     const { kind, text, value, clauses, reads, decisive } = clause;
+    const [inner] = clauses;
+    // A named filter that is a chain needs no line of its own beside it.
+    if (kind === 'filter' && inner !== undefined && isChain(inner))
+      return this.#clause({ ...inner, decisive }, depth, `${before}${text}: `);
     const dim = decisive ? undefined : 'dim';
     const said = outcomeOf(clause);
-    // A chain says no more than its clauses do, but for the whole of it.
-    const words = kind === 'all' ? 'all of' : kind === 'any' ? 'any of' : undefined;
-    this.#row(depth, markOf(clause), `${words ?? text}${said === '' ? '' : `  ${said}`}`, false, dim);
-    for (const { text: read, ...answer } of reads)
-      if (read !== text || value === undefined)
-        this.#row(depth + 1, '', `${read} ${shownAnswer(answer)}`, false, 'dim', true);
-    for (const inner of clauses) this.#clause(inner, depth + 1);
+    this.#row(depth, markOf(clause), `${before}${CHAINS[kind] ?? text}${said === '' ? '' : `  ${said}`}`, false, dim);
+    for (const { text: read, ...answer } of reads) {
+      if (read === text && value !== undefined) continue;
+      if (answer.fault?.kind === 'evaluation' && answer.fault.message === clause.fault?.message) continue;
+      this.#row(depth + 1, '', `${read} ${shownAnswer(answer)}`, false, 'dim', true);
+    }
+    for (const each of clauses) this.#clause(each, depth + 1);
   }
 
   #failed(depth: number, { code, message, place }: Failed): void {
@@ -202,6 +208,11 @@ class Page {
   }
 }
 
+/** A chain says no more than its clauses do, but for the whole of it. */
+const CHAINS: Partial<Record<Clause['kind'], string>> = { all: 'all of', any: 'any of' };
+
+const isChain = ({ kind }: Clause): boolean => CHAINS[kind] !== undefined;
+
 const MARKS: Readonly<Record<string, Paint>> = {
   '✓': 'green',
   '→': 'green',
@@ -219,15 +230,19 @@ function markOf({ value, fault }: Clause): string {
 }
 
 /** What a clause has to say beyond true and false. */
-function outcomeOf({ value, fault }: Clause): string {
+function outcomeOf({ value, fault, reads, clauses }: Clause): string {
   if (typeof value === 'boolean') return '';
   if (fault === undefined) return `is ${json(value ?? null)}, not true or false`;
-  return fault.kind === 'missing_field' ? '(a field is missing, which counts as false)' : `(${fault.message})`;
+  // What a part of it shows below needs no words here.
+  if (clauses.some((part) => part.fault !== undefined)) return '';
+  if (fault.kind === 'missing_field')
+    return reads.some((part) => part.fault?.kind === 'missing_field') ? '' : `(${fault.message})`;
+  return `(${fault.message}${fault.value === undefined ? '' : `: ${json(fault.value)}`})`;
 }
 
 function shownAnswer({ value, fault }: Answer): string {
   if (fault === undefined) return value === undefined ? 'is empty' : `= ${json(value)}`;
-  return fault.kind === 'missing_field' ? 'is not there' : `: ${fault.message}`;
+  return fault.kind === 'missing_field' ? 'is not there' : `has no value: ${fault.message}`;
 }
 
 /** What an outcome means for the event. */
@@ -238,6 +253,6 @@ function meaning({ kind, reason, explanation, attempts, delay }: OutcomeShown, c
       `${attempts} attempts, the second after ${formatDuration(delay ?? 0)}; then a dead letter with the reason ${reason}`,
     ];
   if (kind === 'dead_lettered') return [`kept as a dead letter, on ouzel.dlq.${consumer}`];
-  if (kind === 'filtered' && reason === 'missing_field') return ['a field that a filter reads is missing'];
+  if (kind === 'filtered' && reason === 'missing_field') return ['a field that is not there makes a condition false'];
   return [];
 }
