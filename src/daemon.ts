@@ -25,6 +25,8 @@ import type { DaemonStatus } from './status.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { LogObserver, observeAll } from './telemetry/observe.ts';
+import { tapQuery } from './telemetry/tap-query.ts';
+import { TapHub } from './telemetry/tap.ts';
 import type { Traces } from './telemetry/traces.ts';
 import { VERSION } from './version.ts';
 
@@ -106,6 +108,7 @@ export class Daemon {
       metrics: this.#metrics,
       status: () => this.status(),
       refresh: () => this.#refresh(),
+      tap: (selectors, sink) => this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf), sink),
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
@@ -172,6 +175,7 @@ export class Daemon {
     if (connection !== undefined && this.#wire?.connected === true) await connection.flush().catch(() => undefined);
     this.#publisher?.close();
     await connection?.close();
+    this.#taps.close('the daemon stops');
     await this.#http?.close();
     this.#log.close();
     const left = this.#runtimes().reduce((sum, { consumer }) => sum + consumer.held, 0);
@@ -352,11 +356,15 @@ export class Daemon {
   #keys: KeyOf | undefined;
 
   #observer(): Observer {
-    return this.#traces === undefined ? this.#log : observeAll([this.#log, this.#traces.observer]);
+    const { observer } = this.#traces ?? {};
+    return observeAll([this.#log, this.#taps, ...(observer === undefined ? [] : [observer])]);
   }
 
   /** The key of an event, by its stream's `key`. An event without one is still a letter. */
   readonly #keyOf: KeyOf = (run) => (this.#keys ??= compileKeys(this.#loaded.config))(run);
+
+  /** Who looks at single events now. */
+  readonly #taps = new TapHub({ keyOf: this.#keyOf, redact: (text) => this.#loaded.redact(text) });
 
   async #watch(connection: NatsConnection): Promise<void> {
     const connected = this.#metrics.natsConnected.with();

@@ -8,6 +8,7 @@ import { dlqCommand } from './dlq.ts';
 import { explainCommand } from './explain.ts';
 import { runCommand } from './run.ts';
 import { schemaCommand } from './schema.ts';
+import { tapCommand } from './tap.ts';
 import { validateCommand } from './validate.ts';
 import { versionCommand } from './version.ts';
 
@@ -16,6 +17,7 @@ const commands = [
   devCommand,
   validateCommand,
   explainCommand,
+  tapCommand,
   consumersCommand,
   dlqCommand,
   schemaCommand,

@@ -1,6 +1,6 @@
 /** From a consumer's configuration to its plan: the stages in the one order, compiled and bound. */
 import type { Config, ConsumerConfig, RetryOverride, StageConfig, TargetConfig } from '../config/schema.ts';
-import type { Event } from '../core/event.ts';
+import { typeMatcher } from '../contracts/match.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../core/plan.ts';
 import type { Tracer } from '../core/ports.ts';
 import type { TargetComponent, TargetContext } from '../deliver/component.ts';
@@ -73,20 +73,10 @@ export function bindFilters(config: Config): ReadonlyMap<string, Evaluate> {
 
 const TARGETS: readonly TargetComponent[] = targets;
 
-const matchesType = (pattern: string): RegExp =>
-  new RegExp(
-    `^${pattern
-      .split('.')
-      .map((token) => (token === '*' ? '[^.]+' : token === '>' ? '.+' : token.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')))
-      .join('\\.')}$`,
-  );
-
 /** The step that lets pass only the types that a consumer names. */
 function typesStep(types: readonly string[], other: Outcome): Step {
-  const exact = new Set(types.filter((type) => !/[*>]/.test(type)));
-  const patterns = types.filter((type) => /[*>]/.test(type)).map(matchesType);
-  const matches = ({ type }: Event): boolean => exact.has(type) || patterns.some((pattern) => pattern.test(type));
-  return { name: 'types', run: ({ event }) => (matches(event) ? undefined : other) };
+  const matches = typeMatcher(types);
+  return { name: 'types', run: ({ event }) => (matches(event.type) ? undefined : other) };
 }
 
 class PlanCompiler {
