@@ -6,17 +6,17 @@ import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
-import { createDeadLetterStore, DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from './deadletter/store.ts';
+import { createDeadLetterStore, DEAD_LETTER_STREAM } from './deadletter/store.ts';
 import { asOuzelError } from './errors.ts';
 import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
-import { createBodies, KEPT } from './nats/bodies.ts';
+import { createBodies } from './nats/bodies.ts';
 import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
-import { ensureStream, type StreamSpec } from './nats/provision.ts';
+import { ensureStream } from './nats/provision.ts';
 import { JetStreamPublisher } from './nats/publish.ts';
 import { Wire } from './nats/wire.ts';
 import { Reconciler } from './reconcile/apply.ts';
-import type { Services } from './reconcile/build.ts';
+import { deadLetterSpec, type Services } from './reconcile/build.ts';
 import { type ConsumerDiff, isEmpty, needRestart } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { RELOAD_RESULTS, type ReloadOutcome } from './reconcile/result.ts';
@@ -38,15 +38,6 @@ const POLL = 5_000;
 const PREPARE_AGAIN = 5_000;
 /** Milliseconds that a shutdown waits for a trace collector, at most. */
 const FLUSH_SPANS = 5_000;
-
-const DEAD_LETTERS: StreamSpec = {
-  name: DEAD_LETTER_STREAM,
-  subjects: [DEAD_LETTER_SUBJECTS],
-  discard: 'new',
-  maxAge: KEPT,
-  description: 'Dead letters of Ouzel',
-  manage: false,
-};
 
 /** Where a running daemon is reached. */
 export interface Address {
@@ -272,7 +263,7 @@ export class Daemon {
     const options = domain === undefined ? {} : { domain };
     const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
     const client = jetstream(connection, options);
-    const { made, kept } = await ensureStream(manager, { ...DEAD_LETTERS, replicas: system.replicas });
+    const { made, kept } = await ensureStream(manager, deadLetterSpec(this.#loaded.config));
     if (made) this.#logger.info({ stream: DEAD_LETTER_STREAM }, 'stream made');
     // One that drops the oldest letters at its limit loses them in silence; that is worth a line at each start.
     if (kept.length > 0)

@@ -48,15 +48,15 @@ async function run(options: Options): Promise<void> {
   const base = options.url ?? (await addressOf(options.config));
   const query = new URLSearchParams();
   for (const name of TAP_SELECTORS) if (options[name] !== undefined) query.set(name, options[name]);
-  const abort = new AbortController();
-  const response = await request(`${base}/api/v1/tap?${query.toString()}`, abort.signal);
+  const response = await request(`${base}/api/v1/tap?${query.toString()}`);
   const style = styleOf(process.stdout);
   let left = options.limit ?? Infinity;
-  for await (const { name, data } of messagesOf(response)) {
+  for await (const { name, data } of messagesOf(response, base)) {
     if (name === 'end') throw unavailable(base, (JSON.parse(data) as { reason: string }).reason);
     if (name === 'event') {
       print(options.json === true ? data : lineOf(JSON.parse(data) as TapRecord, style));
-      if (--left <= 0) return abort.abort();
+      // Leaving the loop closes the connection.
+      if (--left <= 0) return;
     }
     if (name === 'left_out') print(options.json === true ? data : leftOutLine(JSON.parse(data) as LeftOut, style));
   }
@@ -76,10 +76,10 @@ async function addressOf(file: string | undefined): Promise<string> {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-async function request(url: string, signal: AbortSignal): Promise<Response> {
+async function request(url: string): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(url, { signal, headers: { accept: 'text/event-stream' } });
+    response = await fetch(url, { headers: { accept: 'text/event-stream' } });
   } catch (error) {
     const { cause } = error as { cause?: { message?: string } };
     throw unavailable(new URL(url).origin, cause?.message ?? 'no answer', error);
@@ -104,17 +104,25 @@ interface Message {
   readonly data: string;
 }
 
-/** The messages of a stream of server-sent events. */
-async function* messagesOf({ body }: Response): AsyncGenerator<Message> {
+/** The messages of a stream of server-sent events. @throws OuzelError DAEMON_UNAVAILABLE when it breaks off */
+async function* messagesOf({ body }: Response, url: string): AsyncGenerator<Message> {
   let rest = '';
-  if (body === null) return;
-  for await (const text of body.pipeThrough(new TextDecoderStream())) {
-    const blocks = (rest + text).split('\n\n');
-    rest = blocks.pop() ?? '';
-    for (const block of blocks) {
-      const field = (name: string): string => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1] ?? '';
-      if (field('event') !== '') yield { name: field('event'), data: field('data') };
+  const reader = body?.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    for (;;) {
+      const next = await reader?.read().catch((error: unknown) => {
+        throw unavailable(url, 'the connection broke off', error);
+      });
+      if (next === undefined || next.done) return;
+      const blocks = (rest + next.value).split('\n\n');
+      rest = blocks.pop() ?? '';
+      for (const block of blocks) {
+        const field = (name: string): string => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1] ?? '';
+        if (field('event') !== '') yield { name: field('event'), data: field('data') };
+      }
     }
+  } finally {
+    await reader?.cancel().catch(() => undefined);
   }
 }
 

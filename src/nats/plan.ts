@@ -12,8 +12,8 @@ import {
   RetentionPolicy,
   StorageType,
   type StreamConfig,
-  type StreamInfo,
 } from '@nats-io/jetstream';
+import { covers, overlaps } from '../core/subjects.ts';
 import { OuzelError } from '../errors.ts';
 
 /** What the configuration says of a stream; undefined is left to the server. Durations in milliseconds. */
@@ -165,20 +165,6 @@ export const isOurs = (info: ConsumerInfo): boolean => info.config.metadata?.[OW
 const subjectsOf = ({ filter_subject: one, filter_subjects: several }: ConsumerConfig): string[] =>
   several !== undefined && several.length > 0 ? several : one === undefined || one === '' ? [] : [one];
 
-/** Whether some subject matches both patterns. */
-export function overlaps(left: string, right: string): boolean {
-  const a = left.split('.');
-  const b = right.split('.');
-  for (let index = 0; index < Math.max(a.length, b.length); index++) {
-    const x = a[index];
-    const y = b[index];
-    if (x === '>' || y === '>') return x !== undefined && y !== undefined;
-    if (x === undefined || y === undefined) return false;
-    if (x !== '*' && y !== '*' && x !== y) return false;
-  }
-  return true;
-}
-
 /** @throws OuzelError when what cannot be changed differs. */
 function checkUnchangeable(info: ConsumerInfo, spec: DurableSpec): void {
   const { config } = info;
@@ -198,20 +184,8 @@ function checkUnchangeable(info: ConsumerInfo, spec: DurableSpec): void {
     );
 }
 
-/** Whether every subject that the second pattern matches is matched by the first. */
-export function covers(wide: string, narrow: string): boolean {
-  const a = wide.split('.');
-  const b = narrow.split('.');
-  for (const [index, x] of a.entries()) {
-    const y = b[index];
-    if (x === '>') return y !== undefined;
-    if (y === undefined || y === '>' || (x !== '*' && x !== y)) return false;
-  }
-  return a.length === b.length;
-}
-
 /** @throws OuzelError when the stream is not there, or holds none of the consumer's subjects. */
-function checkStream(stream: StreamInfo | undefined, spec: DurableSpec): StreamInfo {
+function checkStream(stream: StreamState | undefined, spec: DurableSpec): StreamState {
   if (stream === undefined)
     throw new OuzelError(
       'STREAM_NOT_FOUND',
@@ -228,14 +202,32 @@ function checkStream(stream: StreamInfo | undefined, spec: DurableSpec): StreamI
   return stream;
 }
 
+/** @throws OuzelError for filter subjects that the server refuses together. */
+function checkSubjects({ name, subjects }: DurableSpec): void {
+  for (const wide of subjects)
+    for (const narrow of subjects)
+      if (wide !== narrow && covers(wide, narrow))
+        throw new OuzelError(
+          'DURABLE_REFUSED',
+          `consumer ${name}: its subject ${wide} holds ${narrow} already, and the server takes no two that overlap. Leave ${narrow} out`,
+        );
+}
+
+/** What has to be known of a stream; one that would be made has this too. */
+export interface StreamState {
+  readonly config: { readonly subjects: readonly string[] };
+  readonly state: { readonly last_seq: number };
+  readonly created: string;
+}
+
 /** What the server has of a consumer; undefined is what is not there. */
 export interface DurableState {
-  readonly stream: StreamInfo | undefined;
+  readonly stream: StreamState | undefined;
   readonly durable: ConsumerInfo | undefined;
 }
 
 /** Where a durable starts that is made now. */
-function startOf({ start }: DurableSpec, resumption: Resumption | undefined, stream: StreamInfo): Start {
+function startOf({ start }: DurableSpec, resumption: Resumption | undefined, stream: StreamState): Start {
   if (resumption === undefined) return start;
   const { sequence, streamMade } = resumption;
   // Of a stream that was made anew as well, no event was seen.
@@ -251,6 +243,7 @@ function startOf({ start }: DurableSpec, resumption: Resumption | undefined, str
  */
 export function planDurable(on: DurableState, spec: DurableSpec, resumption?: Resumption): DurablePlan {
   const stream = checkStream(on.stream, spec);
+  checkSubjects(spec);
   const { durable: found } = on;
   const wanted = durableConfig(spec);
   if (found === undefined) {

@@ -9,9 +9,11 @@ import type { Decoder } from '../core/event.ts';
 import type { Plan } from '../core/plan.ts';
 import type { DeadLetterStore, Observer } from '../core/ports.ts';
 import type { Turns } from '../core/turns.ts';
+import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
 import type { Publisher } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
+import { KEPT } from '../nats/bodies.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
 import type { Wire } from '../nats/wire.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -54,7 +56,19 @@ export const streamSpecs = (config: Config): StreamSpec[] =>
     manage: stream.manage,
   }));
 
-function durableSpec(name: string, consumer: ConsumerConfig, revision: string): DurableSpec {
+/** The stream of dead letters. */
+export const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: DEAD_LETTER_STREAM,
+  subjects: [DEAD_LETTER_SUBJECTS],
+  replicas: system.replicas,
+  discard: 'new',
+  maxAge: KEPT,
+  description: 'Dead letters of Ouzel',
+  manage: false,
+});
+
+/** The durable that a consumer is to have. */
+export function durableSpec(name: string, consumer: ConsumerConfig, revision: string): DurableSpec {
   return {
     name,
     stream: consumer.stream,
