@@ -33,7 +33,7 @@ function itemLines(item: PlanItem, style: Style): string[] {
     keep: 'differs, and is left as it is (`manage: true` would change it)',
     none: detail ?? 'as it should be',
     refuse: kind === 'permission' ? `may not be published: ${detail}` : `refused, ${code}`,
-    unknown: `not known whether it may be published: ${detail}`,
+    unknown: `not known ${detail}`,
   }[action];
   const head = `${mark} ${kind}`.padEnd(KIND);
   const first = `${name}  ${said}`;

@@ -102,10 +102,10 @@ class Page {
     const how: Paint =
       kind === 'delivered' ? 'green' : kind === 'dead_lettered' || kind === 'retried' ? 'red' : 'yellow';
     const name = kind === 'not_taken' ? 'not taken' : kind === 'retried' ? 'tried again' : kind;
-    this.#row(0, '', `${paint(this.#style, how, name)}${reason === '' ? '' : `, reason ${reason}`}`, true);
+    this.#row(0, '', `${name}${reason === '' ? '' : `, reason ${reason}`}`, how, name);
     if (route !== undefined) this.#row(0, '', `by the route ${route}`);
     for (const line of meaning(outcome, consumer)) this.#row(0, '', line);
-    this.#row(0, '', 'A dry run: nothing was delivered, and nothing acked.', false, 'dim');
+    this.#row(0, '', 'A dry run: nothing was delivered, and nothing acked.', 'dim');
   }
 
   #route(route: RouteShown): void {
@@ -123,9 +123,9 @@ class Page {
     if (sent === undefined) return;
     if (sent.error !== undefined) return this.#failed(1, sent.error);
     if (sent.action === 'no preview')
-      return this.#row(1, '', 'this kind of target cannot show what it would send', false, 'dim');
+      return this.#row(1, '', 'this kind of target cannot show what it would send', 'dim');
     this.#row(1, '', sent.action);
-    for (const [header, value] of sent.headers ?? []) this.#row(2, '', `${header}: ${value}`, false, 'dim', true);
+    for (const [header, value] of sent.headers ?? []) this.#row(2, '', `${header}: ${value}`, 'dim', undefined, true);
     this.#body(sent.body ?? '', sent.size ?? 0);
   }
 
@@ -134,25 +134,25 @@ class Page {
     const lines = wrap(body.slice(0, MAX_BODY_LINES * this.#style.width), this.#room(2));
     for (const line of lines.slice(0, MAX_BODY_LINES)) this.#row(2, '', line);
     if (lines.length > MAX_BODY_LINES || body.length > MAX_BODY_LINES * this.#style.width)
-      this.#row(2, '', `… ${size} bytes in all`, false, 'dim');
+      this.#row(2, '', `… ${size} bytes in all`, 'dim');
   }
 
   #changes(changes: readonly Change[], result: StageShown['result']): void {
-    if (changes.length === 0 && result === 'passed') this.#row(1, '', 'no change', false, 'dim');
+    if (changes.length === 0 && result === 'passed') this.#row(1, '', 'no change', 'dim');
     for (const { op, path, before, after } of changes.slice(0, MAX_CHANGES)) {
-      if (op === 'add') this.#row(1, '+', `${path} = ${json(after)}`, false, 'green', true);
-      else if (op === 'remove') this.#row(1, '-', `${path} = ${json(before)}`, false, 'red', true);
+      if (op === 'add') this.#row(1, '+', `${path} = ${json(after)}`, 'green', undefined, true);
+      else if (op === 'remove') this.#row(1, '-', `${path} = ${json(before)}`, 'red', undefined, true);
       else this.#change(path, json(before), json(after));
     }
-    if (changes.length > MAX_CHANGES) this.#row(1, '', `… ${changes.length - MAX_CHANGES} more`, false, 'dim');
+    if (changes.length > MAX_CHANGES) this.#row(1, '', `… ${changes.length - MAX_CHANGES} more`, 'dim');
   }
 
   /** Both values on one line where they fit, else one under the other. */
   #change(path: string, before: string, after: string): void {
     const line = `${path} = ${before} → ${after}`;
-    if (line.length + 2 <= this.#room(1)) return this.#row(1, '~', line, false, 'yellow');
-    this.#row(1, '~', `${path} = ${before}`, false, 'yellow', true);
-    this.#row(1, '', `${' '.repeat(Math.min(path.length, 20))} → ${after}`, false, 'yellow', true);
+    if (line.length + 2 <= this.#room(1)) return this.#row(1, '~', line, 'yellow');
+    this.#row(1, '~', `${path} = ${before}`, 'yellow', undefined, true);
+    this.#row(1, '', `${' '.repeat(Math.min(path.length, 20))} → ${after}`, 'yellow', undefined, true);
   }
 
   /** @param before What stands in front of it: the name of the filter that it is. */
@@ -164,22 +164,22 @@ class Page {
       return this.#clause({ ...inner, decisive }, depth, `${before}${text}: `);
     const dim = decisive ? undefined : 'dim';
     const said = outcomeOf(clause);
-    this.#row(depth, markOf(clause), `${before}${CHAINS[kind] ?? text}${said === '' ? '' : `  ${said}`}`, false, dim);
+    this.#row(depth, markOf(clause), `${before}${CHAINS[kind] ?? text}${said === '' ? '' : `  ${said}`}`, dim);
     for (const { text: read, ...answer } of reads) {
       if (read === text && value !== undefined) continue;
       if (answer.fault?.kind === 'evaluation' && answer.fault.message === clause.fault?.message) continue;
-      this.#row(depth + 1, '', `${read} ${shownAnswer(answer)}`, false, 'dim', true);
+      this.#row(depth + 1, '', `${read} ${shownAnswer(answer)}`, 'dim', undefined, true);
     }
     for (const each of clauses) this.#clause(each, depth + 1);
   }
 
   #failed(depth: number, { code, message, place }: Failed): void {
-    this.#row(depth, '', `${paint(this.#style, 'red', code)}${place === undefined ? '' : ` at ${place}`}`, true);
+    this.#row(depth, '', `${code}${place === undefined ? '' : ` at ${place}`}`, 'red', code);
     this.#row(depth, '', message);
   }
 
   #field(name: string, value: string): void {
-    this.#row(0, '', `${name.padEnd(8)} ${value}`, false, undefined, true);
+    this.#row(0, '', `${name.padEnd(8)} ${value}`, undefined, undefined, true);
   }
 
   #begin(label: string): void {
@@ -192,16 +192,16 @@ class Page {
   }
 
   /**
-   * @param painted The text holds colours already: it is short, and not to be cut.
+   * @param only The part of the text that is painted; default: all of it.
    * @param single Cut to one line instead of going on in the next.
    */
-  #row(depth: number, mark: string, text: string, painted = false, how?: Paint, single = false): void {
+  #row(depth: number, mark: string, text: string, how?: Paint, only?: string, single = false): void {
     const room = this.#room(depth) - (mark === '' ? 0 : 2);
-    const lines = painted ? [text] : single ? [fit(text, room)] : wrap(text, room);
+    const lines = single ? [fit(text, room)] : wrap(text, room);
     for (const [index, line] of lines.entries()) {
       const label = paint(this.#style, 'bold', this.#label) + ' '.repeat(LABEL - this.#label.length);
       const front = mark === '' ? '' : index === 0 ? `${paint(this.#style, MARKS[mark] ?? 'dim', mark)} ` : '  ';
-      const body = how === undefined ? line : paint(this.#style, how, line);
+      const body = how === undefined ? line : line.replace(only ?? line, (part) => paint(this.#style, how, part));
       this.#lines.push(`${label}${' '.repeat(depth * DEPTH)}${front}${body}`.trimEnd());
       this.#label = '';
     }

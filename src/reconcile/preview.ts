@@ -130,21 +130,21 @@ class Previewer {
   /** @throws OuzelError when another stream holds one of the subjects: no server takes that. */
   async #checkOverlaps({ name, subjects }: StreamSpec): Promise<void> {
     for (const subject of subjects) {
-      const others = [...(await this.#holders(subject)), ...this.#plannedHolders(subject)];
+      const others = [...((await this.#holders(subject)) ?? []), ...this.#plannedHolders(subject)];
       const other = others.find((each) => each !== name);
       if (other !== undefined)
         throw new OuzelError('STREAM_REFUSED', `stream ${name}: ${subject} overlaps with what stream ${other} holds`);
     }
   }
 
-  /** The streams of the server that hold some subject of a pattern. */
-  async #holders(pattern: string): Promise<string[]> {
-    this.#need(this.#api('STREAM.NAMES'), 'to find the streams of a subject');
+  /** The streams of the server that hold some subject of a pattern; undefined where the user may not ask. */
+  async #holders(pattern: string): Promise<string[] | undefined> {
     const names: string[] = [];
     try {
       for await (const name of this.#manager.streams.names(pattern)) names.push(name);
     } catch (error) {
-      if (!/permissions violation/i.test(String((error as Error).message))) throw error;
+      if (/permissions violation/i.test(asOuzelError(error).message)) return undefined;
+      throw error;
     }
     return names;
   }
@@ -168,7 +168,6 @@ class Previewer {
     const plan = planDurable({ stream, durable }, spec);
     if (settings.paused) return { action: 'none', detail: 'paused: its durable is left as it is' };
     if (plan.action === 'none') return { action: 'none' };
-    this.#need(this.#api(`CONSUMER.CREATE.${spec.stream}.${name}`), `to ${plan.action} the durable of ${name}`);
     if (plan.action === 'make') return { action: 'make', detail: `durable on ${spec.stream}, ${startOf(spec)}` };
     if (plan.changed.length > 0) return { action: 'change', differences: plan.changed };
     const adopted = plan.marks.some(({ field, server }) => field === 'ouzel.owner' && server === undefined);
@@ -180,6 +179,7 @@ class Previewer {
 
   #needsOf({ name, stream }: DurableSpec): void {
     this.#need(this.#api(`CONSUMER.INFO.${stream}.${name}`), `to look at the durable of ${name}`);
+    this.#need(this.#api(`CONSUMER.CREATE.${stream}.${name}`), `to make the durable of ${name}`);
     this.#need(this.#api(`CONSUMER.MSG.NEXT.${stream}.${name}`), `to pull for ${name}`);
     // Fewer tokens than an ack has: nobody hears it. In a domain the subject holds the account, which is not known here.
     if (this.#config.nats.domain === undefined) this.#need(`$JS.ACK.${stream}.${name}.probe`, `to ack for ${name}`);
@@ -195,10 +195,13 @@ class Previewer {
         const pattern = patternOf(options.subject.skeleton(PLACEHOLDER));
         this.#need(pattern, `to publish for ${consumer}`, false);
         if (options.core || this.#plannedHolders(pattern).length > 0) continue;
-        if ((await this.#holders(pattern)).length > 0) continue;
+        const holders = await this.#holders(pattern);
+        const name = typeof route.to === 'string' ? route.to : `${consumer}.deliver[${index}]`;
+        if (holders === undefined)
+          this.#items.push({ kind: 'target', name, action: 'unknown', detail: `whether a stream takes ${pattern}` });
+        if (holders === undefined || holders.length > 0) continue;
         const detail = `no stream takes ${pattern}. Declare one under streams, or publish with core: true`;
         const place = this.#place('consumers', consumer, 'deliver', index);
-        const name = typeof route.to === 'string' ? route.to : `${consumer}.deliver[${index}]`;
         this.#items.push({ kind: 'target', name, action: 'refuse', detail, code: 'TARGET_NO_STREAM', ...place });
       }
   }
@@ -214,7 +217,12 @@ class Previewer {
         code: 'NATS_PERMISSION',
       });
     for (const { subject, purpose } of unknown)
-      this.#items.push({ kind: 'permission', name: shown(subject), action: 'unknown', detail: purpose });
+      this.#items.push({
+        kind: 'permission',
+        name: shown(subject),
+        action: 'unknown',
+        detail: `whether it may be published: ${purpose}`,
+      });
   }
 
   #need(subject: string, purpose: string, harmless = true): void {
