@@ -1,4 +1,4 @@
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import { releasing } from './resources.ts';
 import { waitFor } from './wait.ts';
 
@@ -27,7 +27,7 @@ export async function openEvents(url: string, headers: Readonly<Record<string, s
   let text = '';
   let body = '';
   let closed = false;
-  const { promise, resolve, reject } = Promise.withResolvers<import('node:http').IncomingMessage>();
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const asked = request(url, { headers }, resolve);
   asked.on('error', (error) => (closed ? undefined : reject(error)));
   asked.end();

@@ -50,7 +50,7 @@ const references: readonly Case[] = [
   [
     'a subject that the stream never holds',
     `${V}streams: { EVENTS: { subjects: [events.>] } }\nconsumers: { c: { stream: EVENTS, subjects: ["events.a", "orders.*"] } }\n`,
-    ['3:59 CONFIG_INVALID_VALUE «"orders.*"»'],
+    ['3:58 CONFIG_INVALID_VALUE «"orders.*"»'],
     /stream EVENTS never holds orders\.\*/,
     /holds events\.>/,
   ],

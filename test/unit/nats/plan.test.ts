@@ -57,7 +57,7 @@ const DURABLE: DurableSpec = {
   onRemove: 'keep',
   revision: 'r1',
 };
-const stream = { config: { subjects: ['events.>'] }, state: { last_seq: 10 } };
+const stream = { config: { subjects: ['events.>'] }, state: { last_seq: 10 }, created: '2026-01-01T00:00:00Z' };
 const durable = (config: object = {}): ConsumerInfo => {
   const info: Partial<Omit<ConsumerInfo, 'config'>> & { config: object } = {
     config: {
@@ -77,12 +77,14 @@ describe('a durable', () => {
   it('is made when it is not there, where it is told to start', () => {
     const plan = planDurable({ stream, durable: undefined }, DURABLE);
     expect(plan).toMatchObject({ action: 'make', config: { durable_name: 'billing', deliver_policy: 'new' } });
-    expect(planDurable({ stream, durable: undefined }, DURABLE, 7)).toMatchObject({
+    expect(planDurable({ stream, durable: undefined }, DURABLE, { sequence: 7, streamMade: undefined })).toMatchObject({
       config: { deliver_policy: 'by_start_sequence', opt_start_seq: 7 },
     });
-    expect(planDurable({ stream, durable: undefined }, DURABLE, 12)).toMatchObject({
-      config: { deliver_policy: 'all' },
-    });
+    expect(planDurable({ stream, durable: undefined }, DURABLE, { sequence: 12, streamMade: undefined })).toMatchObject(
+      {
+        config: { deliver_policy: 'all' },
+      },
+    );
   });
 
   it('is left alone when nothing differs: the order of subjects is no difference', () => {
