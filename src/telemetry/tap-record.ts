@@ -44,6 +44,8 @@ export interface TapRecord {
   readonly type?: string;
   readonly source?: string;
   readonly key?: string;
+  /** While traces are on. */
+  readonly trace_id?: string;
   readonly deliveries: readonly DeliverySummary[];
   readonly error?: { readonly code: string; readonly message: string; readonly place?: string };
   /** For `retried`. */
@@ -75,6 +77,7 @@ export function recordOf(run: Run, settlement: Settlement, key: string | undefin
     age_ms: Math.max(0, Math.round(performance.timeOrigin + now - position.milliseconds)),
     ...attributesOf(run.event),
     ...(key === undefined ? {} : { key: cut(key) }),
+    ...(run.span === undefined ? {} : { trace_id: run.span.traceId }),
     deliveries: deliveriesOf(run),
     ...(failure === undefined ? {} : { error: errorOf(failure) }),
     ...(delay === undefined ? {} : { delay_ms: delay }),
