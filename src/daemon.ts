@@ -1,35 +1,35 @@
 /** The composition root: connects, provisions, runs the consumers, drains. */
-import { createHash } from 'node:crypto';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { fragmentFolder } from './config/discover.ts';
 import { ConfigError, type LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
-import type { Run } from './core/run.ts';
 import { Turns } from './core/turns.ts';
-import { createDeadLetterStore, DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from './deadletter/store.ts';
+import { createDeadLetterStore, DEAD_LETTER_STREAM } from './deadletter/store.ts';
 import { FileStore } from './deliver/files/store.ts';
 import { asOuzelError } from './errors.ts';
-import { configureHash, type Evaluate, Fault, toText } from './expression/index.ts';
+import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
-import { createBodies, KEPT } from './nats/bodies.ts';
+import { createBodies } from './nats/bodies.ts';
 import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
-import { ensureStream, type StreamSpec } from './nats/provision.ts';
+import { ensureStream } from './nats/provision.ts';
 import { JetStreamPublisher } from './nats/publish.ts';
 import { NatsRequester } from './nats/request.ts';
 import { Wire } from './nats/wire.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
-import type { Services } from './reconcile/build.ts';
-import { bindFilters } from './reconcile/compile.ts';
+import { deadLetterSpec, type Services } from './reconcile/build.ts';
 import { type ConsumerDiff, isEmpty, needRestart } from './reconcile/diff.ts';
+import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { RELOAD_RESULTS, type ReloadOutcome } from './reconcile/result.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
 import type { DaemonStatus } from './status.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
-import { createLogObserver, observeAll } from './telemetry/observe.ts';
+import { LogObserver, observeAll } from './telemetry/observe.ts';
+import { tapQuery } from './telemetry/tap-query.ts';
+import { TapHub } from './telemetry/tap.ts';
 import type { Traces } from './telemetry/traces.ts';
 import { VERSION } from './version.ts';
 
@@ -41,17 +41,6 @@ const POLL = 5_000;
 const PREPARE_AGAIN = 5_000;
 /** Milliseconds that a shutdown waits for a trace collector, at most. */
 const FLUSH_SPANS = 5_000;
-
-const DEAD_LETTERS: StreamSpec = {
-  name: DEAD_LETTER_STREAM,
-  subjects: [DEAD_LETTER_SUBJECTS],
-  discard: 'new',
-  maxAge: KEPT,
-  description: 'Dead letters of Ouzel',
-  manage: false,
-};
-
-configureHash((text) => createHash('sha256').update(text).digest('hex'));
 
 /** Where a running daemon is reached. */
 export interface Address {
@@ -70,6 +59,7 @@ export class Daemon {
   readonly #load: Loader;
   readonly #metrics = createMetrics();
   readonly #timers: NodeJS.Timeout[] = [];
+  readonly #log: LogObserver;
   #loaded: LoadedConfig;
   #generation = 1;
   #lastReload: ReloadOutcome | undefined;
@@ -101,6 +91,7 @@ export class Daemon {
     this.#load = load;
     this.#logger = logger;
     this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
+    this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
   }
 
   /** The configuration in force. */
@@ -124,6 +115,7 @@ export class Daemon {
       metrics: this.#metrics,
       status: () => this.status(),
       refresh: () => this.#refresh(),
+      tap: (selectors, sink) => this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf), sink),
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
@@ -196,7 +188,9 @@ export class Daemon {
     await Promise.race([this.#files.close(), deadline]);
     clearTimeout(timer);
     await connection?.close();
+    this.#taps.close('the daemon stops');
     await this.#http?.close();
+    this.#log.close();
     const left = this.#runtimes().reduce((sum, { consumer }) => sum + consumer.held, 0);
     if (left > 0) this.#logger.warn({ events: left }, 'stopped with events in hand; the server delivers them again');
     this.#endReports();
@@ -295,7 +289,7 @@ export class Daemon {
     const options = domain === undefined ? {} : { domain };
     const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
     const client = jetstream(connection, options);
-    const { made, kept } = await ensureStream(manager, { ...DEAD_LETTERS, replicas: system.replicas });
+    const { made, kept } = await ensureStream(manager, deadLetterSpec(this.#loaded.config));
     if (made) this.#logger.info({ stream: DEAD_LETTER_STREAM }, 'stream made');
     // One that drops the oldest letters at its limit loses them in silence; that is worth a line at each start.
     if (kept.length > 0)
@@ -308,7 +302,7 @@ export class Daemon {
       requester,
       files: this.#files,
       letters: createDeadLetterStore(publisher, createBodies(client, system.replicas), {
-        keyOf: (run) => this.#keyOf(run),
+        keyOf: this.#keyOf,
         redact: (text) => this.#loaded.redact(text),
       }),
       observer: this.#observer(),
@@ -374,31 +368,24 @@ export class Daemon {
     metrics.buildInfo.with(VERSION, process.version).set(1);
     metrics.natsConnected.with().set(0);
     metrics.natsReconnects.with();
-    metrics.logLinesSuppressed.with();
     metrics.spansDropped.with();
     for (const result of RELOAD_RESULTS) metrics.configReloads.with(result);
     metrics.configGeneration.with().set(1);
     metrics.configLastSuccess.with().set(Date.now() / 1000);
   }
 
-  #keys: ReadonlyMap<string, Evaluate> | undefined;
+  #keys: KeyOf | undefined;
 
   #observer(): Observer {
-    const log = createLogObserver(this.#logger, this.#metrics.logLinesSuppressed.with());
-    return this.#traces === undefined ? log : observeAll([log, this.#traces.observer]);
+    const { observer } = this.#traces ?? {};
+    return observeAll([this.#log, this.#taps, ...(observer === undefined ? [] : [observer])]);
   }
 
   /** The key of an event, by its stream's `key`. An event without one is still a letter. */
-  #keyOf(run: Run): string | undefined {
-    this.#keys ??= keyExpressions(this.#loaded);
-    try {
-      const value = this.#keys.get(run.stream)?.(run);
-      return value === undefined || value instanceof Fault ? undefined : toText(value);
-    } catch {
-      // The data cannot be decoded, which is why it is a dead letter.
-      return undefined;
-    }
-  }
+  readonly #keyOf: KeyOf = (run) => (this.#keys ??= compileKeys(this.#loaded.config))(run);
+
+  /** Who looks at single events now. */
+  readonly #taps = new TapHub({ keyOf: this.#keyOf, redact: (text) => this.#loaded.redact(text) });
 
   async #watch(connection: NatsConnection): Promise<void> {
     const connected = this.#metrics.natsConnected.with();
@@ -450,12 +437,4 @@ export class Daemon {
     this.#metrics.natsConnected.with().set(this.#wire?.connected === true ? 1 : 0);
     for (const runtime of this.#runtimes()) runtime.refresh();
   }
-}
-
-function keyExpressions({ config }: LoadedConfig): ReadonlyMap<string, Evaluate> {
-  const filters = bindFilters(config);
-  const keys = new Map<string, Evaluate>();
-  for (const [name, { key }] of Object.entries(config.streams))
-    if (key !== undefined) keys.set(name, key.bind(filters));
-  return keys;
 }

@@ -60,6 +60,10 @@ export const ERRORS = {
     'The durable on the server differs in what cannot be changed. The message shows the difference.',
   ),
   HTTP_PORT_IN_USE: unavailable('The admin address is already in use. Change `http.listen`, or stop what holds it.'),
+  DAEMON_UNAVAILABLE: unavailable(
+    'No daemon answers at the address. Is it running, and is `http.listen` (or --url) its admin address?',
+  ),
+  TAP_LIMIT: unavailable('As many taps are open as the daemon allows. Close one.'),
   NOT_FOUND: rejected('What a command was asked for does not exist.'),
   USAGE: { kind: 'rejected', exit: EXIT.usage, summary: 'The command line is not valid. `--help` shows what is.' },
 

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { findNatsServer, startNatsServer } from '../nats/server.ts';
 import { stateDirectory } from '../state-directory.ts';
-import { serve } from './serve.ts';
 
 interface DevOptions {
   readonly config?: string;
@@ -38,6 +37,7 @@ async function dev({ config: file, reset }: DevOptions): Promise<void> {
   try {
     // The configuration reads $NATS_URL, so the sample finds the server wherever it listens.
     const env = { ...process.env, NATS_URL: server.url };
+    const { serve } = await import('./serve.ts');
     const { daemon, ended } = await serve({ file, env, cwd: process.cwd() });
     const { url } = await daemon.start();
     say('');

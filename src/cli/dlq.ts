@@ -1,7 +1,8 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { completeLetter, type DeadLetter, letterAt, letters } from '../deadletter/read.ts';
 import { OuzelError } from '../errors.ts';
 import { createBodies } from '../nats/bodies.ts';
+import { wholeNumber } from './arguments.ts';
 import { print, printJson, table } from './print.ts';
 import { CONFIG_OPTION, withSession } from './session.ts';
 
@@ -14,12 +15,6 @@ interface ListOptions {
   readonly json?: boolean;
 }
 
-const whole = (text: string): number => {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value > 0) return value;
-  throw new InvalidArgumentError('a whole number above 0 is expected');
-};
-
 export function dlqCommand(): Command {
   const command = new Command('dlq').description('look at dead letters');
   command
@@ -29,14 +24,14 @@ export function dlqCommand(): Command {
     .option('--consumer <name>', 'only of this consumer')
     .option('--reason <code>', 'only with this reason')
     .option('--key <key>', 'only of events with this key')
-    .option('--limit <n>', 'how many at most', whole, 50)
+    .option('--limit <n>', 'how many at most', wholeNumber, 50)
     .option('--json', 'as JSON')
     .addHelpText('after', '\nExample:\n  ouzel dlq list --consumer billing --reason rejected')
     .action(list);
   command
     .command('show')
     .description('one dead letter: what happened, and the event as it came')
-    .argument('<sequence>', 'its number, as list shows it', whole)
+    .argument('<sequence>', 'its number, as list shows it', wholeNumber)
     .option(...CONFIG_OPTION)
     .option('--json', 'as JSON')
     .addHelpText('after', '\nExample:\n  ouzel dlq show 17')

@@ -5,12 +5,24 @@ import { VERSION } from '../version.ts';
 import { consumersCommand } from './consumers.ts';
 import { devCommand } from './dev.ts';
 import { dlqCommand } from './dlq.ts';
+import { explainCommand } from './explain.ts';
 import { runCommand } from './run.ts';
 import { schemaCommand } from './schema.ts';
+import { tapCommand } from './tap.ts';
 import { validateCommand } from './validate.ts';
 import { versionCommand } from './version.ts';
 
-const commands = [runCommand, devCommand, validateCommand, consumersCommand, dlqCommand, schemaCommand, versionCommand];
+const commands = [
+  runCommand,
+  devCommand,
+  validateCommand,
+  explainCommand,
+  tapCommand,
+  consumersCommand,
+  dlqCommand,
+  schemaCommand,
+  versionCommand,
+];
 
 /** The program with all its commands. */
 function createProgram(): Command {

@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { serve } from './serve.ts';
 import { CONFIG_OPTION } from './session.ts';
 
 export function runCommand(): Command {
@@ -11,6 +10,8 @@ export function runCommand(): Command {
       '\nThe configuration is followed while it runs; SIGHUP reads it again. SIGTERM drains.\n\nExample:\n  ouzel run --config /etc/ouzel/ouzel.yaml',
     )
     .action(async ({ config: file }: { config?: string }) => {
+      // Loaded here, so that commands which need no daemon start without it.
+      const { serve } = await import('./serve.ts');
       const { daemon, ended } = await serve({ file, env: process.env, cwd: process.cwd() });
       await daemon.start();
       await ended;

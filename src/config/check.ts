@@ -1,10 +1,11 @@
 /** What a schema cannot see: names that refer to nothing, names that clash, filters in a circle, times that do not fit. */
+import { overlaps } from '../core/subjects.ts';
 import { targets as targetComponents } from '../deliver/targets/index.ts';
 import { type ErrorCode, formatPlace } from '../errors.ts';
 import { Expression, type Template } from '../expression/index.ts';
 import { formatDuration } from './fields.ts';
 import { type ConfigProblem, formatPath, problemAt } from './problems.ts';
-import type { Config, RouteConfig } from './schema.ts';
+import type { Config, ConsumerConfig, RouteConfig } from './schema.ts';
 import { type ConfigPath, nearestNode, nodeAt, type SourceNode, spanInside, spanOf } from './source.ts';
 import { isSlip, nearest, suggestion } from './suggest.ts';
 import { eachExpression } from './walk.ts';
@@ -114,6 +115,7 @@ class Checker {
     for (const [name, consumer] of Object.entries(this.#config.consumers)) {
       const at: ConfigPath = ['consumers', name];
       this.#stream(consumer.stream, [...at, 'stream']);
+      this.#subjects(consumer, at);
       consumer.pipeline.forEach((stage, index) => {
         if (typeof stage === 'string') this.#stage(stage, [...at, 'pipeline', index]);
       });
@@ -133,6 +135,17 @@ class Checker {
         `there is no stream "${name}" in \`streams\``,
         `did you mean "${meant}"?`,
       );
+  }
+
+  /** Where the stream is declared, it is known what a consumer can never get. */
+  #subjects({ stream, subjects }: ConsumerConfig, at: ConfigPath): void {
+    const held = this.#config.streams[stream]?.subjects;
+    if (held === undefined) return;
+    for (const [index, subject] of (subjects ?? []).entries()) {
+      if (held.some((each) => overlaps(each, subject))) continue;
+      const message = `the stream ${stream} never holds ${subject}`;
+      this.#report([...at, 'subjects', index], 'CONFIG_INVALID_VALUE', message, `it holds ${held.join(', ')}`);
+    }
   }
 
   #stage(name: string, path: ConfigPath): void {

@@ -29,6 +29,7 @@ export interface TargetComponent<Schema extends z.ZodType = z.ZodType> {
   readonly summary: string;
   readonly example: string;
   readonly options: Schema;
+  /** Makes it ready for a route, without I/O: connections and files are opened by the first delivery. */
   prepare(options: z.output<Schema>, context: TargetContext): PreparedTarget;
 }
 

@@ -52,6 +52,13 @@ interface Message {
   readonly body: Uint8Array | string;
 }
 
+/** A request as it goes out. */
+export interface WrittenRequest {
+  readonly subject: string;
+  readonly headers: string;
+  readonly body: Uint8Array | string;
+}
+
 /** A request, ready to be made for one event after another. */
 export class Request {
   readonly #options: RequestOptions;
@@ -79,6 +86,19 @@ export class Request {
    */
   send(run: Run, trace: TraceContext | undefined, listener: ReplyListener): void {
     const { timeout, max_reply: largest } = this.#options;
+    const { subject, headers, body } = this.written(run, trace);
+    this.#context.requester.request(subject, headers, body, timeout, {
+      replied: (reply) => {
+        if (reply.body.length <= largest) return listener.replied(reply);
+        const problem = `the reply has ${reply.body.length} bytes, and \`max_reply\` is ${largest}`;
+        listener.failed(new OuzelError('TARGET_REJECTED', `request to ${subject}: ${problem}`));
+      },
+      failed: (error) => listener.failed(error),
+    });
+  }
+
+  /** The request as it would be sent. @throws OuzelError what the templates do */
+  written(run: Run, trace: TraceContext | undefined): WrittenRequest {
     const { event } = run;
     const subject = subjectOf(this.#subject, this.#options.subject, run, this.#context);
     const own = new Set(this.#headers.map(([name]) => name.toLowerCase()));
@@ -91,14 +111,7 @@ export class Request {
     );
     for (const [name, bound, source] of this.#headers)
       lines += headerLine(name, render(bound, source, run, this.#context));
-    this.#context.requester.request(subject, headerBlock(lines), body, timeout, {
-      replied: (reply) => {
-        if (reply.body.length <= largest) return listener.replied(reply);
-        const problem = `the reply has ${reply.body.length} bytes, and \`max_reply\` is ${largest}`;
-        listener.failed(new OuzelError('TARGET_REJECTED', `request to ${subject}: ${problem}`));
-      },
-      failed: (error) => listener.failed(error),
-    });
+    return { subject, headers: headerBlock(lines), body };
   }
 
   /** What is sent, and the headers that say how it is to be read. */

@@ -34,6 +34,12 @@ export function backoff(policy: RetryPolicy, attempt: number, chance: number): n
   return Math.max(1, Math.round(delay * (1 + policy.jitter * (2 * chance - 1))));
 }
 
+/** Why an event is tried again, as metrics and `tap` show it. */
+export function retryReason({ kind }: OuzelError): 'unavailable' | 'failed' | 'rejected' {
+  if (kind === 'unavailable') return kind;
+  return kind === 'internal' ? 'failed' : 'rejected';
+}
+
 /**
  * A rejected event uses up attempts; a target that is unavailable uses up none and is bounded by `for`.
  *
@@ -61,10 +67,10 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
     const delay = backoff(policy, deferred, chance);
     if (now + delay - record.firstFailedAt > policy.for)
       return { retry: false, reason: 'unavailable_too_long', record };
-    return { retry: true, delay, reason: 'unavailable', record: { ...record, deferred } };
+    return { retry: true, delay, reason: retryReason(error), record: { ...record, deferred } };
   }
 
-  const reason = error.kind === 'internal' ? 'failed' : 'rejected';
+  const reason = retryReason(error);
   if (attempt >= policy.attempts) return { retry: false, reason, record };
   return { retry: true, delay: backoff(policy, attempt, chance), reason, record: { ...record, used: attempt } };
 }

@@ -12,6 +12,14 @@ export interface SpanDescription {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
+/** What a delivery would send. */
+export interface Preview {
+  /** What would be done, in a few words: `publish to alerts.orders.c-7`. */
+  readonly action: string;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+  readonly body?: Uint8Array | string;
+}
+
 /**
  * A target made ready for one route. It calls `confirm` or `fail` of the delivery exactly once; what it throws fails
  * the delivery.
@@ -20,6 +28,11 @@ export interface PreparedTarget {
   /** How a delivery is shown in a trace. Default: a call of a client, by the name of the target. */
   readonly span?: SpanDescription;
   deliver(delivery: Delivery): void;
+  /**
+   * What `deliver` would send for this event, made by the same code, and nothing of it sent: for `explain`. Throws
+   * what `deliver` would.
+   */
+  preview?(delivery: Delivery): Preview;
   /** Lets go of what it holds. Called once, when the last delivery has ended. */
   close?(): void;
 }

@@ -3,7 +3,7 @@
 import type { Place } from '../errors.ts';
 import type { Node } from './ast.ts';
 import type { Evaluate, FilterReference } from './compile/compiler.ts';
-import { compile } from './compile/index.ts';
+import { compile, compilePart } from './compile/index.ts';
 import { ENVIRONMENT } from './environment.ts';
 import type { Environment } from './environment.ts';
 import { ExpressionError, didYouMean } from './error.ts';
@@ -35,7 +35,7 @@ export class Expression {
     this.origin = origin;
     this.ast = parse(source, origin.base);
     const references: FilterReference[] = [];
-    this.compile((reference) => {
+    this.compile(compile, this.ast, (reference) => {
       references.push(reference);
       return () => false;
     });
@@ -47,21 +47,25 @@ export class Expression {
    * @throws ExpressionError at the place of a filter that is not among those given.
    */
   bind(filters: Filters): Evaluate {
-    return this.compile((reference) => {
-      const filter = filters.get(reference.name);
-      if (filter) return filter;
-      const near = didYouMean(reference.name, filters.keys());
-      const hint =
-        near === undefined
-          ? undefined
-          : `Did you mean ${/^\w+$/.test(near) ? `filters.${near}` : `filters['${near}']`}?`;
-      throw new ExpressionError(`there is no filter "${reference.name}"`, reference.offset, reference.length, hint);
-    });
+    return this.compile(compile, this.ast, (reference) => lookUp(reference, filters));
   }
 
-  private compile(filter: (reference: FilterReference) => Evaluate): Evaluate {
+  /**
+   * A part of its tree ready to be evaluated, for `explain`.
+   * @throws ExpressionError where the part alone means nothing: the inside of a loop, without the loop's variable.
+   */
+  bindPart(part: Node, filters: Filters): Evaluate {
+    return this.compile(compilePart, part, (reference) => lookUp(reference, filters));
+  }
+
+  /** The text of a part of its tree. */
+  textOf(part: Node): string {
+    return this.source.slice(part.start - this.origin.base, part.end - this.origin.base);
+  }
+
+  private compile(how: typeof compile, root: Node, filter: (reference: FilterReference) => Evaluate): Evaluate {
     const { kind, environment, base } = this.origin;
-    return compile(this.ast, {
+    return how(root, {
       source: this.source,
       base,
       kind,
@@ -70,6 +74,15 @@ export class Expression {
       loops: false,
     });
   }
+}
+
+function lookUp(reference: FilterReference, filters: Filters): Evaluate {
+  const filter = filters.get(reference.name);
+  if (filter) return filter;
+  const near = didYouMean(reference.name, filters.keys());
+  const hint =
+    near === undefined ? undefined : `Did you mean ${/^\w+$/.test(near) ? `filters.${near}` : `filters['${near}']`}?`;
+  throw new ExpressionError(`there is no filter "${reference.name}"`, reference.offset, reference.length, hint);
 }
 
 /**

@@ -39,6 +39,11 @@ export class Template {
     this.filterNames = this.parts.flatMap((part) => (typeof part === 'string' ? [] : part.filterNames));
   }
 
+  /** The text with something else in place of each `{{ }}`. */
+  skeleton(placeholder: string): string {
+    return this.parts.map((part) => (typeof part === 'string' ? part : placeholder)).join('');
+  }
+
   /** @throws ExpressionError at the place of a filter that is not among those given. */
   bind(filters: Filters): BoundTemplate {
     const { constant } = this;

@@ -3,6 +3,8 @@ import { fastify, type FastifyInstance } from 'fastify';
 import { OuzelError } from '../errors.ts';
 import type { DaemonStatus } from '../status.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { TapSelectors } from '../telemetry/tap-query.ts';
+import type { TapSink } from '../telemetry/tap.ts';
 import { routes } from './routes/index.ts';
 
 /** What the routes show. */
@@ -11,6 +13,8 @@ export interface HttpContext {
   readonly status: () => DaemonStatus;
   /** Brings computed gauges up to date before a scrape. */
   readonly refresh: () => void;
+  /** Lets somebody look at single events; answers with what ends it. @throws OuzelError */
+  readonly tap: (selectors: TapSelectors, sink: TapSink) => () => void;
 }
 
 /** Adds the routes of one resource. */

@@ -9,9 +9,11 @@ import type { Decoder } from '../core/event.ts';
 import type { Plan } from '../core/plan.ts';
 import type { DeadLetterStore, Observer } from '../core/ports.ts';
 import type { Turns } from '../core/turns.ts';
+import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
+import { KEPT } from '../nats/bodies.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
 import type { Wire } from '../nats/wire.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -56,7 +58,19 @@ export const streamSpecs = (config: Config): StreamSpec[] =>
     manage: stream.manage,
   }));
 
-function durableSpec(name: string, consumer: ConsumerConfig, revision: string): DurableSpec {
+/** The stream of dead letters. */
+export const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: DEAD_LETTER_STREAM,
+  subjects: [DEAD_LETTER_SUBJECTS],
+  replicas: system.replicas,
+  discard: 'new',
+  maxAge: KEPT,
+  description: 'Dead letters of Ouzel',
+  manage: false,
+});
+
+/** The durable that a consumer is to have. */
+export function durableSpec(name: string, consumer: ConsumerConfig, revision: string): DurableSpec {
   return {
     name,
     stream: consumer.stream,
@@ -79,7 +93,8 @@ function startOf({ start }: ConsumerConfig): DurableSpec['start'] {
   return start.time === undefined ? { sequence: start.sequence ?? 1 } : { time: start.time };
 }
 
-function decoderOf(config: Config, stream: string): Decoder {
+/** Opens the messages of a stream as the configuration says. */
+export function decoderOf(config: Config, stream: string): Decoder {
   const declared = config.streams[stream];
   return createDecoder({
     stream,
@@ -88,7 +103,8 @@ function decoderOf(config: Config, stream: string): Decoder {
   });
 }
 
-function cellsOf(name: string, metrics: Metrics): ConsumerCells {
+/** Where a consumer counts. */
+export function cellsOf(name: string, metrics: Metrics): ConsumerCells {
   return {
     received: metrics.eventsReceived.with(name),
     inFlight: metrics.eventsInFlight.with(name),

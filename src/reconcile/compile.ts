@@ -1,6 +1,6 @@
 /** From a consumer's configuration to its plan: the stages in the one order, compiled and bound. */
 import type { Config, ConsumerConfig, RetryOverride, StageConfig, TargetConfig } from '../config/schema.ts';
-import type { Event } from '../core/event.ts';
+import { typeMatcher } from '../contracts/match.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../core/plan.ts';
 import type { Tracer } from '../core/ports.ts';
 import type { TargetComponent, TargetContext } from '../deliver/component.ts';
@@ -15,6 +15,7 @@ import { condition } from '../pipeline/faults.ts';
 import { filters } from '../pipeline/filters/index.ts';
 import { transformers } from '../pipeline/transformers/index.ts';
 import type { LoadedPlugin } from '../plugins/load.ts';
+import { kindOfPlugin } from '../plugins/define.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { PluginCompiler } from './plugins.ts';
@@ -35,6 +36,30 @@ export interface CompileInput {
   readonly tracer?: Tracer | undefined;
   /** The plugins that the configuration names. */
   readonly plugins: ReadonlyMap<string, LoadedPlugin>;
+  /** Puts something else in a target's place: `explain` shows what would be sent. */
+  readonly standIn?: ((target: PreparedTarget) => PreparedTarget) | undefined;
+}
+
+/** What a step of a plan is, for `explain`. */
+export interface StageInfo {
+  readonly kind: 'types' | PipelineComponent['kind'] | 'admit' | 'deliver';
+  /** The component of a stage of the pipeline: `filter`, `set`, … */
+  readonly component?: string;
+  /** Its options as validated. */
+  readonly options?: unknown;
+}
+
+/** A plan with what each of its steps is, in their order. */
+export interface ExplainedPlan {
+  readonly plan: Plan;
+  readonly stages: readonly StageInfo[];
+}
+
+interface Stage {
+  readonly info: StageInfo;
+  /** Whether it may decide before an event waits for admission: a filter that answers at once. */
+  readonly leads: boolean;
+  readonly step: Step;
 }
 
 /** Series of one consumer's missing fields, at most; a path with a computed index could otherwise make any number. */
@@ -60,29 +85,18 @@ export function bindFilters(config: Config): ReadonlyMap<string, Evaluate> {
   return bound;
 }
 
-const TARGETS: readonly TargetComponent[] = targets;
-
-const matchesType = (pattern: string): RegExp =>
-  new RegExp(
-    `^${pattern
-      .split('.')
-      .map((token) => (token === '*' ? '[^.]+' : token === '>' ? '.+' : token.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')))
-      .join('\\.')}$`,
+/** The named filters that are expressions, and so can be shown clause by clause. */
+export const expressionsOf = ({ filters: named }: Config): Readonly<Record<string, Expression>> =>
+  Object.fromEntries(
+    Object.entries(named).flatMap(([name, filter]) => (filter instanceof Expression ? [[name, filter] as const] : [])),
   );
+
+const TARGETS: readonly TargetComponent[] = targets;
 
 /** The step that lets pass only the types that a consumer names. */
 function typesStep(types: readonly string[], other: Outcome): Step {
-  const exact = new Set(types.filter((type) => !/[*>]/.test(type)));
-  const patterns = types.filter((type) => /[*>]/.test(type)).map(matchesType);
-  const matches = ({ type }: Event): boolean => exact.has(type) || patterns.some((pattern) => pattern.test(type));
-  return { name: 'types', run: ({ event }) => (matches(event) ? undefined : other) };
-}
-
-/** What an entry of `pipeline` compiles to. */
-interface Stage {
-  /** Whether it may decide before an event waits for admission: a filter that answers at once. */
-  readonly leads: boolean;
-  readonly step: Step;
+  const matches = typeMatcher(types);
+  return { name: 'types', run: ({ event }) => (matches(event.type) ? undefined : other) };
 }
 
 /** The keys of an entry that a plugin makes. */
@@ -108,23 +122,28 @@ class PlanCompiler {
     this.#plugins = new PluginCompiler(input.name, input.plugins, input.logger);
   }
 
-  plan(): Plan {
+  plan(): ExplainedPlan {
     const { admission, revision, config } = this.#input;
     const { types, timeout, deliver } = this.#consumer;
-    const stages = this.#consumer.pipeline.flatMap((stage, index) => this.#stage(stage, index));
+    const pipeline = this.#consumer.pipeline.flatMap((stage, index) => this.#stage(stage, index));
     // Filters that lead the pipeline decide before an event waits for admission.
-    const first = stages.findIndex(({ leads }) => !leads);
-    const leading = first === -1 ? stages.length : first;
-    const steps: Step[] = [];
-    if (types !== undefined) steps.push(typesStep(types, this.#outcome('filtered', 'type')));
-    steps.push(...stages.slice(0, leading).map(({ step }) => step));
-    if (admission !== undefined) steps.push(admission.step);
-    steps.push(...stages.slice(leading).map(({ step }) => step));
+    const first = pipeline.findIndex(({ leads }) => !leads);
+    const leading = first === -1 ? pipeline.length : first;
+    const stages: Stage[] = [];
+    if (types !== undefined)
+      stages.push({ info: { kind: 'types' }, leads: true, step: typesStep(types, this.#outcome('filtered', 'type')) });
+    stages.push(...pipeline.slice(0, leading));
+    if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
+    stages.push(...pipeline.slice(leading));
     if (deliver !== undefined && deliver.length > 0)
-      steps.push(deliverStep(this.#routes(), this.#outcome('filtered', 'no_route')));
-    return {
+      stages.push({
+        info: { kind: 'deliver' },
+        leads: false,
+        step: deliverStep(this.#routes(), this.#outcome('filtered', 'no_route')),
+      });
+    const plan: Plan = {
       revision,
-      steps,
+      steps: stages.map(({ step }) => step),
       delivered: this.#outcome('delivered', ''),
       retry: this.#retry(),
       timeout: timeout ?? config.defaults.timeout,
@@ -135,6 +154,7 @@ class PlanCompiler {
         this.#plugins.close();
       },
     };
+    return { plan, stages: stages.map(({ info }) => info) };
   }
 
   #outcome(kind: OutcomeKind, reason: string): Outcome {
@@ -166,7 +186,10 @@ class PlanCompiler {
   #components(options: object | PluginEntry, name: string): Stage[] {
     if ('plugin' in options && options.plugin !== undefined) {
       const refused = this.#outcome('filtered', name);
-      return [{ leads: false, step: this.#plugins.step(options.plugin, options.options, name, refused) }];
+      const kind =
+        kindOfPlugin(this.#input.plugins.get(options.plugin)?.definition) === 'filter' ? 'filter' : 'transformer';
+      const info = { kind, component: `plugin ${options.plugin}`, options: options.options } as const;
+      return [{ info, leads: false, step: this.#plugins.step(options.plugin, options.options, name, refused) }];
     }
     const context: StageContext = {
       name,
@@ -183,6 +206,7 @@ class PlanCompiler {
       .filter((component) => given.get(component.name) !== undefined)
       .map((component) => ({
         leads: component.kind === 'filter',
+        info: { kind: component.kind, component: component.name, options: given.get(component.name) },
         step: component.compile(given.get(component.name), context),
       }));
   }
@@ -261,7 +285,7 @@ class PlanCompiler {
   #prepare(component: TargetComponent, options: unknown, route: string): PreparedTarget {
     const target = component.prepare(options, this.#targetContext(route));
     this.#targets.push(target);
-    return target;
+    return this.#input.standIn?.(target) ?? target;
   }
 
   #targetContext(route: string): TargetContext {
@@ -282,4 +306,7 @@ class PlanCompiler {
 }
 
 /** Compiles the plan of one consumer. The configuration was validated, so what fails here is Ouzel's own fault. */
-export const compilePlan = (input: CompileInput): Plan => new PlanCompiler(input).plan();
+export const compilePlan = (input: CompileInput): Plan => new PlanCompiler(input).plan().plan;
+
+/** The same, with what its steps are. */
+export const compileExplained = (input: CompileInput): ExplainedPlan => new PlanCompiler(input).plan();

@@ -76,6 +76,9 @@ export const file = defineTargetComponent({
 
     return {
       span: { kind: 'internal', name: `file ${context.route}`, attributes: {} },
+      preview({ run, event }) {
+        return { action: `append a line to ${pathOf(run)}`, body: stringifyJson(valueOf(event)) };
+      },
       deliver(delivery) {
         files.append(pathOf(delivery.run), stringifyJson(valueOf(delivery.event)), rotation, {
           written: () => delivery.confirm(),

@@ -4,6 +4,7 @@ import { stringifyJson } from '../../core/json.ts';
 import { faultError } from '../../pipeline/faults.ts';
 import { Fault } from '../../expression/index.ts';
 import { defineTargetComponent } from '../component.ts';
+import type { Delivery } from '../delivery.ts';
 
 /** Characters of data in a log line, at most. */
 const LONGEST = 8192;
@@ -29,27 +30,34 @@ export const log = defineTargetComponent({
   prepare(options, context) {
     const { message } = options;
     const bound = message === undefined ? undefined : context.bindTemplate(message);
+    const lineOf = ({ event, run, span }: Delivery) => {
+      const text = bound === undefined ? event.type : bound.text(run);
+      if (text instanceof Fault) {
+        if (text.kind === 'missing_field') context.missing(text.path ?? '');
+        throw faultError(text, message ?? { source: '' });
+      }
+      const { consumer, route } = context;
+      const fields = {
+        consumer,
+        route,
+        id: event.id,
+        type: event.type,
+        source: event.source,
+        seq: run.sequence,
+        ...(span === undefined ? {} : { trace_id: span.traceId, span_id: span.spanId }),
+      };
+      return { text, fields: options.data ? { ...fields, data: loggable(event.data) } : fields };
+    };
     return {
       span: { kind: 'internal', name: `log ${context.route}`, attributes: {} },
       deliver(delivery) {
-        const { event, run, span } = delivery;
-        const text = bound === undefined ? event.type : bound.text(run);
-        if (text instanceof Fault) {
-          if (text.kind === 'missing_field') context.missing(text.path ?? '');
-          throw faultError(text, message ?? { source: '' });
-        }
-        const { consumer, route } = context;
-        const fields = {
-          consumer,
-          route,
-          id: event.id,
-          type: event.type,
-          source: event.source,
-          seq: run.sequence,
-          ...(span === undefined ? {} : { trace_id: span.traceId, span_id: span.spanId }),
-        };
-        context.log(options.data ? { ...fields, data: loggable(event.data) } : fields, text);
+        const { text, fields } = lineOf(delivery);
+        context.log(fields, text);
         delivery.confirm();
+      },
+      preview(delivery) {
+        const { text, fields } = lineOf(delivery);
+        return { action: `log ${JSON.stringify(text)}`, body: stringifyJson(fields) };
       },
     };
   },

@@ -96,17 +96,29 @@ export const publish = defineTargetComponent({
       return headerBlock(lines);
     };
 
+    const messageOf = (delivery: Delivery) => {
+      const { event, run } = delivery;
+      return {
+        to: subjectOf(subject, options.subject, run, context),
+        headers: headersOf(delivery),
+        body: options.cloudevents === 'structured' ? stringifyJson(structuredEvent(event)) : event.body(),
+      };
+    };
+
     return {
       span: spanOf(options.subject, 'publish'),
       deliver(delivery) {
-        const { run, event } = delivery;
-        const to = subjectOf(subject, options.subject, run, context);
-        const body = options.cloudevents === 'structured' ? stringifyJson(structuredEvent(event)) : event.body();
+        const { to, headers: block, body } = messageOf(delivery);
         if (options.core) {
-          publisher.publishCore(to, headersOf(delivery), body);
+          publisher.publishCore(to, block, body);
           return delivery.confirm();
         }
-        publisher.publish(to, headersOf(delivery), body, options.timeout, new DeliveryListener(delivery));
+        publisher.publish(to, block, body, options.timeout, new DeliveryListener(delivery));
+      },
+      preview(delivery) {
+        const { to, headers: block, body } = messageOf(delivery);
+        const action = `publish${options.core ? ', without waiting for a stream,' : ''} to ${to}`;
+        return { action, headers: headerEntries(new TextEncoder().encode(block)), body };
       },
     };
   },

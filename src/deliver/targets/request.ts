@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { duration } from '../../config/fields.ts';
-import { headerBlock, headerLine, headerValue } from '../../core/headers.ts';
+import { headerBlock, headerEntries, headerLine, headerValue } from '../../core/headers.ts';
 import { defineTargetComponent } from '../component.ts';
 import type { Delivery } from '../delivery.ts';
 import { messageIds } from '../ids.ts';
@@ -16,6 +16,7 @@ import {
 } from '../outgoing.ts';
 import type { Reply } from '../ports.ts';
 import { Request, requestOptions } from '../request.ts';
+import type { Preview } from '../route.ts';
 
 /** What is published of a reply; its `Nats-Msg-Id` is that of the request with this behind it. */
 const REPLY = '.reply';
@@ -43,9 +44,14 @@ export const request = defineTargetComponent({
   prepare({ reply, ...options }, context) {
     const { publisher, stream, consumer, route } = context;
     const asking = new Request(options, route, context);
+    const preview = (delivery: Delivery): Preview => {
+      const { subject: to, headers: block, body } = asking.written(delivery.run, delivery.span);
+      return { action: `request to ${to}`, headers: headerEntries(new TextEncoder().encode(block)), body };
+    };
     if (reply === undefined)
       return {
         span: spanOf(options.subject, 'request'),
+        preview,
         deliver(delivery) {
           asking.send(delivery.run, delivery.span, {
             replied: () => delivery.confirm(),
@@ -75,6 +81,11 @@ export const request = defineTargetComponent({
 
     return {
       span: spanOf(options.subject, 'request'),
+      preview(delivery) {
+        const to = subjectOf(subject, subjectSource, delivery.run, context);
+        const { action, ...request } = preview(delivery);
+        return { action: `${action}, and publish the reply to ${to}`, ...request };
+      },
       deliver(delivery) {
         const { run } = delivery;
         // Rendered before anybody is asked: what cannot be published must not be asked for.

@@ -25,6 +25,12 @@ export function compile(root: Node, shared: Compilation): Evaluate {
   return shared.loops ? withBudget(code.run) : code.run;
 }
 
+/** Compiles a part of a tree that was compiled as a whole: one that can never have a value answers a Fault. */
+export function compilePart(part: Node, shared: Compilation): Evaluate {
+  const { run } = new Compiler(shared, compileNode).compile(part);
+  return shared.loops ? withBudget(run) : run;
+}
+
 function compileNode(node: Node, compiler: Compiler): Code {
   switch (node.kind) {
     case 'literal':

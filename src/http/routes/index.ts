@@ -2,5 +2,6 @@
 import type { RouteModule } from '../server.ts';
 import { health } from './health.ts';
 import { metrics } from './metrics.ts';
+import { tap } from './tap.ts';
 
-export const routes: readonly RouteModule[] = [metrics, health];
+export const routes: readonly RouteModule[] = [metrics, health, tap];

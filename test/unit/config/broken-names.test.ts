@@ -48,6 +48,13 @@ const references: readonly Case[] = [
     /"EVENTS"/,
   ],
   [
+    'a subject that the stream never holds',
+    `${V}streams: { EVENTS: { subjects: [events.>] } }\nconsumers: { c: { stream: EVENTS, subjects: ["events.a", "orders.*"] } }\n`,
+    ['3:58 CONFIG_INVALID_VALUE «"orders.*"»'],
+    /stream EVENTS never holds orders\.\*/,
+    /holds events\.>/,
+  ],
+  [
     'one name for a filter and a transformer',
     `${V}filters: { a: "true" }\ntransformers: { a: { remove: [data.x] } }\n`,
     ['3:17 CONFIG_DUPLICATE_NAME «a»'],

@@ -1,6 +1,7 @@
 import type { ConsumerInfo } from '@nats-io/jetstream';
 import { describe, expect, it } from 'vitest';
-import { isOurs, overlaps } from '../../../src/nats/provision.ts';
+import { overlaps } from '../../../src/core/subjects.ts';
+import { isOurs } from '../../../src/nats/provision.ts';
 import { random } from '../core/helpers.ts';
 
 describe('overlaps', () => {

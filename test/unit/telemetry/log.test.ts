@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Cell } from '../../../src/telemetry/cells.ts';
 import { createLogger, toLogfmt } from '../../../src/telemetry/log.ts';
-import { createLogObserver } from '../../../src/telemetry/observe.ts';
+import { LogObserver } from '../../../src/telemetry/observe.ts';
 import { error, Gate, harness, outcome, route } from '../core/helpers.ts';
 
 /** Reads logfmt as its readers do: key=value, a value with spaces in JSON quotes. */
@@ -96,7 +96,7 @@ describe('the observer', () => {
       isLevelEnabled: () => debug,
     };
     const suppressed = new Cell();
-    const observer = createLogObserver(logger as never, suppressed);
+    const observer = new LogObserver(logger as never, suppressed);
     const run = harness({ steps: [new Gate()] }).receive();
     return { observer, lines, suppressed, run, later: (milliseconds: number) => void (now += milliseconds) };
   };

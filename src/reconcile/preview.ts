@@ -1,0 +1,261 @@
+/** What putting a configuration in force would do on the server: worked out by the code that does it, and not done. */
+import type { JetStreamManager } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { z } from 'zod';
+import type { LoadedConfig } from '../config/load.ts';
+import type { Config, RouteConfig } from '../config/schema.ts';
+import { overlaps } from '../core/subjects.ts';
+import { deadLetterSubject } from '../deadletter/store.ts';
+import { publish } from '../deliver/targets/publish.ts';
+import { asOuzelError, type ErrorCode, formatPlace, OuzelError } from '../errors.ts';
+import { checkPermissions, type Need } from '../nats/permissions.ts';
+import {
+  type Difference,
+  type DurableSpec,
+  planDurable,
+  planStream,
+  type StreamSpec,
+  type StreamState,
+} from '../nats/plan.ts';
+import { findDurable, findStream } from '../nats/provision.ts';
+import { deadLetterSpec, durableSpec, revisionsOf, streamSpecs } from './build.ts';
+
+/** One thing that was looked at. */
+export interface PlanItem {
+  readonly kind: 'stream' | 'consumer' | 'target' | 'permission';
+  readonly name: string;
+  /**
+   * `make`, `change`; `keep`: it differs, and is left as it is; `none`: it is as it should be; `refuse`: it cannot be;
+   * `unknown`: it could not be found out.
+   */
+  readonly action: 'make' | 'change' | 'keep' | 'none' | 'refuse' | 'unknown';
+  readonly detail?: string;
+  readonly differences?: readonly Difference[];
+  /** Why it is refused. */
+  readonly code?: ErrorCode;
+  /** Where it stands in the configuration. */
+  readonly place?: string;
+}
+
+export interface ServerPlan {
+  readonly server: string;
+  readonly version: string;
+  readonly items: readonly PlanItem[];
+}
+
+/** Whether the configuration can be put in force as it is. */
+export const isFeasible = ({ items }: ServerPlan): boolean => items.every(({ action }) => action !== 'refuse');
+
+/**
+ * Works out what would be made, changed and refused.
+ *
+ * @throws OuzelError NATS_UNAVAILABLE when the server goes away meanwhile
+ */
+export async function previewPlan(
+  loaded: LoadedConfig,
+  connection: NatsConnection,
+  manager: JetStreamManager,
+): Promise<ServerPlan> {
+  const items = await new Previewer(loaded, connection, manager).items();
+  return { server: connection.getServer(), version: connection.info?.version ?? '', items };
+}
+
+class Previewer {
+  readonly #loaded: LoadedConfig;
+  readonly #config: Config;
+  readonly #connection: NatsConnection;
+  readonly #manager: JetStreamManager;
+  readonly #items: PlanItem[] = [];
+  /** Streams as they would be. */
+  readonly #streams = new Map<string, StreamState | undefined>();
+  readonly #needs = new Map<string, Need>();
+
+  constructor(loaded: LoadedConfig, connection: NatsConnection, manager: JetStreamManager) {
+    this.#loaded = loaded;
+    this.#config = loaded.config;
+    this.#connection = connection;
+    this.#manager = manager;
+  }
+
+  async items(): Promise<readonly PlanItem[]> {
+    for (const spec of [deadLetterSpec(this.#config), ...streamSpecs(this.#config)])
+      await this.#looked('stream', spec.name, () => this.#stream(spec));
+    for (const [name, revision] of revisionsOf(this.#loaded))
+      await this.#looked('consumer', name, () => this.#consumer(name, revision));
+    await this.#targets();
+    await this.#permissions();
+    return this.#items;
+  }
+
+  /** Notes what comes of looking; what is refused is an answer too. */
+  async #looked(kind: 'stream' | 'consumer', name: string, look: () => Promise<Omit<PlanItem, 'kind' | 'name'>>) {
+    try {
+      this.#items.push({ kind, name, ...(await look()) });
+    } catch (error) {
+      const { code, message } = asOuzelError(error);
+      if (code === 'NATS_UNAVAILABLE' || code === 'INTERNAL') throw error;
+      const section = kind === 'stream' ? 'streams' : 'consumers';
+      this.#items.push({ kind, name, action: 'refuse', detail: message, code, ...this.#place(section, name) });
+    }
+  }
+
+  #place(...path: readonly (string | number)[]): { readonly place?: string } {
+    // The stream of dead letters stands in no file.
+    return path[0] === 'streams' && this.#config.streams[String(path[1])] === undefined
+      ? {}
+      : { place: formatPlace(this.#loaded.placeOf(path)) };
+  }
+
+  async #stream(spec: StreamSpec): Promise<Omit<PlanItem, 'kind' | 'name'>> {
+    this.#need(this.#api(`STREAM.INFO.${spec.name}`), `to look at stream ${spec.name}`);
+    const found = await findStream(this.#manager, spec.name);
+    if (found !== undefined) this.#streams.set(spec.name, found);
+    const plan = planStream(found?.config, spec);
+    if (plan.action === 'none')
+      return plan.kept.length === 0 ? { action: 'none' } : { action: 'keep', differences: plan.kept };
+    const verb = plan.action === 'make' ? 'CREATE' : 'UPDATE';
+    this.#need(this.#api(`STREAM.${verb}.${spec.name}`), `to ${plan.action} stream ${spec.name}`);
+    await this.#checkOverlaps(spec);
+    const state = {
+      config: { subjects: spec.subjects },
+      state: { last_seq: found?.state.last_seq ?? 0 },
+      created: found?.created ?? '',
+    };
+    this.#streams.set(spec.name, state);
+    return plan.action === 'make'
+      ? { action: 'make', detail: spec.subjects.join(', ') }
+      : { action: 'change', differences: plan.changed };
+  }
+
+  /** @throws OuzelError when another stream holds one of the subjects: no server takes that. */
+  async #checkOverlaps({ name, subjects }: StreamSpec): Promise<void> {
+    for (const subject of subjects) {
+      const others = [...((await this.#holders(subject)) ?? []), ...this.#plannedHolders(subject)];
+      const other = others.find((each) => each !== name);
+      if (other !== undefined)
+        throw new OuzelError('STREAM_REFUSED', `stream ${name}: ${subject} overlaps with what stream ${other} holds`);
+    }
+  }
+
+  /** The streams of the server that hold some subject of a pattern; undefined where the user may not ask. */
+  async #holders(pattern: string): Promise<string[] | undefined> {
+    const names: string[] = [];
+    try {
+      for await (const name of this.#manager.streams.names(pattern)) names.push(name);
+    } catch (error) {
+      if (/permissions violation/i.test(asOuzelError(error).message)) return undefined;
+      throw error;
+    }
+    return names;
+  }
+
+  #plannedHolders(pattern: string): string[] {
+    return [...this.#streams]
+      .filter(([, stream]) => stream?.config.subjects.some((each) => overlaps(each, pattern)) === true)
+      .map(([name]) => name);
+  }
+
+  async #consumer(name: string, revision: string): Promise<Omit<PlanItem, 'kind' | 'name'>> {
+    const settings = this.#config.consumers[name];
+    if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name}`);
+    const spec = durableSpec(name, settings, revision);
+    this.#needsOf(spec);
+    const stream = this.#streams.has(spec.stream)
+      ? this.#streams.get(spec.stream)
+      : await findStream(this.#manager, spec.stream);
+    this.#streams.set(spec.stream, stream);
+    const durable = await findDurable(this.#manager, spec.stream, name);
+    const plan = planDurable({ stream, durable }, spec);
+    if (settings.paused) return { action: 'none', detail: 'paused: its durable is left as it is' };
+    if (plan.action === 'none') return { action: 'none' };
+    if (plan.action === 'make') return { action: 'make', detail: `durable on ${spec.stream}, ${startOf(spec)}` };
+    if (plan.changed.length > 0) return { action: 'change', differences: plan.changed };
+    const adopted = plan.marks.some(({ field, server }) => field === 'ouzel.owner' && server === undefined);
+    return {
+      action: 'change',
+      detail: adopted ? 'taken over (adopt: true)' : 'notes another revision of the configuration',
+    };
+  }
+
+  #needsOf({ name, stream }: DurableSpec): void {
+    this.#need(this.#api(`CONSUMER.INFO.${stream}.${name}`), `to look at the durable of ${name}`);
+    this.#need(this.#api(`CONSUMER.CREATE.${stream}.${name}`), `to make the durable of ${name}`);
+    this.#need(this.#api(`CONSUMER.MSG.NEXT.${stream}.${name}`), `to pull for ${name}`);
+    // Fewer tokens than an ack has: nobody hears it. In a domain the subject holds the account, which is not known here.
+    if (this.#config.nats.domain === undefined) this.#need(`$JS.ACK.${stream}.${name}.probe`, `to ack for ${name}`);
+    this.#need(deadLetterSubject(name), `for the dead letters of ${name}`, false);
+  }
+
+  /** Publishes of a consumer need a stream that takes them. */
+  async #targets(): Promise<void> {
+    for (const [consumer, { deliver }] of Object.entries(this.#config.consumers))
+      for (const [index, route] of (deliver ?? []).entries()) {
+        const options = publishOf(this.#config, route);
+        if (options === undefined) continue;
+        const pattern = patternOf(options.subject.skeleton(PLACEHOLDER));
+        this.#need(pattern, `to publish for ${consumer}`, false);
+        if (options.core || this.#plannedHolders(pattern).length > 0) continue;
+        const holders = await this.#holders(pattern);
+        const name = typeof route.to === 'string' ? route.to : `${consumer}.deliver[${index}]`;
+        if (holders === undefined)
+          this.#items.push({ kind: 'target', name, action: 'unknown', detail: `whether a stream takes ${pattern}` });
+        if (holders === undefined || holders.length > 0) continue;
+        const detail = `no stream takes ${pattern}. Declare one under streams, or publish with core: true`;
+        const place = this.#place('consumers', consumer, 'deliver', index);
+        this.#items.push({ kind: 'target', name, action: 'refuse', detail, code: 'TARGET_NO_STREAM', ...place });
+      }
+  }
+
+  async #permissions(): Promise<void> {
+    const { missing, unknown } = await checkPermissions(this.#connection, [...this.#needs.values()]);
+    for (const { subject, purpose } of missing)
+      this.#items.push({
+        kind: 'permission',
+        name: shown(subject),
+        action: 'refuse',
+        detail: purpose,
+        code: 'NATS_PERMISSION',
+      });
+    for (const { subject, purpose } of unknown)
+      this.#items.push({
+        kind: 'permission',
+        name: shown(subject),
+        action: 'unknown',
+        detail: `whether it may be published: ${purpose}`,
+      });
+  }
+
+  #need(subject: string, purpose: string, harmless = true): void {
+    if (!this.#needs.has(subject)) this.#needs.set(subject, { subject, purpose, harmless });
+  }
+
+  #api(request: string): string {
+    const { domain } = this.#config.nats;
+    return domain === undefined ? `$JS.API.${request}` : `$JS.${domain}.API.${request}`;
+  }
+}
+
+const PLACEHOLDER = '\u0000';
+
+/** A subject in which each token that an event decides on is `*`. */
+const patternOf = (skeleton: string): string =>
+  skeleton
+    .split('.')
+    .map((token) => (token.includes(PLACEHOLDER) ? '*' : token))
+    .join('.');
+
+/** The ack of a message has more tokens than what was tried. */
+const shown = (subject: string): string => subject.replace(/^(\$JS\.ACK\..*)\.probe$/, '$1.>');
+
+/** The options of a route that publishes. */
+function publishOf(config: Config, { to }: RouteConfig): z.output<typeof publish.options> | undefined {
+  const target = typeof to === 'string' ? config.targets[to] : to;
+  const options = new Map<string, unknown>(Object.entries(target ?? {})).get(publish.name);
+  return options as z.output<typeof publish.options> | undefined;
+}
+
+function startOf({ start }: DurableSpec): string {
+  if (typeof start === 'string')
+    return { new: 'from new events on', all: 'from the first event on', last: 'from the last event on' }[start];
+  return 'time' in start ? `from ${start.time} on` : `from event ${start.sequence} on`;
+}
