@@ -28,11 +28,12 @@ function header(text: string, before: readonly Header[]): readonly Header[] {
 }
 
 const HELP = `
-EVENT is a file, - for standard input, stream:seq for one that a stream holds, or dlq:N for a dead letter. A file
-is a message's body: JSON, or a CloudEvent. Only stream:seq and dlq:N need a server.
+A file (or standard input, -) is a message's body: JSON, or a CloudEvent.
+stream:seq is an event that a stream holds, dlq:N a dead letter; only these need
+a server.
 
-Nothing is delivered and nothing is acked. The exit code is 1 when the event would fail (be tried again, or go into
-the dead letters), else 0.
+Nothing is delivered and nothing is acked. The exit code is 1 when the event
+would fail (be tried again, or go into the dead letters), else 0.
 
 Examples:
   ouzel explain order.json --consumer billing

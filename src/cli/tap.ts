@@ -17,9 +17,10 @@ interface Options extends TapSelectors {
 }
 
 const HELP = `
-Shows what a running daemon does, event by event, with the beginning of the data as it ended up behind the
-transformers. At a high rate only some are shown, and the number of the others is said. The daemon answers on the
-loopback address alone.
+Shows what a running daemon does, event by event, with the beginning of the data
+as it ended up behind the transformers. At a high rate only some are shown, and
+the number of the others is said. The daemon answers on the loopback address
+alone.
 
 Examples:
   ouzel tap

@@ -25,11 +25,11 @@ interface Options {
 }
 
 const HELP = `
-With --plan it also asks the server of the configuration what would be made, changed and refused, and whether the
-user may do it. Nothing is made or changed.
+With --plan it also asks the server of the configuration what would be made,
+changed and refused, and whether the user may do it. Nothing is made or changed.
 
-The exit code is 0 when all is well, 78 when the configuration is wrong or would be refused, 69 when the server cannot
-be asked.
+The exit code is 0 when all is well, 78 when the configuration is wrong or would
+be refused, 69 when the server cannot be asked.
 
 Examples:
   ouzel validate config/ouzel.yaml

@@ -62,13 +62,13 @@ test('version and help', async () => {
   expect(JSON.parse((await runCli(['version', '--json'])).stdout)).toEqual({ version, node: process.version });
   const help = await runCli(['--help']);
   expect(help).toMatchObject({ code: 0, stderr: '' });
-  const commands = ['run', 'dev', 'validate', 'consumers', 'dlq', 'schema', 'version'];
+  const commands = ['run', 'dev', 'validate', 'explain', 'tap', 'consumers', 'dlq', 'schema', 'version'];
   for (const command of commands) expect(help.stdout).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
   for (const command of [...commands, 'consumers list', 'consumers show', 'dlq list', 'dlq show']) {
     const { code, stdout } = await runHere([...command.split(' '), '--help']);
     expect(code, command).toBe(0);
     expect(stdout, command).toMatch(new RegExp(`Usage: ouzel ${command}`));
-    if (!['consumers', 'dlq'].includes(command)) expect(stdout, command).toContain('Example:');
+    if (!['consumers', 'dlq'].includes(command)) expect(stdout, command).toMatch(/^Examples?:$/m);
   }
 }, 60_000);
 
