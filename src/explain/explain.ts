@@ -7,6 +7,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { Config, ConsumerConfig, RouteConfig } from '../config/schema.ts';
 import { Consumer } from '../core/consumer.ts';
 import type { Event } from '../core/event.ts';
+import { headerEntries } from '../core/headers.ts';
 import type { Plan, Step } from '../core/plan.ts';
 import type { Acknowledger, DeadLetterStore, Observer } from '../core/ports.ts';
 import { PENDING, Run, type Verdict } from '../core/run.ts';
@@ -77,7 +78,8 @@ class Explainer {
 
   async explain(): Promise<Explanation> {
     const { stream, subjects } = this.#settings;
-    const revision = consumerRevision(this.#loaded.source, this.#config, this.#name);
+    const { source, plugins } = this.#loaded;
+    const revision = consumerRevision(source, this.#config, this.#name, plugins);
     const { plan, run, ended } = this.#begin(revision);
     const head = { consumer: this.#name, stream, revision, event: this.#shown(run) };
     const notTaken = this.#notTaken(subjects);
@@ -98,7 +100,7 @@ class Explainer {
       revision,
       metrics,
       publisher: NO_PUBLISHER,
-      requester: NO_REQUESTER,
+      requester: this.#requester,
       files: NO_FILES,
       plugins,
       folderOf,
@@ -169,6 +171,8 @@ class Explainer {
         this.#open = { stage, before: stateOf(run.event) };
         try {
           const verdict = step.run(run);
+          // Whom it would ask was not asked, and will never call back: the event goes on without the reply.
+          if (stage.asked !== undefined) return undefined;
           if (verdict !== undefined && verdict !== PENDING) stage.result = 'ended';
           return verdict;
         } catch (error) {
@@ -225,6 +229,16 @@ class Explainer {
       if (sent !== undefined && this.#settings.deliver?.[index]?.stop === true) stopped = route.name;
     }
   }
+
+  /** A service may change something when it is asked, so nobody is: what would be asked is shown. */
+  readonly #requester: Requester = {
+    request: (subject, headers, body) => {
+      const open = this.#open?.stage;
+      if (open === undefined) return;
+      const block = headerEntries(new TextEncoder().encode(headers));
+      open.asked = sentOf({ action: `request to ${subject}`, headers: block, body });
+    },
+  };
 
   /** Takes a target's place: shows what it would send, and confirms. */
   #standIn(target: PreparedTarget): PreparedTarget {
@@ -290,24 +304,21 @@ const NO_PUBLISHER: Publisher = {
   },
 };
 
-/** A service may change something when it is asked, so nobody is. */
-const NO_REQUESTER: Requester = {
-  request: (subject, _headers, _body, _timeout, listener) =>
-    listener.failed(new OuzelError('TARGET_UNAVAILABLE', `explain asks nobody, so there is no reply from ${subject}`)),
-};
-
 const NO_FILES: Files = {
   append: (path) => {
     throw new OuzelError('INTERNAL', `explain must not write (${path})`);
   },
 };
 
-const namesOf = ({ name, to }: RouteConfig): { name: string; target: string } => {
-  const target = typeof to === 'string' ? to : (Object.keys(to).find((key) => !OF_ALL_TARGETS.has(key)) ?? '');
-  return { name: name ?? target, target };
-};
 /** Keys of a target that are not its kind. */
 const OF_ALL_TARGETS: ReadonlySet<string> = new Set(['retry', 'timeout']);
+
+/** A route's name, and that of its target: the kind of it, or its plugin, where it has none of its own. */
+function namesOf({ name, to }: RouteConfig): { name: string; target: string } {
+  const kind = typeof to === 'string' ? to : Object.keys(to).find((key) => !OF_ALL_TARGETS.has(key));
+  const target = typeof to === 'string' ? to : (to.plugin ?? kind ?? '');
+  return { name: name ?? target, target };
+}
 
 function failedOf(reason: unknown): Failed {
   const { code, message, place } = asOuzelError(reason, 'EVENT_FAILED');

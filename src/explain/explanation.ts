@@ -66,6 +66,8 @@ export interface StageShown {
   max?: number;
   condition?: Clause;
   changes?: readonly Change[];
+  /** What a service would be asked. Nobody was: the stages behind see the event without the reply. */
+  asked?: Sent;
   routes?: readonly RouteShown[];
   error?: Failed;
 }

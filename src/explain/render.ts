@@ -4,7 +4,7 @@ import { formatDuration } from '../config/fields.ts';
 import { stringifyJson } from '../core/json.ts';
 import type { Answer, Clause } from '../expression/explain.ts';
 import type { Change } from './changes.ts';
-import type { EventShown, Explanation, Failed, OutcomeShown, RouteShown, StageShown } from './explanation.ts';
+import type { EventShown, Explanation, Failed, OutcomeShown, RouteShown, Sent, StageShown } from './explanation.ts';
 
 /** Columns of the stages' names. */
 const LABEL = 11;
@@ -90,7 +90,8 @@ class Page {
         break;
       case 'transformer':
         this.#row(0, mark, name === component ? name : `${name}: ${component}`);
-        this.#changes(stage.changes ?? [], stage.result);
+        if (stage.asked === undefined) this.#changes(stage.changes ?? [], stage.result);
+        else this.#asked(stage.asked);
         break;
     }
     if (stage.error !== undefined) this.#failed(1, stage.error);
@@ -124,9 +125,18 @@ class Page {
     if (sent.error !== undefined) return this.#failed(1, sent.error);
     if (sent.action === 'no preview')
       return this.#row(1, '', 'this kind of target cannot show what it would send', 'dim');
-    this.#row(1, '', sent.action);
-    for (const [header, value] of sent.headers ?? []) this.#row(2, '', `${header}: ${value}`, 'dim', undefined, true);
-    this.#body(sent.body ?? '', sent.size ?? 0);
+    this.#sent(sent);
+  }
+
+  #sent({ action, headers = [], body = '', size = 0 }: Sent): void {
+    this.#row(1, '', action);
+    for (const [header, value] of headers) this.#row(2, '', `${header}: ${value}`, 'dim', undefined, true);
+    this.#body(body, size);
+  }
+
+  #asked(asked: Sent): void {
+    this.#sent(asked);
+    this.#row(1, '', 'nobody was asked: what follows is without the reply', 'yellow');
   }
 
   #body(body: string, size: number): void {

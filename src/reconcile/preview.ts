@@ -1,13 +1,12 @@
 /** What putting a configuration in force would do on the server: worked out by the code that does it, and not done. */
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import type { z } from 'zod';
 import type { LoadedConfig } from '../config/load.ts';
-import type { Config, RouteConfig } from '../config/schema.ts';
+import type { Config } from '../config/schema.ts';
 import { overlaps } from '../core/subjects.ts';
 import { deadLetterSubject } from '../deadletter/store.ts';
-import { publish } from '../deliver/targets/publish.ts';
 import { asOuzelError, type ErrorCode, formatPlace, OuzelError } from '../errors.ts';
+import type { Template } from '../expression/index.ts';
 import { checkPermissions, type Need } from '../nats/permissions.ts';
 import {
   type Difference,
@@ -186,24 +185,35 @@ class Previewer {
     this.#need(deadLetterSubject(name), `for the dead letters of ${name}`, false);
   }
 
-  /** Publishes of a consumer need a stream that takes them. */
+  /** What a consumer publishes needs a stream that takes it, and what it asks needs permission. */
   async #targets(): Promise<void> {
-    for (const [consumer, { deliver }] of Object.entries(this.#config.consumers))
-      for (const [index, route] of (deliver ?? []).entries()) {
-        const options = publishOf(this.#config, route);
-        if (options === undefined) continue;
-        const pattern = patternOf(options.subject.skeleton(PLACEHOLDER));
-        this.#need(pattern, `to publish for ${consumer}`, false);
-        if (options.core || this.#plannedHolders(pattern).length > 0) continue;
-        const holders = await this.#holders(pattern);
-        const name = typeof route.to === 'string' ? route.to : `${consumer}.deliver[${index}]`;
-        if (holders === undefined)
-          this.#items.push({ kind: 'target', name, action: 'unknown', detail: `whether a stream takes ${pattern}` });
-        if (holders === undefined || holders.length > 0) continue;
-        const detail = `no stream takes ${pattern}. Declare one under streams, or publish with core: true`;
-        const place = this.#place('consumers', consumer, 'deliver', index);
-        this.#items.push({ kind: 'target', name, action: 'refuse', detail, code: 'TARGET_NO_STREAM', ...place });
+    for (const [consumer, { deliver, pipeline }] of Object.entries(this.#config.consumers)) {
+      for (const stage of pipeline) {
+        const asked = requestOf(typeof stage === 'string' ? this.#config.transformers[stage] : stage);
+        if (asked !== undefined) this.#need(patternOf(asked.subject), `to ask for ${consumer}`, false);
       }
+      for (const [index, { to }] of (deliver ?? []).entries()) {
+        const target = typeof to === 'string' ? this.#config.targets[to] : to;
+        const asked = requestOf(target);
+        if (asked !== undefined) this.#need(patternOf(asked.subject), `to ask for ${consumer}`, false);
+        const published = publishOf(target) ?? asked?.reply?.publish;
+        if (published === undefined) continue;
+        const name = typeof to === 'string' ? to : `${consumer}.deliver[${index}]`;
+        await this.#published(patternOf(published.subject), published.core === true, name, consumer, index);
+      }
+    }
+  }
+
+  async #published(pattern: string, core: boolean, name: string, consumer: string, index: number): Promise<void> {
+    this.#need(pattern, `to publish for ${consumer}`, false);
+    if (core || this.#plannedHolders(pattern).length > 0) return;
+    const holders = await this.#holders(pattern);
+    if (holders === undefined)
+      this.#items.push({ kind: 'target', name, action: 'unknown', detail: `whether a stream takes ${pattern}` });
+    if (holders === undefined || holders.length > 0) return;
+    const detail = `no stream takes ${pattern}. Declare one under streams, or publish with core: true`;
+    const place = this.#place('consumers', consumer, 'deliver', index);
+    this.#items.push({ kind: 'target', name, action: 'refuse', detail, code: 'TARGET_NO_STREAM', ...place });
   }
 
   async #permissions(): Promise<void> {
@@ -238,8 +248,9 @@ class Previewer {
 const PLACEHOLDER = '\u0000';
 
 /** A subject in which each token that an event decides on is `*`. */
-const patternOf = (skeleton: string): string =>
-  skeleton
+const patternOf = (subject: Template): string =>
+  subject
+    .skeleton(PLACEHOLDER)
     .split('.')
     .map((token) => (token.includes(PLACEHOLDER) ? '*' : token))
     .join('.');
@@ -247,12 +258,22 @@ const patternOf = (skeleton: string): string =>
 /** The ack of a message has more tokens than what was tried. */
 const shown = (subject: string): string => subject.replace(/^(\$JS\.ACK\..*)\.probe$/, '$1.>');
 
-/** The options of a route that publishes. */
-function publishOf(config: Config, { to }: RouteConfig): z.output<typeof publish.options> | undefined {
-  const target = typeof to === 'string' ? config.targets[to] : to;
-  const options = new Map<string, unknown>(Object.entries(target ?? {})).get(publish.name);
-  return options as z.output<typeof publish.options> | undefined;
+interface Published {
+  readonly subject: Template;
+  readonly core?: boolean;
 }
+
+/** The options of a stage or target of this kind. The schema of the component has made sure of what they are. */
+const optionsOf = (entry: object | undefined, kind: string): unknown =>
+  new Map<string, unknown>(Object.entries(entry ?? {})).get(kind);
+
+const publishOf = (entry: object | undefined): Published | undefined =>
+  optionsOf(entry, 'publish') as Published | undefined;
+
+const requestOf = (
+  entry: object | undefined,
+): { readonly subject: Template; readonly reply?: { readonly publish: Published } } | undefined =>
+  optionsOf(entry, 'request') as ReturnType<typeof requestOf>;
 
 function startOf({ start }: DurableSpec): string {
   if (typeof start === 'string')

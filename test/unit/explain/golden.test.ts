@@ -44,6 +44,14 @@ consumers:
       - { name: small, when: event.data.total <= 5000, to: { publish: { subject: alerts.small, cloudevents: structured } } }
       - { to: ops, else: true }
   narrow: { stream: EVENTS, subjects: [events.orders.created] }
+  asking:
+    stream: EVENTS
+    pipeline:
+      - { request: { subject: "customers.get", body: "{{ event.data.cust }}", into: data.profile } }
+    deliver:
+      - { name: gold, when: event.data.profile.gold, to: { log: {} } }
+      - { to: { request: { subject: "orders.check.{{ event.data.cust }}", reply: { publish: { subject: alerts.checks } } } } }
+      - { to: { file: { path: "/var/orders/{{ event.data.cust }}.ndjson", format: data } } }
   failing:
     stream: EVENTS
     pipeline: [{ set: { data.rate: event.data.total / event.data.count } }]
@@ -75,6 +83,7 @@ const CASES: readonly Case[] = [
   { name: 'not-taken', consumer: 'narrow', body: ORDER, options: { subject: 'events.orders.paid' } },
   { name: 'expression-error', consumer: 'failing', body: { total: 1, count: 0 }, fails: true },
   { name: 'invalid-subject', body: { ...ORDER, cust: 'a.b c' }, fails: true },
+  { name: 'asking', consumer: 'asking', body: ORDER },
   { name: 'undecodable', body: '{"id": ', fails: true },
   {
     name: 'cloudevent',
