@@ -2,7 +2,7 @@
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { fragmentFolder } from './config/discover.ts';
-import { ConfigError, type LoadedConfig } from './config/load.ts';
+import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
@@ -20,9 +20,9 @@ import { Wire } from './nats/wire.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
 import { deadLetterSpec, type Services } from './reconcile/build.ts';
-import { type ConsumerDiff, isEmpty, needRestart } from './reconcile/diff.ts';
+import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
-import { RELOAD_RESULTS, type ReloadOutcome } from './reconcile/result.ts';
+import { type Loader, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
 import type { DaemonStatus } from './status.ts';
 import type { Logger } from './telemetry/log.ts';
@@ -48,26 +48,16 @@ export interface Address {
   readonly url: string;
 }
 
-/** Reads the configuration anew. @throws ConfigError */
-export type Loader = () => Promise<LoadedConfig>;
-
 /** What talks over the connection. */
 type Ports = Pick<Services, 'wire' | 'publisher' | 'requester'>;
 
 export class Daemon {
   readonly #logger: Logger;
-  readonly #load: Loader;
   readonly #metrics = createMetrics();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #log: LogObserver;
   #loaded: LoadedConfig;
-  #generation = 1;
-  #lastReload: ReloadOutcome | undefined;
-  /** What a configuration that was rejected failed on, where it is not its own file. */
-  #rejectedFiles: readonly string[] = [];
-  /** Changes are put in force one after another. */
-  #reloading: Promise<unknown> = Promise.resolve();
-  #reloadAsked = false;
+  readonly #reloads: Reloads;
   #watching: Watching | undefined;
   #http: HttpServer | undefined;
   #connection: NatsConnection | undefined;
@@ -88,10 +78,16 @@ export class Daemon {
    */
   constructor(loaded: LoadedConfig, load: Loader, logger: Logger) {
     this.#loaded = loaded;
-    this.#load = load;
     this.#logger = logger;
     this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
     this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
+    this.#reloads = new Reloads({
+      load,
+      current: () => this.#loaded,
+      apply: (next) => this.#apply(next),
+      metrics: this.#metrics,
+      logger,
+    });
   }
 
   /** The configuration in force. */
@@ -127,7 +123,7 @@ export class Daemon {
       this.#logger.fatal({ code }, message);
     });
     this.#watching = watchFiles({
-      files: () => [...this.#loaded.files, ...this.#rejectedFiles],
+      files: () => this.#reloads.files,
       folders: () => [fragmentFolder(this.#loaded.file)],
       onChange: () => this.reload(),
     });
@@ -136,15 +132,7 @@ export class Daemon {
 
   /** Reads the configuration again and puts it in force. Asked several times meanwhile, it does so once more. */
   reload(): void {
-    if (this.#reloadAsked || this.#stopping) return;
-    this.#reloadAsked = true;
-    this.#reloading = this.#reloading.then(async () => {
-      this.#reloadAsked = false;
-      if (this.#stopping) return;
-      const began = performance.now();
-      const outcome = await this.#tryReload();
-      this.#showReload(outcome, performance.now() - began);
-    });
+    this.#reloads.ask();
   }
 
   status(): DaemonStatus {
@@ -163,7 +151,7 @@ export class Daemon {
         .map(({ name, state, reason }) => `consumer ${name}: ${reason === '' ? state : reason}`),
     ];
     const { file, hash } = this.#loaded;
-    const config = { file, hash, generation: this.#generation, last_reload: this.#lastReload ?? null };
+    const config = { file, hash, generation: this.#reloads.generation, last_reload: this.#reloads.last ?? null };
     return { ready: reasons.length === 0, reasons, connected, consumers, config };
   }
 
@@ -176,7 +164,7 @@ export class Daemon {
     this.#logger.info({ drain_ms: drain }, 'draining');
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, drain);
-    await Promise.race([this.#reloading, deadline]);
+    await Promise.race([this.#reloads.close(), deadline]);
     await this.#reconciler?.stop(deadline);
     await this.#flushSpans(deadline);
     for (const each of this.#timers) clearInterval(each);
@@ -267,12 +255,10 @@ export class Daemon {
         const services = await this.#services(connection, ports);
         const reconciler = new Reconciler(services, this.#loaded.config.nats.domain);
         // A reload that comes meanwhile waits, and compares with what is started here.
-        const starting = this.#reloading.then(async () => {
+        await this.#reloads.exclusively(async () => {
           await reconciler.start(this.#loaded);
           this.#reconciler = reconciler;
         });
-        this.#reloading = starting.catch(() => undefined);
-        await starting;
         return true;
       } catch (error) {
         const { code, message } = asOuzelError(error);
@@ -313,54 +299,14 @@ export class Daemon {
     };
   }
 
-  async #tryReload(): Promise<ReloadOutcome> {
-    const at = new Date().toISOString();
-    const before = this.#loaded;
-    let next: LoadedConfig | undefined;
-    const ended = (result: ReloadOutcome['result'], changes?: ConsumerDiff, reason = ''): ReloadOutcome => ({
-      result,
-      at,
-      hash: next?.hash,
-      reason,
-      changes,
-      needRestart: result === 'applied' && next !== undefined ? needRestart(before.source, next.source) : [],
-    });
-    try {
-      next = await this.#load();
-      this.#rejectedFiles = next.files;
-      if (next.hash === before.hash) return ended('unchanged');
-      // Before the first connection there is nothing to change but what will be started.
-      const changes = await this.#reconciler?.apply(next);
-      this.#loaded = next;
-      this.#keys = undefined;
-      this.#generation++;
-      this.#logger.level = next.config.telemetry.log.level;
-      return ended('applied', changes);
-    } catch (error) {
-      if (error instanceof ConfigError) this.#rejectedFiles = error.files;
-      return ended('rejected', undefined, asOuzelError(error).message);
-    }
-  }
-
-  #showReload(outcome: ReloadOutcome, took: number): void {
-    const { result, hash, reason, changes, needRestart: restart } = outcome;
-    const again = result === 'rejected' && this.#lastReload?.result === result && this.#lastReload.reason === reason;
-    this.#metrics.configReloads.with(result).increment();
-    // An unchanged file settles nothing that was rejected before, unless it is what was in force.
-    this.#lastReload = outcome;
-    const generation = this.#generation;
-    if (result === 'rejected') {
-      if (!again)
-        this.#logger.error({ hash, generation }, `configuration rejected; what was in force stays\n${reason}`);
-      return;
-    }
-    this.#metrics.configGeneration.with().set(generation);
-    this.#metrics.configLastSuccess.with().set(Date.now() / 1000);
-    if (result === 'unchanged') return;
-    const took_ms = Math.round(took);
-    const what = changes === undefined || isEmpty(changes) ? {} : changes;
-    this.#logger.info({ hash, generation, took_ms, ...what }, 'configuration applied');
-    if (restart.length > 0) this.#logger.warn({ keys: restart }, 'these changes take effect at the next start');
+  /** Puts another configuration in force. @throws OuzelError when it cannot come up; then all is as it was. */
+  async #apply(next: LoadedConfig): Promise<ConsumerDiff | undefined> {
+    // Before the first connection there is nothing to change but what will be started.
+    const changes = await this.#reconciler?.apply(next);
+    this.#loaded = next;
+    this.#keys = undefined;
+    this.#logger.level = next.config.telemetry.log.level;
+    return changes;
   }
 
   #showAtStart(): void {
@@ -369,9 +315,6 @@ export class Daemon {
     metrics.natsConnected.with().set(0);
     metrics.natsReconnects.with();
     metrics.spansDropped.with();
-    for (const result of RELOAD_RESULTS) metrics.configReloads.with(result);
-    metrics.configGeneration.with().set(1);
-    metrics.configLastSuccess.with().set(Date.now() / 1000);
   }
 
   #keys: KeyOf | undefined;

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { findNatsServer, startNatsServer } from '../nats/server.ts';
+import { findNatsServer } from '../nats/find-server.ts';
+import { startNatsServer } from '../nats/server.ts';
 import { stateDirectory } from '../state-directory.ts';
 
 interface DevOptions {

@@ -6,14 +6,24 @@
 import type { Outcome } from '../core/plan.ts';
 import type { AttemptSpan, DeliverySpan, Observer, Tracer } from '../core/ports.ts';
 import type { Failure, Run } from '../core/run.ts';
+import { covers } from '../core/subjects.ts';
 import type { Delivery } from '../deliver/delivery.ts';
 import type { Route } from '../deliver/route.ts';
 import { asOuzelError, ERRORS, type OuzelError } from '../errors.ts';
 import type { Cell } from './cells.ts';
+import { Clock } from './clock.ts';
 import { ATTRIBUTES, MESSAGING_SYSTEM } from './names.ts';
 import { isSampled, type Sampler } from './sampling.ts';
+import type {
+  Attributes,
+  EventFacts,
+  SpanEnding,
+  SpanExporter,
+  SpanKind,
+  SpanRecord,
+  SpanTemplate,
+} from './span-record.ts';
 import {
-  type Ids,
   IdPool,
   type RemoteContext,
   remoteContext,
@@ -22,59 +32,7 @@ import {
   traceIdOf,
   traceparentOf,
 } from './trace-context.ts';
-
-export type AttributeValue = string | number;
-export type Attributes = Readonly<Record<string, AttributeValue>>;
-export type SpanKind = 'internal' | 'producer' | 'consumer' | 'client';
-
-/** What many spans have in common. Made once, so that an exporter can keep its encoded form by identity. */
-export interface SpanTemplate {
-  readonly name: string;
-  readonly kind: SpanKind;
-  readonly attributes: Attributes;
-}
-
-/** How a span ended. Made once for each kind of ending. */
-export interface SpanEnding {
-  readonly attributes: Attributes;
-  /** What went wrong, without anything of the event; undefined when nothing did. */
-  readonly error: string | undefined;
-}
-
-/** What an attempt's span says of its event. */
-export interface EventFacts {
-  readonly subject: string;
-  readonly messageId: string;
-  readonly sequence: number;
-  readonly attempt: number;
-  readonly size: number;
-  readonly retryDelay: number | undefined;
-}
-
-/** A span that has ended, as exporters get it. */
-export interface SpanRecord extends Ids {
-  readonly template: SpanTemplate;
-  readonly ending: SpanEnding;
-  /** The span that this one is part of; undefined for the first of a trace. */
-  readonly parent: Ids | undefined;
-  /** Whether the parent is in another process. */
-  readonly remote: boolean;
-  /** A context that this one follows without being part of it. */
-  readonly link: RemoteContext | undefined;
-  readonly tracestate: string | undefined;
-  readonly facts: EventFacts | undefined;
-  /** Milliseconds since the epoch, with fractions. */
-  readonly startedAt: number;
-  readonly endedAt: number;
-}
-
-/** Where spans go. */
-export interface SpanExporter {
-  /** Takes a span that has ended. Never blocks and never throws: what there is no room for is dropped and counted. */
-  export(span: SpanRecord): void;
-  /** Sends what is left, then closes. What has not arrived by the deadline is dropped and counted. */
-  shutdown(deadline: Promise<void>): Promise<void>;
-}
+import { PassedOn, Unsampled } from './unrecorded-spans.ts';
 
 /** What is known of a consumer whose events are followed. */
 export interface TracedConsumer {
@@ -93,38 +51,6 @@ const NO_ATTRIBUTES: Attributes = Object.freeze({});
 const CONFIRMED: SpanEnding = { attributes: { [ATTRIBUTES.result]: 'confirmed' }, error: undefined };
 
 const shortened = (text: string): string => (text.length > LONGEST ? text.slice(0, LONGEST) : text);
-
-/** Milliseconds between the monotonic clock and the epoch. Looked up again now and then, should the wall clock be set. */
-class Clock {
-  #offset = 0;
-  #until = 0;
-
-  now(): number {
-    const monotonic = performance.now();
-    if (monotonic >= this.#until) {
-      this.#offset = Date.now() - monotonic;
-      this.#until = monotonic + 1000;
-    }
-    return this.#offset + monotonic;
-  }
-
-  /** @param monotonic Milliseconds of the monotonic clock. */
-  at(monotonic: number): number {
-    if (this.#until === 0) this.now();
-    return this.#offset + monotonic;
-  }
-}
-
-/** Whether a subject is one of a pattern's; `*` is one token and `>` all that follow. */
-function matches(pattern: string, subject: string): boolean {
-  const wanted = pattern.split('.');
-  const tokens = subject.split('.');
-  for (const [index, token] of wanted.entries()) {
-    if (token === '>') return tokens.length > index;
-    if (token !== '*' && token !== tokens[index]) return false;
-  }
-  return tokens.length === wanted.length;
-}
 
 export interface SpansOptions {
   readonly exporter: SpanExporter;
@@ -297,7 +223,7 @@ class ConsumerTracer implements Tracer {
 
   template(subject: string): SpanTemplate {
     if (this.#templates.length < 2) return this.#otherwise;
-    return this.#templates.find(({ pattern }) => matches(pattern, subject))?.template ?? this.#otherwise;
+    return this.#templates.find(({ pattern }) => covers(pattern, subject))?.template ?? this.#otherwise;
   }
 
   messageId(run: Run): string {
@@ -453,66 +379,4 @@ class RecordedDelivery implements DeliverySpan, SpanRecord {
     this.ending = this.#spans.delivered(error);
     this.#spans.emit(this);
   }
-}
-
-/** An attempt that is not recorded, in a trace that begins here: those that follow hear that it is not. */
-class Unsampled implements AttemptSpan, DeliverySpan, Ids {
-  readonly bytes: Buffer;
-  readonly at: number;
-  readonly tracestate: string | undefined;
-
-  constructor(bytes: Buffer, at: number, tracestate: string | undefined) {
-    this.bytes = bytes;
-    this.at = at;
-    this.tracestate = tracestate;
-  }
-
-  get traceId(): string {
-    return traceIdOf(this);
-  }
-
-  get spanId(): string {
-    return spanIdOf(this);
-  }
-
-  get traceparent(): string {
-    return traceparentOf(this, false);
-  }
-
-  deliver(): DeliverySpan {
-    return this;
-  }
-
-  end(): void {}
-}
-
-/** An attempt in a trace that is not recorded: the producer's context is handed on as it came. */
-class PassedOn implements AttemptSpan, DeliverySpan {
-  readonly #context: RemoteContext;
-
-  constructor(context: RemoteContext) {
-    this.#context = context;
-  }
-
-  get traceId(): string {
-    return traceIdOf(this.#context);
-  }
-
-  get spanId(): string {
-    return spanIdOf(this.#context);
-  }
-
-  get traceparent(): string {
-    return traceparentOf(this.#context, false);
-  }
-
-  get tracestate(): string | undefined {
-    return this.#context.tracestate;
-  }
-
-  deliver(): DeliverySpan {
-    return this;
-  }
-
-  end(): void {}
 }

@@ -10,7 +10,8 @@ import { type HealthListener, OtlpExporter, type QueueLimits } from './otlp/expo
 import { createHttpSender } from './otlp/http.ts';
 import { samplerFrom } from './sampling.ts';
 import { detectResource, httpSettings, plainAttributes } from './sdk/environment.ts';
-import { type SpanExporter, Spans, type TracedConsumer } from './spans.ts';
+import type { SpanExporter } from './span-record.ts';
+import { Spans, type TracedConsumer } from './spans.ts';
 
 export interface Traces {
   tracerFor(consumer: TracedConsumer): Tracer;

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { findNatsServer } from '../../src/nats/server.ts';
-import type { ServerTry } from '../../src/nats/server.ts';
+import { findNatsServer } from '../../src/nats/find-server.ts';
+import type { ServerTry } from '../../src/nats/find-server.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {

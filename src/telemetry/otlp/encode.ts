@@ -14,7 +14,7 @@ import type {
   SpanKind,
   SpanRecord,
   SpanTemplate,
-} from '../spans.ts';
+} from '../span-record.ts';
 import { type Ids, SPAN_ID, TRACE_ID } from '../trace-context.ts';
 
 const VARINT = 0;

@@ -3,7 +3,7 @@
  * dropped before anything is spent on them. A collector that is away is tried again with one batch at a time.
  */
 import type { Cell } from '../cells.ts';
-import type { SpanExporter, SpanRecord } from '../spans.ts';
+import type { SpanExporter, SpanRecord } from '../span-record.ts';
 import { type Batch, type Origin, SpanEncoder } from './encode.ts';
 
 /** What became of a batch: taken (less the spans that the collector rejected), worth another try, or refused for good. */

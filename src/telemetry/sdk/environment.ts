@@ -14,7 +14,7 @@ import {
 } from '@opentelemetry/resources';
 import { ATTR_SERVICE_NAME, ATTR_SERVICE_VERSION } from '@opentelemetry/semantic-conventions';
 import type { HttpSettings } from '../otlp/http.ts';
-import type { Attributes } from '../spans.ts';
+import type { Attributes } from '../span-record.ts';
 
 /**
  * The resource of this process; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before what is found. The detector of

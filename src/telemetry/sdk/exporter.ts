@@ -23,7 +23,7 @@ import { AlwaysOnSampler, BatchSpanProcessor, type SpanExporter as SdkSpanExport
 import type { Cell } from '../cells.ts';
 import { ATTRIBUTES } from '../names.ts';
 import type { HealthListener, QueueLimits } from '../otlp/exporter.ts';
-import type { Attributes, SpanExporter, SpanKind, SpanRecord } from '../spans.ts';
+import type { Attributes, SpanExporter, SpanKind, SpanRecord } from '../span-record.ts';
 import { type Ids, spanIdOf, traceIdOf } from '../trace-context.ts';
 
 const KINDS: Readonly<Record<SpanKind, ApiSpanKind>> = {

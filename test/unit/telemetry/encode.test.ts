@@ -6,7 +6,7 @@ import { AlwaysOnSampler, InMemorySpanExporter, SimpleSpanProcessor, TracerProvi
 import { describe, expect, it } from 'vitest';
 import { SpanEncoder } from '../../../src/telemetry/otlp/encode.ts';
 import { attributesOf, GivenIds, repeatSpan } from '../../../src/telemetry/sdk/exporter.ts';
-import type { SpanRecord } from '../../../src/telemetry/spans.ts';
+import type { SpanRecord } from '../../../src/telemetry/span-record.ts';
 import { spanIdOf, traceIdOf } from '../../../src/telemetry/trace-context.ts';
 import { decodeSpans } from '../../helpers/otlp.ts';
 import { error, jsonEvent, random, route, step } from '../core/helpers.ts';

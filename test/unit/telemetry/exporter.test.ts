@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Cell } from '../../../src/telemetry/cells.ts';
 import { OtlpExporter, type QueueLimits, type Sender, type SendResult } from '../../../src/telemetry/otlp/exporter.ts';
-import type { SpanRecord } from '../../../src/telemetry/spans.ts';
+import type { SpanRecord } from '../../../src/telemetry/span-record.ts';
 import { decodeSpans } from '../../helpers/otlp.ts';
 import { waitFor } from '../../helpers/wait.ts';
 import { jsonEvent } from '../core/helpers.ts';

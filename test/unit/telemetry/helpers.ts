@@ -3,7 +3,8 @@ import type { Step } from '../../../src/core/plan.ts';
 import { deliverStep, type Route } from '../../../src/deliver/route.ts';
 import { Cell } from '../../../src/telemetry/cells.ts';
 import type { Sampler } from '../../../src/telemetry/sampling.ts';
-import { type SpanExporter, type SpanRecord, Spans } from '../../../src/telemetry/spans.ts';
+import type { SpanExporter, SpanRecord } from '../../../src/telemetry/span-record.ts';
+import { Spans } from '../../../src/telemetry/spans.ts';
 import { spanIdOf, traceIdOf } from '../../../src/telemetry/trace-context.ts';
 import { harness, outcome, POLICY } from '../core/helpers.ts';
 

@@ -1,0 +1,128 @@
+/** Changes of the configuration while the daemon runs: one after another, each with an outcome that can be seen. */
+import { ConfigError, type LoadedConfig } from '../config/load.ts';
+import { asOuzelError } from '../errors.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { type ConsumerDiff, isEmpty, needRestart } from './diff.ts';
+import { RELOAD_RESULTS, type ReloadOutcome } from './result.ts';
+
+/** Reads the configuration anew. @throws ConfigError */
+export type Loader = () => Promise<LoadedConfig>;
+
+export interface ReloadOptions {
+  readonly load: Loader;
+  /** The configuration in force. */
+  readonly current: () => LoadedConfig;
+  /** Puts another one in force, and answers with what changed. When it throws, all is as it was. */
+  readonly apply: (next: LoadedConfig) => Promise<ConsumerDiff | undefined>;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+}
+
+export class Reloads {
+  readonly #options: ReloadOptions;
+  #generation = 1;
+  #last: ReloadOutcome | undefined;
+  /** What the last configuration that was read depends on: a rejected one may be mended there. */
+  #files: readonly string[] = [];
+  #queue: Promise<unknown> = Promise.resolve();
+  #asked = false;
+  #closed = false;
+
+  constructor(options: ReloadOptions) {
+    this.#options = options;
+    const { metrics } = options;
+    for (const result of RELOAD_RESULTS) metrics.configReloads.with(result);
+    this.#showInForce();
+  }
+
+  /** Configurations put in force since the start. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get last(): ReloadOutcome | undefined {
+    return this.#last;
+  }
+
+  /** The files to watch: of the configuration in force, and of one that was rejected. */
+  get files(): readonly string[] {
+    return [...this.#options.current().files, ...this.#files];
+  }
+
+  /** Reads the configuration again and puts it in force. Asked several times meanwhile, it does so once more. */
+  ask(): void {
+    if (this.#asked || this.#closed) return;
+    this.#asked = true;
+    this.#queue = this.#queue.then(async () => {
+      this.#asked = false;
+      if (this.#closed) return;
+      const began = performance.now();
+      const outcome = await this.#reload();
+      this.#show(outcome, performance.now() - began);
+    });
+  }
+
+  /** Does something that must not meet a reload: those that are asked for meanwhile wait. */
+  exclusively(work: () => Promise<void>): Promise<void> {
+    const done = this.#queue.then(work);
+    this.#queue = done.catch(() => undefined);
+    return done;
+  }
+
+  /** No further reload begins; resolves when the one under way has ended. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#queue;
+  }
+
+  async #reload(): Promise<ReloadOutcome> {
+    const { load, current, apply } = this.#options;
+    const at = new Date().toISOString();
+    const before = current();
+    let next: LoadedConfig | undefined;
+    const ended = (result: ReloadOutcome['result'], changes?: ConsumerDiff, reason = ''): ReloadOutcome => ({
+      result,
+      at,
+      hash: next?.hash,
+      reason,
+      changes,
+      needRestart: result === 'applied' && next !== undefined ? needRestart(before.source, next.source) : [],
+    });
+    try {
+      next = await load();
+      this.#files = next.files;
+      if (next.hash === before.hash) return ended('unchanged');
+      const changes = await apply(next);
+      this.#generation++;
+      return ended('applied', changes);
+    } catch (error) {
+      if (error instanceof ConfigError) this.#files = error.files;
+      return ended('rejected', undefined, asOuzelError(error).message);
+    }
+  }
+
+  #show(outcome: ReloadOutcome, took: number): void {
+    const { metrics, logger } = this.#options;
+    const { result, hash, reason, changes, needRestart: restart } = outcome;
+    const again = result === 'rejected' && this.#last?.result === result && this.#last.reason === reason;
+    this.#last = outcome;
+    metrics.configReloads.with(result).increment();
+    const generation = this.#generation;
+    if (result === 'rejected') {
+      if (!again) logger.error({ hash, generation }, `configuration rejected; what was in force stays\n${reason}`);
+      return;
+    }
+    this.#showInForce();
+    if (result === 'unchanged') return;
+    const what = changes === undefined || isEmpty(changes) ? {} : changes;
+    logger.info({ hash, generation, took_ms: Math.round(took), ...what }, 'configuration applied');
+    if (restart.length > 0) logger.warn({ keys: restart }, 'these changes take effect at the next start');
+  }
+
+  #showInForce(): void {
+    const { metrics } = this.#options;
+    metrics.configGeneration.with().set(this.#generation);
+    metrics.configLastSuccess.with().set(Date.now() / 1000);
+  }
+}
