@@ -47,8 +47,8 @@ export function pluginUses(config: Config, consumer?: string): PluginUse[] {
   section('filters', config.filters, 'filter');
   section('transformers', config.transformers, 'transformer');
   section('targets', config.targets, 'target');
-  for (const [each, { pipeline, deliver = [] }] of Object.entries(config.consumers)) {
-    if (consumer !== undefined && each !== consumer) continue;
+  for (const each of consumer === undefined ? Object.keys(config.consumers) : [consumer]) {
+    const { pipeline = [], deliver = [] } = config.consumers[each] ?? {};
     pipeline.forEach((stage, index) => add(stage, ['consumers', each, 'pipeline', index], 'filter', 'transformer'));
     deliver.forEach(({ to }, index) => add(to, ['consumers', each, 'deliver', index, 'to'], 'target'));
   }

@@ -6,10 +6,24 @@ import type { ConfigPath } from './source.ts';
 export function eachExpression(
   value: unknown,
   visit: (expression: Expression | Template, path: ConfigPath) => void,
-  path: ConfigPath = [],
 ): void {
-  if (value instanceof Expression || value instanceof Template) visit(value, path);
-  else if (Array.isArray(value)) value.forEach((each: unknown, index) => eachExpression(each, visit, [...path, index]));
-  else if (typeof value === 'object' && value !== null)
-    for (const [key, each] of Object.entries(value)) eachExpression(each, visit, [...path, key]);
+  // One path for the whole walk: most values have no expression, and none of them needs a path of its own.
+  const path: (string | number)[] = [];
+  const walk = (each: unknown): void => {
+    if (typeof each !== 'object' || each === null) return;
+    if (each instanceof Expression || each instanceof Template) return visit(each, [...path]);
+    if (Array.isArray(each))
+      each.forEach((item: unknown, index) => {
+        path.push(index);
+        walk(item);
+        path.pop();
+      });
+    else
+      for (const [key, item] of Object.entries(each)) {
+        path.push(key);
+        walk(item);
+        path.pop();
+      }
+  };
+  walk(value);
 }

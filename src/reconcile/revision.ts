@@ -18,18 +18,33 @@ function filterNames(value: unknown, found: Set<string>): Set<string> {
   return found;
 }
 
-const pick = (section: unknown, names: Iterable<string>): Named => {
-  const all = (section ?? {}) as Named;
-  return Object.fromEntries([...names].toSorted().map((name) => [name, all[name] ?? null]));
-};
+/** Entries that several consumers use are written once. */
+const written = new WeakMap<object, string>();
 
 /** JSON with sorted keys: the order in which a mapping was written is no change. */
-const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_key, item: unknown) =>
-    typeof item === 'object' && item !== null && !Array.isArray(item)
-      ? Object.fromEntries(Object.entries(item).toSorted(([left], [right]) => (left < right ? -1 : 1)))
-      : item,
-  );
+function canonical(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value ?? null);
+  const known = written.get(value);
+  if (known !== undefined) return known;
+  const entries = Object.entries(value);
+  const text = Array.isArray(value)
+    ? `[${value.map(canonical).join(',')}]`
+    : `{${entries
+        .toSorted(([left], [right]) => (left < right ? -1 : 1))
+        .map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`)
+        .join(',')}}`;
+  written.set(value, text);
+  return text;
+}
+
+/** The named entries of a section, as text. */
+const pick = (section: unknown, names: Iterable<string>): string => {
+  const all = (section ?? {}) as Named;
+  return [...names]
+    .toSorted((left, right) => (left < right ? -1 : 1))
+    .map((name) => `${JSON.stringify(name)}:${canonical(all[name])}`)
+    .join(',');
+};
 
 /** Everything of the configuration that one consumer depends on. */
 function dependencies(
@@ -72,8 +87,8 @@ export function consumerRevision(
     pick(source['transformers'], pipeline),
     pick(source['targets'], targets),
     pick(source['filters'], filters),
-    source['defaults'] ?? null,
-    ...pluginUses(config, name).map(({ plugin }) => [plugin, plugins.get(plugin)?.revision ?? null]),
+    canonical(source['defaults']),
+    ...pluginUses(config, name).map(({ plugin }) => canonical([plugin, plugins.get(plugin)?.revision])),
   ];
-  return createHash('sha256').update(canonical(parts)).digest('hex').slice(0, 16);
+  return createHash('sha256').update(parts.join('\n')).digest('hex').slice(0, 16);
 }
