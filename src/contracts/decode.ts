@@ -17,6 +17,12 @@ export interface StreamRules {
   readonly source: Evaluate | undefined;
 }
 
+/** The same, with what would else be put together for every event. */
+interface Rules extends StreamRules {
+  /** The source of an event that has none of its own. */
+  readonly streamSource: string;
+}
+
 const NO_EXTENSIONS: Readonly<Record<string, unknown>> = Object.freeze({});
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -48,12 +54,12 @@ function dataOf(body: Uint8Array, contentType: string | undefined): unknown {
  */
 class UndeclaredContents implements Contents {
   readonly #event: Event;
-  readonly #rules: StreamRules;
+  readonly #rules: Rules;
   /** The CloudEvent in the body; null: there is none; undefined: not looked yet. */
   #envelope: Contents | null | undefined;
   #asking = false;
 
-  constructor(event: Event, rules: StreamRules) {
+  constructor(event: Event, rules: Rules) {
     this.#event = event;
     this.#rules = rules;
   }
@@ -83,14 +89,14 @@ class UndeclaredContents implements Contents {
   get source(): string {
     const envelope = this.#enveloped();
     if (envelope !== null) return envelope.source;
-    const { source, stream } = this.#rules;
+    const { source, streamSource } = this.#rules;
     // An expression that asks for the source itself is told the stream's.
-    if (source === undefined || this.#asking) return `nats:${stream}`;
+    if (source === undefined || this.#asking) return streamSource;
     this.#asking = true;
     const value = source({ event: this.#event, msg: messageView(this.#event), now: Date.now() });
     this.#asking = false;
     // A stream whose events lack the field still has events: they come from the stream.
-    return value instanceof Fault ? `nats:${stream}` : toText(value) || `nats:${stream}`;
+    return value instanceof Fault ? streamSource : toText(value) || streamSource;
   }
 
   get time(): string {
@@ -262,7 +268,8 @@ const envelopeOf = (event: Event, value: unknown): Contents | null =>
     : null;
 
 /** Opens the messages of one stream. @throws OuzelError EVENT_UNDECODABLE for a CloudEvent that is none */
-export function createDecoder(rules: StreamRules): Decoder {
+export function createDecoder(stream: StreamRules): Decoder {
+  const rules: Rules = { ...stream, streamSource: `nats:${stream.stream}` };
   return (event) => {
     const { headers } = event.carrier;
     if (headers !== undefined) {

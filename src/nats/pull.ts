@@ -8,7 +8,7 @@
 import { createInbox, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
 import { headerDescription, headerStatus, headerValue } from '../core/headers.ts';
 import type { Consumer } from '../core/consumer.ts';
-import { type Decoder, Event } from '../core/event.ts';
+import { type Carrier, type Decoder, Event } from '../core/event.ts';
 import type { Run } from '../core/run.ts';
 import { numbersAt, parsePosition } from './position.ts';
 import { headerBytes, replyBytes, type Wire } from './wire.ts';
@@ -39,6 +39,25 @@ const SILENCE = 2 * HEARTBEAT + 500;
 const BYTES = 64 * 1024 * 1024;
 /** Room for subject, reply and headers in `max_bytes`, beside the payload. */
 const OVERHEAD = 64 * 1024;
+
+/** A message as the core sees it. Its subject is decoded when somebody asks for it; many events never need it. */
+class ReceivedMessage implements Carrier {
+  readonly reply: Uint8Array;
+  readonly headers: Uint8Array | undefined;
+  readonly body: Uint8Array;
+  readonly #message: Msg;
+
+  constructor(message: Msg, reply: Uint8Array) {
+    this.#message = message;
+    this.reply = reply;
+    this.headers = headerBytes(message);
+    this.body = message.data;
+  }
+
+  get subject(): string {
+    return this.#message.subject;
+  }
+}
 
 export class Pull {
   readonly #options: PullOptions;
@@ -142,8 +161,7 @@ export class Pull {
     if (this.#outstanding > 0) this.#outstanding--;
     this.#large = false;
     if (this.#numbersAt === 0) this.#numbersAt = numbersAt(reply);
-    const carrier = { subject: message.subject, reply, headers: headerBytes(message), body: message.data };
-    const event = new Event(carrier, parsePosition(reply, this.#numbersAt), stream, decode);
+    const event = new Event(new ReceivedMessage(message, reply), parsePosition(reply, this.#numbersAt), stream, decode);
     if (this.#stopping) this.#refused.push(consumer.refuse(event));
     else consumer.receive(event);
     this.#spent();

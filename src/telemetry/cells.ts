@@ -59,9 +59,14 @@ export class HistogramCell {
 
   observe(value: number): void {
     const bounds = this.#bounds;
-    let bucket = 0;
-    while (bucket < bounds.length && value > (bounds[bucket] as number)) bucket++;
-    (this.counts[bucket] as number) += 1;
+    let low = 0;
+    let high = bounds.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (value > (bounds[middle] as number)) low = middle + 1;
+      else high = middle;
+    }
+    (this.counts[low] as number) += 1;
     this.sum += value;
   }
 }
