@@ -6,9 +6,17 @@ import type { ConfigPath, SourceNode } from './source.ts';
 const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** Whether something was filled in below a node. */
+function holdsInsertion(node: SourceNode): boolean {
+  if (node.insertions !== undefined) return true;
+  for (const child of node.children.values()) if (holdsInsertion(child)) return true;
+  return false;
+}
+
 /** A lone `${VAR}` where a number or true or false is wanted is one. */
 export function fitScalars(value: unknown, root: SourceNode, schema: z.ZodType): unknown {
   const fit = (each: unknown, node: SourceNode, path: ConfigPath): unknown => {
+    if (!holdsInsertion(node)) return each;
     if (typeof each === 'string') {
       const [insertion] = node.insertions ?? [];
       const lone =
