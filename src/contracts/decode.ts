@@ -2,7 +2,7 @@
  * From a message to an event. CloudEvents 1.0 in binary mode (`ce-` headers) and structured mode (one JSON document)
  * are read as the NATS protocol binding says; any other message is an event too, with attributes from the stream.
  */
-import { type Contents, type Decoder, type Event, isJsonType } from '../core/event.ts';
+import { ATTRIBUTE_NAMES, type Contents, type Decoder, type Event, isJsonType } from '../core/event.ts';
 import { headerEntries } from '../core/headers.ts';
 import { parseJson } from '../core/json.ts';
 import { isoTime } from '../core/time.ts';
@@ -170,18 +170,8 @@ function holdsSpecversion(bytes: Uint8Array): boolean {
   return false;
 }
 
-const KNOWN = new Set([
-  'specversion',
-  'id',
-  'source',
-  'type',
-  'time',
-  'subject',
-  'datacontenttype',
-  'dataschema',
-  'data',
-  'data_base64',
-]);
+/** What is no extension, where a CloudEvent says it. */
+const KNOWN: ReadonlySet<string> = new Set([...ATTRIBUTE_NAMES, 'data', 'data_base64']);
 
 /** CloudEvents, "Context Attributes": id, source and type are not empty; specversion is 1.0. */
 function problemOf(attributes: Readonly<Record<string, unknown>>): string | undefined {

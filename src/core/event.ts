@@ -48,6 +48,18 @@ export interface Position {
   readonly nanoseconds: number;
 }
 
+/** The context attributes of CloudEvents 1.0 that are no extensions. */
+export const ATTRIBUTE_NAMES = [
+  'specversion',
+  'id',
+  'source',
+  'type',
+  'time',
+  'subject',
+  'datacontenttype',
+  'dataschema',
+] as const;
+
 const WRITABLE = ['type', 'source', 'subject', 'datacontenttype', 'dataschema'] as const;
 type WritableAttribute = (typeof WRITABLE)[number];
 

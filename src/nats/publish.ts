@@ -6,7 +6,7 @@ import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { headerStatus } from '../core/headers.ts';
 import type { Publisher, PublishListener } from '../deliver/ports.ts';
 import { type ErrorCode, OuzelError } from '../errors.ts';
-import { type Awaiting, Replies, sendProblem } from './replies.ts';
+import { Replies, sendProblem, Sent } from './replies.ts';
 import { headerBytes, type Wire } from './wire.ts';
 
 interface PubAck {
@@ -28,45 +28,28 @@ function errorOf(subject: string, { code = 0, err_code: detail = 0, description 
 }
 
 /** A publish that waits for its PubAck. */
-class Pending implements Awaiting {
-  readonly deadline: number;
+class Pending extends Sent<PublishListener> {
   readonly #subject: string;
-  readonly #timeout: number;
-  readonly #listener: PublishListener;
 
   constructor(subject: string, timeout: number, listener: PublishListener) {
+    super(`publish to ${subject}`, 'PubAck', timeout, listener);
     this.#subject = subject;
-    this.#timeout = timeout;
-    this.#listener = listener;
-    this.deadline = performance.now() + timeout;
   }
 
   answered(message: Msg): void {
     const headers = headerBytes(message);
     if (headers !== undefined && headerStatus(headers) === 503)
-      return this.#failed('TARGET_NO_STREAM', 'no stream takes this subject');
+      return this.failed('TARGET_NO_STREAM', 'no stream takes this subject');
     let ack: PubAck;
     try {
       ack = JSON.parse(message.string()) as PubAck;
     } catch {
       ack = {};
     }
-    if (ack.error !== undefined) return this.#listener.failed(errorOf(this.#subject, ack.error));
-    if (typeof ack.stream === 'string') return this.#listener.confirmed(ack.duplicate === true);
+    if (ack.error !== undefined) return this.listener.failed(errorOf(this.#subject, ack.error));
+    if (typeof ack.stream === 'string') return this.listener.confirmed(ack.duplicate === true);
     // Some other subscriber answered in the stream's place, which confirms nothing.
-    this.#failed('TARGET_UNAVAILABLE', 'the answer is no PubAck of a stream');
-  }
-
-  timedOut(): void {
-    this.#failed('TARGET_TIMEOUT', `no PubAck within ${this.#timeout} ms`);
-  }
-
-  lost(): void {
-    this.#failed('TARGET_UNAVAILABLE', 'the connection to NATS was lost');
-  }
-
-  #failed(code: ErrorCode, problem: string): void {
-    this.#listener.failed(new OuzelError(code, `publish to ${this.#subject}: ${problem}`));
+    this.failed('TARGET_UNAVAILABLE', 'the answer is no PubAck of a stream');
   }
 }
 

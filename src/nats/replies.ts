@@ -1,6 +1,6 @@
 /** Answers to many messages at once: one subscription takes them all, and a message costs one entry in a map. */
 import { createInbox, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
-import { OuzelError } from '../errors.ts';
+import { type ErrorCode, OuzelError } from '../errors.ts';
 import { subjectNumber, type Wire } from './wire.ts';
 
 /** Waits for one answer, and hears exactly one thing. */
@@ -11,6 +11,42 @@ export interface Awaiting {
   timedOut(): void;
   /** The connection is gone: nobody knows what became of what was sent. */
   lost(): void;
+}
+
+/** Something that was sent, and that its sender hears of once: an answer, or why there is none. */
+export abstract class Sent<Listener extends { failed(error: OuzelError): void }> implements Awaiting {
+  readonly deadline: number;
+  protected readonly listener: Listener;
+  /** `publish to orders.created`: what errors begin with. */
+  readonly #what: string;
+  readonly #answer: string;
+  readonly #timeout: number;
+
+  /**
+   * @param answer What is waited for, in a word: `PubAck`, `reply`.
+   * @param timeout Milliseconds.
+   */
+  constructor(what: string, answer: string, timeout: number, listener: Listener) {
+    this.#what = what;
+    this.#answer = answer;
+    this.#timeout = timeout;
+    this.listener = listener;
+    this.deadline = performance.now() + timeout;
+  }
+
+  abstract answered(message: Msg): void;
+
+  timedOut(): void {
+    this.failed('TARGET_TIMEOUT', `no ${this.#answer} within ${this.#timeout} ms`);
+  }
+
+  lost(): void {
+    this.failed('TARGET_UNAVAILABLE', 'the connection to NATS was lost');
+  }
+
+  protected failed(code: ErrorCode, problem: string, status?: number): void {
+    this.listener.failed(new OuzelError(code, `${this.#what}: ${problem}`, { status }));
+  }
 }
 
 /** Milliseconds between looks at what has timed out. */

@@ -2,54 +2,29 @@
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { headerStatus, headerValue } from '../core/headers.ts';
 import type { ReplyListener, Requester } from '../deliver/ports.ts';
-import { type ErrorCode, OuzelError } from '../errors.ts';
-import { type Awaiting, Replies, sendProblem } from './replies.ts';
+import { Replies, sendProblem, Sent } from './replies.ts';
 import { headerBytes, type Wire } from './wire.ts';
 
 /** The longest part of a service's own words that goes into an error. */
 const LONGEST = 300;
 
 /** A request that waits for its reply. */
-class Pending implements Awaiting {
-  readonly deadline: number;
-  readonly #subject: string;
-  readonly #timeout: number;
-  readonly #listener: ReplyListener;
-
+class Pending extends Sent<ReplyListener> {
   constructor(subject: string, timeout: number, listener: ReplyListener) {
-    this.#subject = subject;
-    this.#timeout = timeout;
-    this.#listener = listener;
-    this.deadline = performance.now() + timeout;
+    super(`request to ${subject}`, 'reply', timeout, listener);
   }
 
   answered(message: Msg): void {
     const headers = headerBytes(message);
-    if (headers === undefined) return this.#listener.replied({ headers, body: message.data });
-    if (headerStatus(headers) === 503) return this.#failed('TARGET_UNAVAILABLE', 'nobody answers to this subject');
+    if (headers === undefined) return this.listener.replied({ headers, body: message.data });
+    if (headerStatus(headers) === 503) return this.failed('TARGET_UNAVAILABLE', 'nobody answers to this subject');
     // As the micro services of NATS say that they failed (ADR-32).
     const status = headerValue(headers, 'Nats-Service-Error-Code');
     const words = headerValue(headers, 'Nats-Service-Error');
-    if (status === undefined && words === undefined) return this.#listener.replied({ headers, body: message.data });
+    if (status === undefined && words === undefined) return this.listener.replied({ headers, body: message.data });
     const code = Number.parseInt(status ?? '', 10);
     const problem = `the service answered ${[status, words].filter(Boolean).join(' ').slice(0, LONGEST)}`;
-    this.#failed(
-      code >= 500 ? 'TARGET_UNAVAILABLE' : 'TARGET_REJECTED',
-      problem,
-      Number.isNaN(code) ? undefined : code,
-    );
-  }
-
-  timedOut(): void {
-    this.#failed('TARGET_TIMEOUT', `no reply within ${this.#timeout} ms`);
-  }
-
-  lost(): void {
-    this.#failed('TARGET_UNAVAILABLE', 'the connection to NATS was lost');
-  }
-
-  #failed(code: ErrorCode, problem: string, status?: number): void {
-    this.#listener.failed(new OuzelError(code, `request to ${this.#subject}: ${problem}`, { status }));
+    this.failed(code >= 500 ? 'TARGET_UNAVAILABLE' : 'TARGET_REJECTED', problem, Number.isNaN(code) ? undefined : code);
   }
 }
 

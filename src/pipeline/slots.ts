@@ -1,5 +1,5 @@
 /** Where a path of a transformer points: into the data, at an attribute, or at an extension. */
-import { DataEditor, type Event, isWritableAttribute } from '../core/event.ts';
+import { ATTRIBUTE_NAMES, DataEditor, type Event, isWritableAttribute } from '../core/event.ts';
 import { OuzelError } from '../errors.ts';
 import { type Path, toText } from '../expression/index.ts';
 
@@ -9,17 +9,7 @@ type Segments = readonly (string | number)[];
 const EXTENSION = /^[a-z0-9]{1,20}$/;
 
 /** What is an attribute of its own, or the data: no name for an extension. */
-const RESERVED: ReadonlySet<string> = new Set([
-  'specversion',
-  'id',
-  'source',
-  'type',
-  'time',
-  'subject',
-  'datacontenttype',
-  'dataschema',
-  'data',
-]);
+const RESERVED: ReadonlySet<string> = new Set([...ATTRIBUTE_NAMES, 'data']);
 
 /** Why a path cannot be changed by a transformer, or undefined when it can. */
 export function pathProblem({ segments }: Path): string | undefined {

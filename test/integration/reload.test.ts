@@ -232,15 +232,12 @@ describe('files', () => {
     // What the daemon sees last may be what it put in force already, when it read a file newer than its notice.
     await waitFor(
       async () => {
-        await publish(client, { subject: 'events.probe', body: '{"n":776}' });
-        published++;
-        const { filtered } = await untilEnded(daemon, 'changed', published);
-        const before = filtered;
+        const before = await untilEnded(daemon, 'changed', published);
         await publish(client, { subject: 'events.probe', body: '{"n":776}' });
         await publish(client, { subject: 'events.probe', body: '{"n":777}' });
         published += 2;
         const after = await untilEnded(daemon, 'changed', published);
-        return after.filtered === before + 1;
+        return after.filtered === before.filtered + 1;
       },
       { what: 'the last state: 776 is filtered, 777 is not' },
     );
