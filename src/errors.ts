@@ -79,6 +79,10 @@ export const ERRORS = {
     'A value put into the path of a file is not part of one name: it is empty, begins with a dot, or holds a slash or control character.',
   ),
   EVENT_HOPS: rejected('The event went through Ouzel too often (`Ouzel-Hops`): a loop of consumers.'),
+  EVENT_POISON: rejected(
+    'The handling of this event began as often as it may and never ended: each time the process died or lost it.',
+  ),
+  EVENT_ROUTE_GONE: rejected('A re-drive names a route that the consumer does not have any more.'),
   EVENT_FAILED: internal('A stage threw an error that it should not have. Please report it.'),
 
   PLUGIN_REJECTED: rejected('A filter or transformer of a plugin refused this event (`RejectedError`).'),
@@ -115,6 +119,8 @@ interface ErrorDetails {
   readonly place?: Place | undefined;
   /** What a target answered, for example an HTTP status. */
   readonly status?: number | undefined;
+  /** Milliseconds that whoever refused asks to wait before the next attempt (`Retry-After`). */
+  readonly retryAfter?: number | undefined;
 }
 
 /** Every error that Ouzel raises on purpose. Told apart by `code`, never by class. */
@@ -123,6 +129,7 @@ export class OuzelError extends Error {
   readonly kind: ErrorKind;
   readonly place: Place | undefined;
   readonly status: number | undefined;
+  readonly retryAfter: number | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -131,6 +138,7 @@ export class OuzelError extends Error {
     this.kind = ERRORS[code].kind;
     this.place = details.place;
     this.status = details.status;
+    this.retryAfter = details.retryAfter;
   }
 
   get exitCode(): number {

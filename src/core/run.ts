@@ -30,6 +30,8 @@ export class Run implements Scope, MessageView {
   /** The plan that the run began with and ends with, whatever is reloaded meanwhile. */
   readonly plan: Plan;
   readonly event: Event;
+  /** Empty for the first passage of an event; the id of a replay or re-drive otherwise. It enters every derived id. */
+  readonly id: string;
   /** Milliseconds of the monotonic clock when the event was received, and when its handling started (0: queued). */
   readonly receivedAt: number;
   startedAt: number;
@@ -52,10 +54,11 @@ export class Run implements Scope, MessageView {
   #abort: AbortController | undefined;
   #span: AttemptSpan | undefined;
 
-  constructor(consumer: Consumer, plan: Plan, event: Event, receivedAt: number) {
+  constructor(consumer: Consumer, plan: Plan, event: Event, receivedAt: number, id = '') {
     this.consumer = consumer;
     this.plan = plan;
     this.event = event;
+    this.id = id;
     this.receivedAt = receivedAt;
     this.startedAt = receivedAt;
     this.heardOfAt = receivedAt;

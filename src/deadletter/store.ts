@@ -1,4 +1,5 @@
 /** Dead letters: the original bytes and headers of an event that could not be handled, and why. */
+import { FIRST_RUN, formatTimestamp } from '../core/handover.ts';
 import { headerBlock, headerEntries, headerLine } from '../core/headers.ts';
 import type { Event } from '../core/event.ts';
 import type { DeadLetterStore } from '../core/ports.ts';
@@ -16,9 +17,6 @@ export const BODY_HEADER = 'Ouzel-Body';
 /** The same for the event's own headers: the server takes 64 KiB of them, and an event may have as many. */
 export const HEADERS_HEADER = 'Ouzel-Headers';
 const NO_BODY = new Uint8Array(0);
-
-/** The run of an event's first passage; replays and re-drives have ids of their own. */
-const FIRST_RUN = 'first';
 
 /** Milliseconds to wait for the PubAck. */
 const TIMEOUT = 10_000;
@@ -52,7 +50,7 @@ function originalLines(event: Event): string {
 /** The header lines that say what happened to the event. */
 function letterLines(run: Run, failure: Failure, reason: string, id: string, options: LetterOptions): string {
   const { event, consumer } = run;
-  const { milliseconds, sequence } = event.position;
+  const { sequence } = event.position;
   const now = Date.now();
   const firstFailed = consumer.attempts.get(event)?.firstFailedAt ?? now;
   let lines = headerLine('Nats-Msg-Id', id);
@@ -64,14 +62,14 @@ function letterLines(run: Run, failure: Failure, reason: string, id: string, opt
   lines += headerLine('Ouzel-Stream', event.stream);
   lines += headerLine('Ouzel-Subject', event.carrier.subject);
   lines += headerLine('Ouzel-Sequence', String(sequence));
-  lines += headerLine('Ouzel-Time', new Date(milliseconds).toISOString());
+  lines += headerLine('Ouzel-Time', formatTimestamp(event.position));
   lines += headerLine('Ouzel-First-Failed', new Date(firstFailed).toISOString());
   lines += headerLine('Ouzel-Failed', new Date(now).toISOString());
   const { span } = run;
   if (span !== undefined) lines += headerLine('Ouzel-Trace', span.traceparent);
   const key = options.keyOf(run);
   if (key !== undefined) lines += headerLine('Ouzel-Key', key.slice(0, LONGEST));
-  lines += headerLine('Ouzel-Run', FIRST_RUN);
+  lines += headerLine('Ouzel-Run', run.id === '' ? FIRST_RUN : run.id);
   return lines;
 }
 
@@ -100,7 +98,7 @@ export function createDeadLetterStore(
     store(run, failure, reason, done) {
       const { event, consumer } = run;
       const subject = deadLetterSubject(consumer.name);
-      const id = messageIds(event.stream, consumer.name, 'dead_letter')(event.position);
+      const id = messageIds(event.stream, consumer.name, 'dead_letter')(run);
       const { headers, body } = event.carrier;
       const original = originalLines(event);
       const lines = letterLines(run, failure, reason, id, options);

@@ -103,7 +103,7 @@ export class Request {
     const subject = subjectOf(this.#subject, this.#options.subject, run, this.#context);
     const own = new Set(this.#headers.map(([name]) => name.toLowerCase()));
     const { lines: describing, body } = this.#message(run);
-    let lines = headerLine('Nats-Msg-Id', this.#messageId(event.position));
+    let lines = headerLine('Nats-Msg-Id', this.#messageId(run));
     lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
     lines += traceHeaders(trace ?? traceOf(event), own);
     lines += describing.replace(/^([^:\r\n]+):.*\r\n/gm, (line, name: string) =>

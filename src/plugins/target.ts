@@ -1,7 +1,7 @@
 /** Targets of plugins. */
 import type { Delivery } from '../deliver/delivery.ts';
 import type { PreparedTarget } from '../deliver/route.ts';
-import type { Position } from '../core/event.ts';
+import type { MessageIds } from '../deliver/ids.ts';
 import type { PluginDelivery, TargetHandler } from './define.ts';
 import { failureOf } from './errors.ts';
 import { EventReader } from './event.ts';
@@ -10,9 +10,9 @@ import { isPromise } from './steps.ts';
 
 class DeliveryCall implements PluginDelivery {
   readonly #delivery: Delivery;
-  readonly #messageId: (position: Position) => string;
+  readonly #messageId: MessageIds;
 
-  constructor(delivery: Delivery, messageId: (position: Position) => string) {
+  constructor(delivery: Delivery, messageId: MessageIds) {
     this.#delivery = delivery;
     this.#messageId = messageId;
   }
@@ -26,7 +26,7 @@ class DeliveryCall implements PluginDelivery {
   }
 
   get id(): string {
-    return this.#messageId(this.#delivery.event.position);
+    return this.#messageId(this.#delivery.run);
   }
 
   get route(): string {
@@ -35,11 +35,7 @@ class DeliveryCall implements PluginDelivery {
 }
 
 /** @param messageId Makes the ids of the route's deliveries (`deliver/ids.ts`). */
-export function preparedTarget(
-  plugin: string,
-  handler: TargetHandler,
-  messageId: (position: Position) => string,
-): PreparedTarget {
+export function preparedTarget(plugin: string, handler: TargetHandler, messageId: MessageIds): PreparedTarget {
   return {
     deliver(delivery) {
       const fail = (error: unknown): void => delivery.fail(failureOf(error, plugin, 'target'));

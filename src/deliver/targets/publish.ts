@@ -80,7 +80,7 @@ export const publish = defineTargetComponent({
 
     const headersOf = (delivery: Delivery): string => {
       const { event, run } = delivery;
-      let lines = headerLine('Nats-Msg-Id', messageId(event.position));
+      let lines = headerLine('Nats-Msg-Id', messageId(run));
       lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
       lines += describing(event);
       lines += traceHeaders(delivery.span, own);

@@ -69,7 +69,7 @@ export const request = defineTargetComponent({
     const publishReply = (delivery: Delivery, to: string, own: string, answer: Reply): void => {
       const { event } = delivery;
       const type = answer.headers === undefined ? undefined : headerValue(answer.headers, 'Content-Type');
-      let lines = headerLine('Nats-Msg-Id', messageId(event.position) + REPLY);
+      let lines = headerLine('Nats-Msg-Id', messageId(delivery.run) + REPLY);
       lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
       lines += traceHeaders(delivery.span, named);
       if (type !== undefined && !named.has('content-type')) lines += headerLine('Content-Type', type);

@@ -57,7 +57,7 @@ describe('a dead letter', () => {
       'Ouzel-Stream': 'EVENTS',
       'Ouzel-Subject': 'events.orders.created',
       'Ouzel-Sequence': '42',
-      'Ouzel-Time': '2026-01-02T03:04:05.006Z',
+      'Ouzel-Time': '2026-01-02T03:04:05.006000000Z',
       'Ouzel-Key': 'o-1',
       'Ouzel-Run': 'first',
     });

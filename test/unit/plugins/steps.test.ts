@@ -322,7 +322,15 @@ describe('the event', () => {
 
 describe('a target', () => {
   const delivering = (handler: TargetHandler, retry: Partial<RetryPolicy> = {}) => {
-    const target = preparedTarget('out', handler, ({ sequence }) => `id-${sequence}`);
+    const target = preparedTarget(
+      'out',
+      handler,
+      ({
+        event: {
+          position: { sequence },
+        },
+      }) => `id-${sequence}`,
+    );
     const made = route('out', (delivery) => target.deliver(delivery));
     return { ...through(deliverStep([made], outcome('filtered')), jsonEvent({}), retry), route: made };
   };
