@@ -42,13 +42,15 @@ export function formatTimestamp({ milliseconds, nanoseconds }: Handover['positio
   return `${new Date(milliseconds).toISOString().slice(0, -1)}${below}Z`;
 }
 
-/** The inverse of `formatTimestamp`; digits that are not there are zeros. */
+const TIMESTAMP = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z$/;
+
+/** The inverse of `formatTimestamp`; digits that are not there are zeros. NaN for what is no timestamp. */
 export function parseTimestamp(text: string): { milliseconds: number; nanoseconds: number } {
-  const [whole = '', fraction = ''] = text.replace(/Z$/, '').split('.');
+  const [, whole, fraction = ''] = TIMESTAMP.exec(text) ?? [];
   const digits = fraction.padEnd(3 + BELOW_MILLISECOND, '0');
   return {
-    milliseconds: Date.parse(`${whole}.${digits.slice(0, 3)}Z`),
-    nanoseconds: Number(digits.slice(3, 3 + BELOW_MILLISECOND)),
+    milliseconds: whole === undefined ? Number.NaN : Date.parse(`${whole}.${digits.slice(0, 3)}Z`),
+    nanoseconds: Number(digits.slice(3)),
   };
 }
 
