@@ -1,10 +1,9 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { inject } from 'vitest';
 import { startNatsServer } from '../../src/nats/server.ts';
 import type { NatsServer } from '../../src/nats/server.ts';
 import { freePort } from './ports.ts';
-import { releasing, temporaryDirectory } from './resources.ts';
+import { natsServer, releasing, temporaryDirectory } from './resources.ts';
 import { waitFor } from './wait.ts';
 
 export interface TestServerOptions {
@@ -41,7 +40,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     if (lines.length > 500) lines.shift();
   };
   const start = async (port: number, more: TestServerOptions): Promise<NatsServer> =>
-    startNatsServer({ binary: inject('natsServer'), storeDir, port, onLog, ...more });
+    startNatsServer({ binary: natsServer(), storeDir, port, onLog, ...more });
 
   let current = await start(await freePort(), options).catch(async () => start(await freePort(), options));
   const { url, port } = current;
