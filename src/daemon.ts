@@ -6,6 +6,7 @@ import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
+import { Pauses } from './core/pauses.ts';
 import { Suspects } from './core/suspects.ts';
 import { removeLetter } from './deadletter/read.ts';
 import { createDeadLetterStore } from './deadletter/store.ts';
@@ -44,6 +45,8 @@ const SWEEP = 500;
 const POLL = 5_000;
 /** Milliseconds between attempts to prepare a server that is not ready for Ouzel. */
 const PREPARE_AGAIN = 5_000;
+/** Milliseconds of the drain that are left to note and give back what has to be cut off. */
+const CUT_OFF = 1_500;
 /** Milliseconds that a shutdown waits for a trace collector, at most. */
 const FLUSH_SPANS = 5_000;
 
@@ -72,6 +75,7 @@ export class Daemon {
   #requester: NatsRequester | undefined;
   #wire: Wire | undefined;
   #manager: JetStreamManager | undefined;
+  readonly #pauses = new Pauses();
   readonly #breakers = new Breakers({ changed: (breaker) => this.#targetChanged(breaker) });
   #traces: Traces | undefined;
   /** Why the daemon as a whole cannot work; empty when it can. */
@@ -176,7 +180,7 @@ export class Daemon {
     const { drain } = this.#loaded.config.http;
     this.#logger.info({ drain_ms: drain }, 'draining');
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, drain);
+    const timer = setTimeout(resolve, Math.max(drain / 2, drain - CUT_OFF));
     await Promise.race([this.#reloads.close(), deadline]);
     await this.#reconciler?.stop(deadline);
     await this.#flushSpans(deadline);
@@ -310,6 +314,7 @@ export class Daemon {
       bodies,
       breakers: this.#breakers,
       suspects: new Suspects(),
+      pauses: this.#pauses,
       observer: this.#observer(),
       traces: this.#traces,
       turns: new Turns(),
@@ -387,6 +392,7 @@ export class Daemon {
 
   #sweep(): void {
     const now = performance.now();
+    this.#pauses.tick(now);
     for (const { consumer } of this.#runtimes()) consumer.sweep(now);
   }
 

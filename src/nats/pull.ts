@@ -146,6 +146,11 @@ export class Pull {
     for (const run of this.#refused) run.consumer.settle.giveBack(run);
   }
 
+  /** Milliseconds in which what is given back may still come straight back here, because a request is under way. */
+  get spentIn(): number {
+    return this.#outstanding > 0 ? Math.max(0, this.#lastExpiry - performance.now()) : 0;
+  }
+
   /** Lets go of a pull that never asked. */
   discard(): void {
     clearInterval(this.#watch);

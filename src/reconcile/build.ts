@@ -8,6 +8,7 @@ import { Consumer, type ConsumerCells } from '../core/consumer.ts';
 import type { Decoder } from '../core/event.ts';
 import type { Plan } from '../core/plan.ts';
 import type { AttemptStore, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
+import type { Pauses } from '../core/pauses.ts';
 import type { Suspects } from '../core/suspects.ts';
 import type { Turns } from '../core/turns.ts';
 import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
@@ -41,6 +42,7 @@ export interface Services {
   readonly bodies: Bodies;
   readonly breakers: Breakers;
   readonly suspects: Suspects;
+  readonly pauses: Pauses;
   readonly observer: Observer;
   readonly turns: Turns;
   readonly logger: Logger;

@@ -195,10 +195,10 @@ export class ConsumerRuntime {
     clearTimeout(this.#retry);
     this.consumer.draining = true;
     await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop()]), deadline]);
-    this.consumer.giveBackUnstarted();
+    this.consumer.giveBackUnstarted(this.#pull.spentIn);
     await Promise.race([this.consumer.idle(), deadline]);
     if (this.consumer.held > 0) {
-      this.consumer.interrupt();
+      this.consumer.interrupt(this.#pull.spentIn);
       await Promise.race([this.consumer.idle(), new Promise((resolve) => setTimeout(resolve, INTERRUPT).unref())]);
     }
     this.consumer.plan.close();

@@ -14,6 +14,7 @@ import type {
   Parking,
   Tracer,
 } from '../../../src/core/ports.ts';
+import { Pauses } from '../../../src/core/pauses.ts';
 import { Suspects } from '../../../src/core/suspects.ts';
 import { type Failure, PENDING, type Run, type Verdict } from '../../../src/core/run.ts';
 import { Turns } from '../../../src/core/turns.ts';
@@ -296,6 +297,7 @@ export function harness(options: HarnessOptions = {}) {
     attempts,
     parking,
     suspects: new Suspects(),
+    pauses: new Pauses(),
     observer: options.observer === undefined ? observer : observeAll([observer, options.observer]),
     cells,
     turns,
