@@ -51,8 +51,11 @@ export const urlTemplate = () =>
       'Where to send: http or https. Expressions may stand in the path and the query only; what they put in is percent-encoded, so a slash in it does not begin a new segment. A segment that becomes empty, `.` or `..` is refused.',
     );
 
-/** The URL that a template has, with `x` in place of each expression: its host is the real one. */
-export const exampleUrl = (source: Template): URL => new URL(source.skeleton('x'));
+/** A URL that the template stands for, with `x` in place of each expression: its host is the real one. */
+const exampleUrl = (source: Template): URL => new URL(source.skeleton('x'));
+
+/** The host of a template that is valid, as it will be connected to; undefined for another. */
+export const hostOf = (source: Template): string | undefined => URL.parse(source.skeleton('x'))?.hostname;
 
 /** The segments of the path in a text that begins with an origin. */
 const segmentsOf = (text: string): string[] => {

@@ -13,7 +13,7 @@ import { specialHost } from '../http/addresses.ts';
 import { failureOf } from '../http/answer.ts';
 import { HttpClient } from '../http/client.ts';
 import { httpHeaderTemplates, httpName, httpValue } from '../http/headers.ts';
-import { exampleUrl, TargetUrl, urlTemplate } from '../http/url.ts';
+import { hostOf, TargetUrl, urlTemplate } from '../http/url.ts';
 import { messageIds } from '../ids.ts';
 import { bindHeaders, hopsOf, render, traceOf } from '../outgoing.ts';
 import type { PreparedTarget } from '../route.ts';
@@ -49,8 +49,8 @@ const options = z
       .describe('Bytes of an answer that are read. After a larger one, its connection is closed.'),
   })
   .superRefine(({ url, allow_private: allowed }, context) => {
-    const { hostname } = exampleUrl(url);
-    const special = allowed ? undefined : specialHost(hostname);
+    const hostname = hostOf(url);
+    const special = allowed || hostname === undefined ? undefined : specialHost(hostname);
     if (special === undefined) return;
     const params: IssueDetails = {
       code: 'CONFIG_INVALID_VALUE',
