@@ -42,8 +42,8 @@ export interface HttpTarget extends AsyncDisposable {
   /** `http://127.0.0.1:<port>`. */
   readonly url: string;
   readonly requests: readonly HttpRequest[];
-  /** Connections that are open now. */
-  readonly openConnections: number;
+  /** The numbers of the connections that are open now. */
+  readonly openConnections: ReadonlySet<number>;
   /** Connections that were ever opened. */
   readonly connections: number;
   answer: Answering;
@@ -61,7 +61,7 @@ const TRICKLE = 20;
 export async function startHttpTarget(answer: Answering = () => ({})): Promise<HttpTarget> {
   const requests: HttpRequest[] = [];
   let connections = 0;
-  let open = 0;
+  const open = new Set<number>();
   const numbers = new WeakMap<object, number>();
   const server = createServer((message, response) => {
     respond(message, response).catch(() => message.socket.destroy());
@@ -69,10 +69,11 @@ export async function startHttpTarget(answer: Answering = () => ({})): Promise<H
   // What a test waits for must not be ended by the server's own time-outs.
   Object.assign(server, { requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 60_000 });
   server.on('connection', (socket) => {
-    numbers.set(socket, ++connections);
-    open++;
+    const number = ++connections;
+    numbers.set(socket, number);
+    open.add(number);
     socket.on('error', () => undefined);
-    socket.once('close', () => open--);
+    socket.once('close', () => open.delete(number));
   });
 
   async function respond(message: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -125,9 +126,7 @@ export async function startHttpTarget(answer: Answering = () => ({})): Promise<H
     port,
     url: `http://127.0.0.1:${port}`,
     requests,
-    get openConnections() {
-      return open;
-    },
+    openConnections: open,
     get connections() {
       return connections;
     },

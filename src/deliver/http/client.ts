@@ -45,6 +45,8 @@ export class HttpClient {
    */
   async send(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
     const { timeout } = this.#options;
+    // Before the clock starts: loading the client is not the target's time.
+    const pool = await (this.#pool ??= this.#open());
     const abort = new AbortController();
     const ended = (): void => abort.abort(signal.reason);
     signal.addEventListener('abort', ended, { once: true });
@@ -58,7 +60,6 @@ export class HttpClient {
       signal.removeEventListener('abort', ended);
     };
     try {
-      const pool = await (this.#pool ??= this.#open());
       const { path, method, headers, body } = request;
       const answer = await pool.request({ path, method, headers, body, signal: abort.signal });
       const { statusCode: status, headers: received } = answer;
