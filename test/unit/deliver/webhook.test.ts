@@ -185,7 +185,8 @@ describe('url', () => {
     '%s needs `allow_private`',
     (url) => {
       const [issue] = webhook.options.safeParse({ url }).error?.issues ?? [];
-      expect(issue).toMatchObject({ path: ['url'], params: { hint: expect.stringContaining('allow_private: true') } });
+      const hint: unknown = expect.stringContaining('allow_private: true');
+      expect(issue).toMatchObject({ path: ['url'], params: { hint } });
       expect(problems({ url, allow_private: true })).toEqual([]);
     },
   );
