@@ -101,11 +101,11 @@ export const ERRORS = {
     'The target said no to this event in a way that no further attempt can mend (HTTP 400, 410, 413, 414, 415, 422, 431).',
   ),
   TARGET_TOO_LARGE: rejected("The event is larger than the server's max_payload. The message gives both sizes."),
-  TARGET_UNAVAILABLE: unavailable('The target is not there or cannot take anything now.'),
-  TARGET_NO_STREAM: unavailable('No stream takes the subject that was published to.'),
   TARGET_ADDRESS: unavailable(
     'The host of a URL has no public address, but a private, loopback or special one. If that is meant, set `allow_private: true` in the target.',
   ),
+  TARGET_UNAVAILABLE: unavailable('The target is not there or cannot take anything now.'),
+  TARGET_NO_STREAM: unavailable('No stream takes the subject that was published to.'),
   TARGET_TIMEOUT: unavailable('The target did not answer in time.'),
 
   INTERNAL: internal('An error inside Ouzel. Please report it with the log line.'),
