@@ -11,7 +11,7 @@ const HEAD = `version: 1
 nats: { servers: "@NATS@" }
 http: { listen: "@HTTP@" }
 telemetry: { log: { format: json, level: debug } }
-defaults: { retry: { attempts: 3, backoff: { first: 50ms, max: 200ms, jitter: 0 } } }
+defaults: { retry: { attempts: 3, backoff: { first: 50ms, max: 2s, jitter: 0 } } }
 `;
 
 const kindOf = ({ body }: HttpRequest): string => (JSON.parse(body) as { data: { kind: string } }).data.kind;
@@ -80,6 +80,9 @@ consumers:
   const ids = kinds.map((kind) => new Set(of(kind).map(({ headers }) => headers['webhook-id'])));
   for (const each of ids) expect(each.size).toBe(1);
   expect(new Set(ids.flatMap((each) => [...each])).size).toBe(kinds.length);
+  // `Retry-After` is a bound from below.
+  const [first, second] = of('later').map(({ at }) => at);
+  expect((second ?? 0) - (first ?? 0)).toBeGreaterThan(950);
   const [good] = of('good');
   expect(good).toMatchObject({ method: 'POST', path: '/in/good' });
   expect(good?.headers).toMatchObject({ 'content-type': 'application/cloudevents+json', 'ouzel-hops': '1' });
