@@ -243,15 +243,22 @@ class Checker {
 
   /** A drain waits for what runs, so it must be longer than anything may run. */
   timeouts(): void {
-    const { defaults, http, consumers, targets } = this.#config;
-    const entries = [
-      { path: ['defaults', 'timeout'], timeout: defaults.timeout },
+    const { defaults, http, consumers, targets, transformers } = this.#config;
+    const entries: Timeout[] = [
+      { path: DEFAULT_TIMEOUT, timeout: defaults.timeout },
       ...Object.entries(consumers).map(([name, { timeout }]) => ({ path: ['consumers', name, 'timeout'], timeout })),
-      ...Object.entries(targets).map(([name, { timeout }]) => ({ path: ['targets', name, 'timeout'], timeout })),
+      ...Object.entries(targets).flatMap(([name, each]) => timeoutsOf(each, ['targets', name])),
+      ...Object.entries(transformers).flatMap(([name, each]) => timeoutsOf(each, ['transformers', name])),
+      ...Object.entries(consumers).flatMap(([name, { pipeline, deliver = [] }]) => [
+        ...pipeline.flatMap((stage, index) => timeoutsOf(stage, ['consumers', name, 'pipeline', index])),
+        ...deliver.flatMap(({ to }, index) => timeoutsOf(to, ['consumers', name, 'deliver', index, 'to'])),
+      ]),
     ];
     for (const { path, timeout } of entries) {
       if (timeout === undefined || timeout < http.drain) continue;
       const written = nodeAt(this.#root, path) !== undefined;
+      // What a component waits by default ends with the attempt, which is looked at itself.
+      if (!written && path !== DEFAULT_TIMEOUT) continue;
       const [long, drain] = [formatDuration(timeout), formatDuration(http.drain)];
       const message = written
         ? `this timeout (${long}) is not shorter than http.drain (${drain})`
@@ -261,6 +268,32 @@ class Checker {
     }
   }
 }
+
+interface Timeout {
+  readonly path: ConfigPath;
+  /** Milliseconds. */
+  readonly timeout: number | undefined;
+}
+
+const DEFAULT_TIMEOUT: ConfigPath = ['defaults', 'timeout'];
+
+/** Where a target or a stage may have a timeout: one of its own, and those of what it is made of. */
+const TIMEOUTS: readonly (readonly string[])[] = [
+  [],
+  ['publish'],
+  ['request'],
+  ['request', 'reply', 'publish'],
+  ['webhook'],
+];
+
+/** Every timeout of a target or a stage; one that is only named has none here. */
+const timeoutsOf = (entry: unknown, at: ConfigPath): Timeout[] =>
+  TIMEOUTS.flatMap((inside) => {
+    let value = entry;
+    for (const key of [...inside, 'timeout'])
+      value = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+    return typeof value === 'number' ? [{ path: [...at, ...inside, 'timeout'], timeout: value }] : [];
+  });
 
 const reference = (name: string): string => (/^\w+$/.test(name) ? `filters.${name}` : `filters['${name}']`);
 
