@@ -16,6 +16,7 @@ import { Admission } from '../flow/admit.ts';
 import { KEPT } from '../nats/bodies.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
 import type { Wire } from '../nats/wire.ts';
+import { INCIDENT_PREFIX, INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Traces } from '../telemetry/traces.ts';
@@ -98,7 +99,7 @@ export function decoderOf(config: Config, stream: string): Decoder {
   const declared = config.streams[stream];
   return createDecoder({
     stream,
-    strip: declared?.strip ?? '',
+    strip: declared?.strip ?? (stream === INCIDENT_STREAM ? INCIDENT_PREFIX : ''),
     source: declared?.source?.bind(bindFilters(config)),
   });
 }

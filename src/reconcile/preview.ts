@@ -17,7 +17,9 @@ import {
   type StreamState,
 } from '../nats/plan.ts';
 import { findDurable, findStream } from '../nats/provision.ts';
+import { INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import { deadLetterSpec, durableSpec, revisionsOf, streamSpecs } from './build.ts';
+import { incidentSpec } from './system-streams.ts';
 
 /** One thing that was looked at. */
 export interface PlanItem {
@@ -77,8 +79,9 @@ class Previewer {
   }
 
   async items(): Promise<readonly PlanItem[]> {
-    for (const spec of [deadLetterSpec(this.#config), ...streamSpecs(this.#config)])
+    for (const spec of [deadLetterSpec(this.#config), incidentSpec(this.#config), ...streamSpecs(this.#config)])
       await this.#looked('stream', spec.name, () => this.#stream(spec));
+    this.#need(INCIDENT_SUBJECTS, 'for incidents', false);
     for (const [name, revision] of revisionsOf(this.#loaded))
       await this.#looked('consumer', name, () => this.#consumer(name, revision));
     await this.#targets();
@@ -99,7 +102,7 @@ class Previewer {
   }
 
   #place(...path: readonly (string | number)[]): { readonly place?: string } {
-    // The stream of dead letters stands in no file.
+    // The streams that Ouzel keeps for itself stand in no file.
     return path[0] === 'streams' && this.#config.streams[String(path[1])] === undefined
       ? {}
       : { place: formatPlace(this.#loaded.placeOf(path)) };
