@@ -36,6 +36,9 @@ export interface IncidentOptions {
   readonly clock?: () => number;
 }
 
+/** Reasons of events that a consumer does not take: they do not show that it handles those that it does. */
+const UNTOUCHED: ReadonlySet<string> = new Set(['type', 'own_incident']);
+
 /** What an incident says of a failure. */
 interface Cause {
   readonly code: string;
@@ -139,7 +142,8 @@ export class Incidents implements Observer {
   }
 
   settled(run: Run, outcome: Parameters<Observer['settled']>[1]): void {
-    if (this.#failing > 0 && outcome.kind !== 'dead_lettered') this.#handled(run, outcome.kind === 'delivered');
+    if (this.#failing > 0 && outcome.kind !== 'dead_lettered' && !UNTOUCHED.has(outcome.reason))
+      this.#handled(run, outcome.kind === 'delivered');
   }
 
   /** A target is not there. @param concerns The consumers that deliver to it. */
