@@ -141,7 +141,7 @@ consumers:
     },
     { what: 'both to have had every incident' },
   );
-  expect(said.map(({ type, data }) => `${type} ${String(data['consumer'] ?? '')}`.trim()).toSorted()).toEqual(
+  expect(said.map(({ type, data }) => [type, data['consumer'] ?? ''].join(' ').trim()).toSorted()).toEqual(
     [
       'consumer.failing ada',
       'consumer.failing bob',
