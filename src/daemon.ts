@@ -25,12 +25,14 @@ import { createParking, timersOf } from './nats/timers.ts';
 import { Wire } from './nats/wire.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
-import { type Services, systemSpecs } from './reconcile/build.ts';
+import type { Services } from './reconcile/build.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { type Loader, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
+import { ensureIncidentStream, systemSpecs } from './reconcile/system-streams.ts';
 import type { DaemonStatus } from './status.ts';
+import { Incidents } from './telemetry/incidents.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { LogObserver, observeAll } from './telemetry/observe.ts';
@@ -64,6 +66,7 @@ export class Daemon {
   readonly #metrics = createMetrics();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #log: LogObserver;
+  readonly #incidents: Incidents;
   #loaded: LoadedConfig;
   readonly #reloads: Reloads;
   #watching: Watching | undefined;
@@ -92,11 +95,14 @@ export class Daemon {
     this.#logger = logger;
     this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
     this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
+    const metrics = this.#metrics;
+    this.#incidents = new Incidents({ loaded: () => this.#loaded, keyOf: this.#keyOf, metrics, logger });
     this.#reloads = new Reloads({
       load,
       current: () => this.#loaded,
       apply: (next) => this.#apply(next),
-      metrics: this.#metrics,
+      onRejected: (outcome) => this.#incidents.reloadRejected(outcome),
+      metrics,
       logger,
     });
   }
@@ -172,17 +178,24 @@ export class Daemon {
     return { ready: reasons.length === 0, reasons, degraded, connected, consumers: shown, config };
   }
 
-  /** Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server. */
-  async stop(): Promise<void> {
+  /**
+   * Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server.
+   *
+   * @param reason Why, in a word: the signal that asked for it.
+   */
+  async stop(reason: string): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#watching?.close();
     const { drain } = this.#loaded.config.http;
     this.#logger.info({ drain_ms: drain }, 'draining');
+    this.#incidents.stopping(reason);
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, Math.max(drain / 2, drain - CUT_OFF));
     await Promise.race([this.#reloads.close(), deadline]);
     await this.#reconciler?.stop(deadline);
+    // Confirmed before the connection closes; without one, nothing is waited for.
+    await this.#incidents.close(this.#wire?.connected === true ? deadline : Promise.resolve());
     await this.#flushSpans(deadline);
     for (const each of this.#timers) clearInterval(each);
     this.#wire?.flush();
@@ -258,6 +271,7 @@ export class Daemon {
     await this.#poll();
     const states = Object.fromEntries(this.#runtimes().map(({ name, state }) => [name, state]));
     this.#logger.info({ consumers: states }, 'ready');
+    this.#incidents.started(states);
   }
 
   /**
@@ -297,6 +311,7 @@ export class Daemon {
     const own = streams.watched(publisher);
     const bodies = createBodies(client, system.replicas);
     this.#manager = manager;
+    await this.#incidents.connect(own, () => ensureIncidentStream(manager, this.#loaded.config, this.#logger));
     return {
       connection,
       manager,
@@ -345,7 +360,7 @@ export class Daemon {
 
   #observer(): Observer {
     const { observer } = this.#traces ?? {};
-    return observeAll([this.#log, this.#taps, ...(observer === undefined ? [] : [observer])]);
+    return observeAll([this.#log, this.#taps, this.#incidents, ...(observer === undefined ? [] : [observer])]);
   }
 
   /** The key of an event, by its stream's `key`. An event without one is still a letter. */
@@ -369,6 +384,7 @@ export class Daemon {
         this.#metrics.natsReconnects.with().increment();
         this.#logger.info({ server }, 'reconnected to NATS');
         this.#wire?.resume();
+        this.#incidents.reconnected();
         for (const runtime of this.#runtimes())
           runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
       },
@@ -415,9 +431,19 @@ export class Daemon {
   /** A target became unavailable, or is there again. */
   #targetChanged({ target, isOpen, trouble }: Breaker): void {
     this.#metrics.targetBreakerOpen.with(target).set(isOpen ? 1 : 0);
-    if (isOpen) this.#logger.warn({ target, error: trouble?.error.message }, 'target is unavailable; it is probed');
-    else this.#logger.info({ target }, 'target is available again');
-    for (const { consumer } of this.#runtimes()) consumer.ask();
+    const concerned = this.#runtimes().filter(({ consumer }) => consumer.plan.targets.includes(target));
+    const consumers = concerned.map(({ name }) => name);
+    if (trouble === undefined) return;
+    const { error, since } = trouble;
+    if (isOpen) {
+      this.#logger.warn({ target, consumers, error: error.message }, 'target is unavailable; it is probed');
+      this.#incidents.targetUnavailable(target, consumers, error);
+    } else {
+      const lasted = Math.round((Date.now() - since) / 1000);
+      this.#logger.info({ target, consumers, for_s: lasted }, 'target is available again');
+      this.#incidents.targetRecovered(target, consumers, since);
+    }
+    for (const { consumer } of concerned) consumer.ask();
   }
 
   #refresh(): void {
