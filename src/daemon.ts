@@ -17,7 +17,8 @@ import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
-import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
+import { checkServer, type ConnectionEvents, connectNats, watchConnection } from './nats/connect.ts';
+import { Denials } from './nats/denials.ts';
 import { JetStreamPublisher } from './nats/publish.ts';
 import { NatsRequester } from './nats/request.ts';
 import { SystemStreams } from './nats/system.ts';
@@ -78,6 +79,8 @@ export class Daemon {
   #requester: NatsRequester | undefined;
   #wire: Wire | undefined;
   #manager: JetStreamManager | undefined;
+  /** What the server refuses this user. */
+  #denials: Denials | undefined;
   readonly #pauses = new Pauses();
   readonly #breakers = new Breakers({ changed: (breaker) => this.#targetChanged(breaker) });
   #traces: Traces | undefined;
@@ -168,6 +171,7 @@ export class Daemon {
       ...(this.#stopping ? ['draining'] : []),
       ...(this.#problem === '' ? [] : [this.#problem]),
       ...(this.#problem === '' && !connected ? ['NATS: disconnected'] : []),
+      ...(this.#denials?.reasons ?? []).map((reason) => `NATS: ${reason}`),
       ...consumers
         .filter(({ state, refused }) => state === 'failed' || state === 'starting' || refused)
         .map(({ name, state, reason }) => `consumer ${name}: ${reason === '' ? state : reason}`),
@@ -371,7 +375,9 @@ export class Daemon {
 
   async #watch(connection: NatsConnection): Promise<void> {
     const connected = this.#metrics.natsConnected.with();
-    await watchConnection(connection, {
+    const warning = (message: string): void => this.#logger.warn(`NATS: ${message}`);
+    this.#denials = new Denials(connection, warning);
+    const events: ConnectionEvents = {
       disconnected: (server) => {
         connected.set(0);
         this.#logger.warn({ server }, 'disconnected from NATS');
@@ -388,8 +394,9 @@ export class Daemon {
         for (const runtime of this.#runtimes())
           runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
       },
-      warning: (message) => this.#logger.warn(`NATS: ${message}`),
-    });
+      warning,
+    };
+    await watchConnection(connection, events, this.#denials);
     connected.set(0);
   }
 
