@@ -40,11 +40,18 @@ export async function runChaos(options: ChaosOptions): Promise<ReadonlyMap<strin
   const world = await World.start({ instances, directory, ledger, say: (line) => report.say(line) });
   try {
     const load = startLoad(world.client, ledger, randomOf(seed, 'load'), rate);
-    const end = AbortSignal.any([AbortSignal.timeout(seconds * 1000), ...(options.signal ? [options.signal] : [])]);
-    const ofWorld = world.noSmallStore === undefined ? [...WORLD_FAULTS, FULL_DISK] : WORLD_FAULTS;
-    const lanes = [ofWorld, TARGET_FAULTS].map((faults, lane) =>
-      makeTrouble(world, faults, randomOf(seed, `faults ${lane}`), end, options.gap, report),
-    );
+    const failed = new AbortController();
+    const signals = [AbortSignal.timeout(seconds * 1000), failed.signal, ...(options.signal ? [options.signal] : [])];
+    const end = AbortSignal.any(signals);
+    const ofWorld = world.smallStore === undefined ? WORLD_FAULTS : [...WORLD_FAULTS, FULL_DISK];
+    const lanes = [ofWorld, TARGET_FAULTS].map(async (faults, lane) => {
+      try {
+        await makeTrouble(world, faults, randomOf(seed, `faults ${lane}`), end, options.gap, report);
+      } catch (error) {
+        problems.add('a fault that could not be made or mended', (error as Error).message);
+        failed.abort();
+      }
+    });
     await Promise.all(lanes);
     for (const fault of [...ofWorld, ...TARGET_FAULTS]) await fault.heal(world);
     report.say('everything is mended');

@@ -211,7 +211,7 @@ export const FULL_DISK: Fault = {
   },
   async heal(world) {
     const ballast = join(world.server.storeDir, 'ballast');
-    if (world.noSmallStore !== undefined || (await rm(ballast).catch(() => 'whole')) === 'whole') return;
+    if ((await rm(ballast).catch(() => 'whole')) === 'whole') return;
     await world.server.restart();
   },
 };

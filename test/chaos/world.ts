@@ -1,5 +1,6 @@
 /** What takes part in a run: the server, a proxy and a daemon for each instance, the service, and the streams. */
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -121,8 +122,8 @@ export class World {
   readonly client: Client;
   readonly service: Service;
   readonly instances: readonly Instance[];
-  /** Why the store cannot run full here; undefined: it can. */
-  readonly noSmallStore: string | undefined;
+  /** Undefined: the store cannot run full here. */
+  readonly smallStore: SmallStore | undefined;
   readonly counts: Counts = {
     kills: 0,
     serverKills: 0,
@@ -140,20 +141,21 @@ export class World {
     client: Client,
     service: Service,
     instances: readonly Instance[],
-    noSmallStore: string | undefined,
+    smallStore: SmallStore | undefined,
   ) {
     this.server = server;
     this.client = client;
     this.service = service;
     this.instances = instances;
-    this.noSmallStore = noSmallStore;
+    this.smallStore = smallStore;
   }
 
   static async start({ instances: count, directory, ledger, say }: WorldOptions): Promise<World> {
     const server = await startServer();
     await server.stop();
-    const noSmallStore = await mountSmallStore(server.storeDir);
-    if (noSmallStore !== undefined) say(`no full disk in this run: ${noSmallStore}`);
+    const mounted = await mountSmallStore(server.storeDir);
+    const smallStore = typeof mounted === 'string' ? undefined : mounted;
+    if (typeof mounted === 'string') say(`no full disk in this run: ${mounted}`);
     await server.restart();
     const client = await connectTo(server, { timeout: 5_000 });
     await addStream(client, STREAM, ['in.>'], { storage: 'file' });
@@ -163,7 +165,7 @@ export class World {
     const instances: Instance[] = [];
     for (let index = 0; index < count; index++)
       instances.push(new Instance(index, await startProxy(server), directory));
-    const world = new World(server, client, service, instances, noSmallStore);
+    const world = new World(server, client, service, instances, smallStore);
     await world.startMissing();
     return world;
   }
@@ -199,17 +201,31 @@ export class World {
     }
     await this.client[Symbol.asyncDispose]();
     await this.server.stop();
-    if (this.noSmallStore === undefined) await run('umount', [this.server.storeDir]);
+    await this.smallStore?.unmount();
     await this.server[Symbol.asyncDispose]();
   }
 }
 
-/** Puts a file system of limited size in memory under the store. Why that is not possible; undefined: it is done. */
-async function mountSmallStore(storeDir: string): Promise<string | undefined> {
+/** A file system of limited size in memory under the server's store. */
+interface SmallStore {
+  unmount(): Promise<void>;
+}
+
+/** Mounts it. A shell that waits on a pipe from here unmounts it, however this process ends. @returns Why it cannot. */
+async function mountSmallStore(storeDir: string): Promise<SmallStore | string> {
   try {
     await run('mount', ['-t', 'tmpfs', '-o', `size=${STORE_SIZE},mode=0700`, 'tmpfs', storeDir]);
-    return undefined;
   } catch (error) {
     return `mounting a tmpfs is not possible (${(error as Error).message.trim().split('\n').at(-1)})`;
   }
+  const shell = spawn('/bin/sh', ['-c', 'read -r _; umount -l "$0"', storeDir], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  return {
+    unmount: async () => {
+      shell.stdin.end();
+      await once(shell, 'close');
+    },
+  };
 }
