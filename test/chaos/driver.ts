@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '../helpers/wait.ts';
-import { type Fault, FULL_DISK, TARGET_FAULTS, WORLD_FAULTS } from './faults.ts';
+import { type Fault, faultsOf, TARGET_FAULTS, WORLD_FAULTS } from './faults.ts';
 import { Ledger } from './ledger.ts';
 import { startLoad } from './load.ts';
 import { type Random, randomOf } from './random.ts';
@@ -18,12 +18,16 @@ export interface ChaosOptions {
   /** How long events are published and faults made. */
   readonly seconds: number;
   readonly instances: number;
+  /** nats-servers: 1, or 3 for a cluster. */
+  readonly servers: 1 | 3;
   /** Events a second. */
   readonly rate: number;
   /** Milliseconds between the end of a fault and the next, at least and at most. */
   readonly gap: readonly [low: number, high: number];
   /** Milliseconds for everything to come to rest. */
   readonly quietWithin: number;
+  /** Only faults whose name it matches are made; default: all. */
+  readonly only?: RegExp;
   readonly write: (text: string) => void;
   /** Ends the load and the faults early. */
   readonly signal?: AbortSignal;
@@ -31,22 +35,23 @@ export interface ChaosOptions {
 
 /** Runs it. What is wrong by kind, empty when all holds; the logs are kept then in the directory that is printed. */
 export async function runChaos(options: ChaosOptions): Promise<ReadonlyMap<string, readonly string[]>> {
-  const { seed, seconds, instances, rate, write } = options;
+  const { seed, seconds, instances, servers, rate, write } = options;
   const report = new Report(seed, write);
   const directory = await mkdtemp(join(tmpdir(), `ouzel-chaos-${seed}-`));
   const ledger = new Ledger();
   const problems = new Problems();
-  report.say(`${seconds} s of ${rate} events/s, ${instances} daemons; logs in ${directory}`);
-  const world = await World.start({ instances, directory, ledger, say: (line) => report.say(line) });
+  report.say(`${seconds} s of ${rate} events/s, ${instances} daemons, ${servers} servers; logs in ${directory}`);
+  const world = await World.start({ instances, servers, directory, ledger, say: (line) => report.say(line) });
   try {
     const load = startLoad(world.client, ledger, randomOf(seed, 'load'), rate);
     const failed = new AbortController();
     const signals = [AbortSignal.timeout(seconds * 1000), failed.signal, ...(options.signal ? [options.signal] : [])];
     const end = AbortSignal.any(signals);
-    const ofWorld = world.smallStore === undefined ? WORLD_FAULTS : [...WORLD_FAULTS, FULL_DISK];
+    const ofWorld = [...WORLD_FAULTS, ...faultsOf(world.broker)];
     const lanes = [ofWorld, TARGET_FAULTS].map(async (faults, lane) => {
+      const chosen = faults.filter(({ name }) => options.only?.test(name) !== false);
       try {
-        await makeTrouble(world, faults, randomOf(seed, `faults ${lane}`), end, options.gap, report);
+        await makeTrouble(world, chosen, randomOf(seed, `faults ${lane}`), end, options.gap, report);
       } catch (error) {
         problems.add('a fault that could not be made or mended', (error as Error).message);
         failed.abort();
@@ -96,8 +101,8 @@ async function makeTrouble(
   }
 }
 
-/** Waits until the durables have nothing more to hand out, nothing in hand, and no timer waits. */
-async function untilQuiet({ client: { jsm } }: World, timeout: number, problems: Problems): Promise<void> {
+/** Waits until the durables have nothing more to hand out, nothing in hand, no timer waits, and the daemons say so too. */
+async function untilQuiet({ client: { jsm }, instances }: World, timeout: number, problems: Problems): Promise<void> {
   let open: string[] = [];
   const look = async (): Promise<boolean> => {
     const now: string[] = [];
@@ -107,6 +112,11 @@ async function untilQuiet({ client: { jsm } }: World, timeout: number, problems:
     }
     const timers = await jsm.streams.info(TIMERS).catch(() => undefined);
     if (timers !== undefined && timers.state.messages > 0) now.push(`${TIMERS}: ${timers.state.messages} messages`);
+    // What was delivered twice may still be in work when the other copy was acked.
+    for (const { name, daemon } of instances) {
+      const inFlight = (await daemon?.total('ouzel_events_in_flight')) ?? 0;
+      if (inFlight > 0) now.push(`${name}: ${inFlight} in flight`);
+    }
     open = now;
     return now.length === 0;
   };

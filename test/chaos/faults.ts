@@ -1,11 +1,11 @@
 /** The faults: what each breaks, and how it is mended. Mending twice is fine, and so is mending what is whole. */
-import { rm, statfs, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DiscardPolicy } from '@nats-io/jetstream';
+import type { Proxy } from '../helpers/proxy.ts';
+import type { Broker } from './broker.ts';
 import { POINTS } from './points.ts';
 import type { Random } from './random.ts';
-import { ACK_WAIT, configuration, CONSUMERS, DEAD_LETTERS, INVALID, OUT, STREAM } from './scenario.ts';
+import { ACK_WAIT, CONSUMERS, DEAD_LETTERS, INVALID, OUT, STREAM } from './scenario.ts';
 import type { ServiceMode } from './service.ts';
 import type { Instance, World } from './world.ts';
 
@@ -19,9 +19,8 @@ export interface Fault {
 }
 
 const startMissing = (world: World): Promise<void> => world.startMissing();
-const bringServerBack = (world: World): Promise<void> => world.bringServerBack();
 const passAll = async ({ instances }: World): Promise<void> => {
-  for (const { proxy } of instances) await proxy.pass();
+  for (const { proxies } of instances) for (const proxy of proxies) await proxy.pass();
 };
 
 /** Something done to one instance that runs. */
@@ -34,17 +33,14 @@ const toOne =
   };
 
 /** Something done to the network of one instance, or of all. */
-const network = (
-  name: string,
-  lasts: Fault['lasts'],
-  change: (proxy: Instance['proxy']) => Promise<void> | void,
-): Fault => ({
+const network = (name: string, lasts: Fault['lasts'], change: (proxy: Proxy) => Promise<void> | void): Fault => ({
   name,
   lasts,
   async inject({ instances, counts }, random) {
     const all = random.next() < 0.3;
     const one = random.pick(instances);
-    for (const instance of all ? instances : [one]) await change(instance.proxy);
+    const proxies = (all ? instances : [one]).flatMap((instance) => instance.proxies);
+    for (const proxy of proxies) await change(proxy);
     counts.interruptions++;
     return all ? 'all' : one.name;
   },
@@ -144,7 +140,7 @@ export const WORLD_FAULTS: readonly Fault[] = [
       const writes = random.integer(6, 12);
       for (let count = 0; count < writes; count++) {
         const invalid = random.next() < 0.5;
-        await daemon?.write(invalid ? random.pick(INVALID) : configuration(++world.generation));
+        await daemon?.write(invalid ? random.pick(INVALID) : world.nextYaml());
         await sleep(random.integer(50, 400));
       }
       await daemon?.write(random.pick(INVALID));
@@ -159,28 +155,6 @@ export const WORLD_FAULTS: readonly Fault[] = [
   network('half-open', [2_000, 12_000], (proxy) => proxy.halfOpen()),
   network('latency', [4_000, 10_000], (proxy) => proxy.latency(2_000)),
   network('throttle', [3_000, 8_000], (proxy) => proxy.throttle(20_000)),
-  {
-    name: 'kill server',
-    lasts: [200, 4_000],
-    async inject(world) {
-      world.counts.serverKills++;
-      world.serverAway = true;
-      await world.server.kill();
-      return 'SIGKILL';
-    },
-    heal: bringServerBack,
-  },
-  {
-    name: 'stop server',
-    lasts: [200, 4_000],
-    async inject(world) {
-      world.counts.interruptions++;
-      world.serverAway = true;
-      await world.server.stop();
-      return 'SIGTERM';
-    },
-    heal: bringServerBack,
-  },
   {
     name: 'durable deleted',
     lasts: [1_000, 2_000],
@@ -199,22 +173,18 @@ export const WORLD_FAULTS: readonly Fault[] = [
   },
 ];
 
-/** Needs a store of limited size. A freed disk needs a restart of the server. */
-export const FULL_DISK: Fault = {
-  name: 'disk full',
-  lasts: [3_000, 8_000],
-  async inject(world) {
-    const { bavail, bsize } = await statfs(world.server.storeDir);
-    world.counts.interruptions++;
-    await writeFile(join(world.server.storeDir, 'ballast'), Buffer.alloc(bavail * bsize)).catch(() => undefined);
-    return `${Math.round((bavail * bsize) / 2 ** 20)} MiB taken`;
-  },
-  async heal(world) {
-    const ballast = join(world.server.storeDir, 'ballast');
-    if ((await rm(ballast).catch(() => 'whole')) === 'whole') return;
-    await world.server.restart();
-  },
-};
+/** What only these servers can suffer; one at a time with the faults of the world. */
+export const faultsOf = ({ faults }: Broker): readonly Fault[] =>
+  faults.map((fault) => ({
+    name: fault.name,
+    lasts: fault.lasts,
+    inject: async ({ counts }, random) => {
+      if (fault.kills === true) counts.serverKills++;
+      else counts.interruptions++;
+      return fault.inject(random);
+    },
+    heal: ({ broker }) => broker.bringBack(),
+  }));
 
 /** Faults of what events are delivered to: one at a time, beside those of the world. */
 export const TARGET_FAULTS: readonly Fault[] = [

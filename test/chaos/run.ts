@@ -7,12 +7,14 @@ import { findNatsServer } from '../../src/nats/find-server.ts';
 import { provideOutsideOfTests } from '../helpers/resources.ts';
 import { runChaos } from './driver.ts';
 
-const HELP = `npm run -s chaos -- [--minutes N] [--seed N] [--instances N] [--rate N]
+const HELP = `npm run -s chaos -- [--minutes N] [--seed N] [--instances N] [--servers 1|3] [--rate N] [--faults REGEXP]
 
   --minutes    how long events are published and faults made (default 20)
   --seed       repeats the plan of a run (default: another one each time)
   --instances  daemons, 1 to 3 (default 2)
+  --servers    1, or 3 for a cluster that replicates everything (default 1)
   --rate       events a second (default 300)
+  --faults     only faults whose name it matches, to look into one kind (default: all)
 `;
 
 const { values } = parseArgs({
@@ -20,6 +22,8 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '20' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1e6)) },
     instances: { type: 'string', default: '2' },
+    servers: { type: 'string', default: '1' },
+    faults: { type: 'string', default: '' },
     rate: { type: 'string', default: '300' },
     help: { type: 'boolean', default: false },
   },
@@ -28,7 +32,13 @@ const numbers = [values.minutes, values.seed, values.instances, values.rate].map
 const [minutes = 0, seed = 0, instances = 0, rate = 0] = numbers;
 
 if (values.help) process.stdout.write(HELP);
-else if (numbers.some((number) => !(number >= 0)) || instances < 1 || instances > 3 || rate < 1) {
+else if (
+  numbers.some((number) => !(number >= 0)) ||
+  instances < 1 ||
+  instances > 3 ||
+  !/^[13]$/.test(values.servers) ||
+  rate < 1
+) {
   process.stderr.write(HELP);
   process.exitCode = 64;
 } else {
@@ -41,7 +51,9 @@ else if (numbers.some((number) => !(number >= 0)) || instances < 1 || instances 
       seed,
       seconds: minutes * 60,
       instances,
+      servers: values.servers === '3' ? 3 : 1,
       rate,
+      only: new RegExp(values.faults),
       gap: [500, 5_000],
       quietWithin: 300_000,
       write: (text) => void process.stdout.write(text),

@@ -74,14 +74,19 @@ const publishTo = (consumer: string, route: string): string => `{ publish: { sub
 const ask = (consumer: string, timeout: string): string =>
   `{ request: { subject: svc.${consumer}, timeout: ${timeout} } }`;
 
-/** The configuration of every daemon. @param generation Changes a consumer with each, as a reload would. */
-export const configuration = (generation: number): string => `
+/**
+ * The configuration of every daemon.
+ *
+ * @param generation Changes a consumer with each, as a reload would.
+ * @param replicas Of what Ouzel keeps for itself.
+ */
+export const configuration = (generation: number, replicas: number): string => `
 version: 1
-nats: { servers: "@NATS@" }
+nats: { servers: "@NATS@", system: { replicas: ${replicas} } }
 http: { listen: "@HTTP@" }
 defaults: { timeout: 20s, retry: { attempts: ${ATTEMPTS}, backoff: { first: 300ms, factor: 2, max: 4s }, for: 24h } }
 streams:
-  IN: { subjects: ["in.>"], key: event.data.id }
+  IN: { subjects: ["in.>"], key: event.data.id, replicas: ${replicas} }
 consumers:
   relay:
     stream: IN

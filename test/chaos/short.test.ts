@@ -9,6 +9,7 @@ test(`nothing is lost while processes, network, server and targets fail (CHAOS_S
     seed,
     seconds: 45,
     instances: 2,
+    servers: 1,
     rate: 100,
     gap: [200, 1_500],
     quietWithin: 90_000,

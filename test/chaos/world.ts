@@ -1,40 +1,34 @@
 /** What takes part in a run: the server, a proxy and a daemon for each instance, the service, and the streams. */
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
 import { type Daemon, startDaemon } from '../helpers/daemon.ts';
 import { type Proxy, startProxy } from '../helpers/proxy.ts';
 import { addStream, type Client, connectTo } from '../helpers/publish.ts';
-import { startServer, type TestServer } from '../helpers/server.ts';
 import { waitFor } from '../helpers/wait.ts';
+import { type Broker, startSingle, startThree } from './broker.ts';
 import type { Ledger } from './ledger.ts';
 import { ARM_FILE, LAST_WORDS, type Point } from './points.ts';
 import { configuration, OUT, STREAM } from './scenario.ts';
 import { type Service, startService } from './service.ts';
 
-const run = promisify(execFile);
 const PRELOAD = pathToFileURL(join(import.meta.dirname, 'preload.ts')).href;
 /** Milliseconds for what must succeed in the end, whatever is broken just now. */
 const PATIENCE = 60_000;
-/** Size of the file system that the server's store is put on. */
-const STORE_SIZE = '1g';
 
-/** One daemon after the other, behind one proxy. */
+/** One daemon after the other, each behind the same proxies: one for each server. */
 export class Instance {
   readonly name: string;
-  readonly proxy: Proxy;
+  readonly proxies: readonly Proxy[];
   daemon: Daemon | undefined;
   /** Bytes, when the daemon that runs now had started. */
   startMemory = 0;
   readonly #directory: string;
   #count = 0;
 
-  constructor(index: number, proxy: Proxy, directory: string) {
+  constructor(index: number, proxies: readonly Proxy[], directory: string) {
     this.name = `daemon-${index}`;
-    this.proxy = proxy;
+    this.proxies = proxies;
     this.#directory = directory;
   }
 
@@ -45,7 +39,8 @@ export class Instance {
   async start(yaml: string): Promise<void> {
     this.#count++;
     const env = { NODE_OPTIONS: `--import=${PRELOAD}`, [ARM_FILE]: this.#armFile };
-    this.daemon = await startDaemon(yaml, { server: this.proxy, env, until: 'live', timeout: PATIENCE });
+    const url = this.proxies.map((proxy) => proxy.url).join(',');
+    this.daemon = await startDaemon(yaml, { server: { url }, env, until: 'live', timeout: PATIENCE });
     this.startMemory = await this.daemon.total('process_resident_memory_bytes');
   }
 
@@ -101,6 +96,8 @@ export class Instance {
 
 export interface WorldOptions {
   readonly instances: number;
+  /** 1, or 3 for a cluster. */
+  readonly servers: 1 | 3;
   /** Where logs go. */
   readonly directory: string;
   readonly ledger: Ledger;
@@ -118,12 +115,10 @@ export interface Counts {
 }
 
 export class World {
-  readonly server: TestServer;
+  readonly broker: Broker;
   readonly client: Client;
   readonly service: Service;
   readonly instances: readonly Instance[];
-  /** Undefined: the store cannot run full here. */
-  readonly smallStore: SmallStore | undefined;
   readonly counts: Counts = {
     kills: 0,
     serverKills: 0,
@@ -134,44 +129,40 @@ export class World {
   /** What must not happen and was seen while the run went on. */
   readonly problems: string[] = [];
   generation = 0;
-  serverAway = false;
 
-  private constructor(
-    server: TestServer,
-    client: Client,
-    service: Service,
-    instances: readonly Instance[],
-    smallStore: SmallStore | undefined,
-  ) {
-    this.server = server;
+  private constructor(broker: Broker, client: Client, service: Service, instances: readonly Instance[]) {
+    this.broker = broker;
     this.client = client;
     this.service = service;
     this.instances = instances;
-    this.smallStore = smallStore;
   }
 
-  static async start({ instances: count, directory, ledger, say }: WorldOptions): Promise<World> {
-    const server = await startServer();
-    await server.stop();
-    const mounted = await mountSmallStore(server.storeDir);
-    const smallStore = typeof mounted === 'string' ? undefined : mounted;
-    if (typeof mounted === 'string') say(`no full disk in this run: ${mounted}`);
-    await server.restart();
-    const client = await connectTo(server, { timeout: 5_000 });
-    await addStream(client, STREAM, ['in.>'], { storage: 'file' });
+  static async start({ instances: count, servers, directory, ledger, say }: WorldOptions): Promise<World> {
+    const broker = servers === 1 ? await startSingle(say) : await startThree();
+    const client = await connectTo({ url: broker.url.split(',') }, { timeout: 5_000 });
+    const stored = { storage: 'file', num_replicas: broker.replicas } as const;
+    await addStream(client, STREAM, ['in.>'], stored);
     // A short window makes every repetition visible, with the id that it bears.
-    await addStream(client, OUT, ['out.>'], { storage: 'file', duplicate_window: 100 * 1_000_000 });
+    await addStream(client, OUT, ['out.>'], { ...stored, duplicate_window: 100 * 1_000_000 });
     const service = await startService(client, ledger);
     const instances: Instance[] = [];
-    for (let index = 0; index < count; index++)
-      instances.push(new Instance(index, await startProxy(server), directory));
-    const world = new World(server, client, service, instances, smallStore);
+    for (let index = 0; index < count; index++) {
+      const proxies = await Promise.all(broker.ports.map((port) => startProxy({ port })));
+      instances.push(new Instance(index, proxies, directory));
+    }
+    const world = new World(broker, client, service, instances);
     await world.startMissing();
     return world;
   }
 
   get yaml(): string {
-    return configuration(this.generation);
+    return configuration(this.generation, this.broker.replicas);
+  }
+
+  /** What a reload brings: another configuration that loads. */
+  nextYaml(): string {
+    this.generation++;
+    return this.yaml;
   }
 
   /** Starts every daemon that does not run. One that nobody ended is a problem. */
@@ -183,11 +174,6 @@ export class World {
     }
   }
 
-  async bringServerBack(): Promise<void> {
-    if (this.serverAway) await this.server.restart();
-    this.serverAway = false;
-  }
-
   /** Does something that must succeed in the end: tried again while the server is away. */
   async insist<T>(what: string, action: () => Promise<T>): Promise<void> {
     await waitFor(async () => [await action()], { timeout: PATIENCE, every: 200, what });
@@ -197,35 +183,9 @@ export class World {
     for (const instance of this.instances) {
       await instance.saveLog();
       await instance.daemon?.kill();
-      await instance.proxy[Symbol.asyncDispose]();
+      for (const proxy of instance.proxies) await proxy[Symbol.asyncDispose]();
     }
     await this.client[Symbol.asyncDispose]();
-    await this.server.stop();
-    await this.smallStore?.unmount();
-    await this.server[Symbol.asyncDispose]();
+    await this.broker.stop();
   }
-}
-
-/** A file system of limited size in memory under the server's store. */
-interface SmallStore {
-  unmount(): Promise<void>;
-}
-
-/** Mounts it. A shell that waits on a pipe from here unmounts it, however this process ends. @returns Why it cannot. */
-async function mountSmallStore(storeDir: string): Promise<SmallStore | string> {
-  try {
-    await run('mount', ['-t', 'tmpfs', '-o', `size=${STORE_SIZE},mode=0700`, 'tmpfs', storeDir]);
-  } catch (error) {
-    return `mounting a tmpfs is not possible (${(error as Error).message.trim().split('\n').at(-1)})`;
-  }
-  const shell = spawn('/bin/sh', ['-c', 'read -r _; umount -l "$0"', storeDir], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  });
-  return {
-    unmount: async () => {
-      shell.stdin.end();
-      await once(shell, 'close');
-    },
-  };
 }
