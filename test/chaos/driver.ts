@@ -41,7 +41,7 @@ export async function runChaos(options: ChaosOptions): Promise<ReadonlyMap<strin
   const ledger = new Ledger();
   const problems = new Problems();
   report.say(`${seconds} s of ${rate} events/s, ${instances} daemons, ${servers} servers; logs in ${directory}`);
-  const world = await World.start({ instances, servers, directory, ledger, say: (line) => report.say(line) });
+  const world = await World.start({ instances, servers, directory, ledger });
   try {
     const load = startLoad(world.client, ledger, randomOf(seed, 'load'), rate);
     const failed = new AbortController();

@@ -101,7 +101,6 @@ export interface WorldOptions {
   /** Where logs go. */
   readonly directory: string;
   readonly ledger: Ledger;
-  readonly say: (line: string) => void;
 }
 
 export interface Counts {
@@ -137,8 +136,8 @@ export class World {
     this.instances = instances;
   }
 
-  static async start({ instances: count, servers, directory, ledger, say }: WorldOptions): Promise<World> {
-    const broker = servers === 1 ? await startSingle(say) : await startThree();
+  static async start({ instances: count, servers, directory, ledger }: WorldOptions): Promise<World> {
+    const broker = servers === 1 ? await startSingle() : await startThree();
     const client = await connectTo({ url: broker.url.split(',') }, { timeout: 5_000 });
     const stored = { storage: 'file', num_replicas: broker.replicas } as const;
     await addStream(client, STREAM, ['in.>'], stored);
