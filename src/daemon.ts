@@ -6,9 +6,10 @@ import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
+import type { LetterAccess } from './deadletter/read.ts';
 import { createDeadLetterStore, DEAD_LETTER_STREAM } from './deadletter/store.ts';
 import { FileStore } from './deliver/files/store.ts';
-import { asOuzelError } from './errors.ts';
+import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { createBodies } from './nats/bodies.ts';
@@ -112,6 +113,7 @@ export class Daemon {
       status: () => this.status(),
       refresh: () => this.#refresh(),
       tap: (selectors, sink) => this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf), sink),
+      deadLetters: () => this.#deadLetters(),
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
@@ -275,6 +277,8 @@ export class Daemon {
     const options = domain === undefined ? {} : { domain };
     const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
     const client = jetstream(connection, options);
+    const bodies = createBodies(client, system.replicas);
+    this.#letterPorts = { client, manager, publisher, bodies };
     const { made, kept } = await ensureStream(manager, deadLetterSpec(this.#loaded.config));
     if (made) this.#logger.info({ stream: DEAD_LETTER_STREAM }, 'stream made');
     // One that drops the oldest letters at its limit loses them in silence; that is worth a line at each start.
@@ -287,7 +291,7 @@ export class Daemon {
       publisher,
       requester,
       files: this.#files,
-      letters: createDeadLetterStore(publisher, createBodies(client, system.replicas), {
+      letters: createDeadLetterStore(publisher, bodies, {
         keyOf: this.#keyOf,
         redact: (text) => this.#loaded.redact(text),
       }),
@@ -297,6 +301,14 @@ export class Daemon {
       logger: this.#logger,
       metrics: this.#metrics,
     };
+  }
+
+  #letterPorts: Omit<LetterAccess, 'config'> | undefined;
+
+  #deadLetters(): LetterAccess {
+    if (this.#letterPorts === undefined || this.#wire?.connected !== true)
+      throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away; the dead letters are there');
+    return { config: this.#loaded.config, ...this.#letterPorts };
   }
 
   /** Puts another configuration in force. @throws OuzelError when it cannot come up; then all is as it was. */

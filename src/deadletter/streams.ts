@@ -1,0 +1,43 @@
+/** The streams that work on dead letters writes to, made where the daemon has not made them yet. */
+import { DiscardPolicy } from '@nats-io/jetstream';
+import { asOuzelError } from '../errors.ts';
+import { ensureStream, findStream } from '../nats/provision.ts';
+import { TIMER_STREAM, TIMER_STREAM_OPTIONS, TIMER_SUBJECTS } from '../nats/timers.ts';
+import type { LetterAccess } from './read.ts';
+
+type Access = Pick<LetterAccess, 'manager' | 'config'>;
+
+/** What is due for consumers. @throws OuzelError STREAM_REFUSED, NATS_UNAVAILABLE */
+export async function ensureTimers({ manager, config }: Access): Promise<void> {
+  if ((await findStream(manager, TIMER_STREAM)) !== undefined) return;
+  const { replicas } = config.nats.system;
+  try {
+    await manager.streams.add({
+      name: TIMER_STREAM,
+      subjects: [...TIMER_SUBJECTS],
+      num_replicas: replicas,
+      discard: DiscardPolicy.New,
+      ...TIMER_STREAM_OPTIONS,
+    });
+  } catch (error) {
+    throw asOuzelError(error, 'STREAM_REFUSED');
+  }
+}
+
+export const INCIDENT_STREAM = 'OUZEL_EVENTS';
+const INCIDENTS_KEPT = 7 * 86_400_000;
+const INCIDENTS_BYTES = 256 * 2 ** 20;
+
+/** Incidents. @throws OuzelError STREAM_REFUSED, NATS_PERMISSION, NATS_UNAVAILABLE */
+export async function ensureIncidents({ manager, config }: Access): Promise<void> {
+  await ensureStream(manager, {
+    name: INCIDENT_STREAM,
+    subjects: ['ouzel.events.>'],
+    replicas: config.nats.system.replicas,
+    maxAge: INCIDENTS_KEPT,
+    maxBytes: INCIDENTS_BYTES,
+    discard: 'old',
+    description: 'Incidents of Ouzel',
+    manage: false,
+  });
+}
