@@ -1,5 +1,4 @@
 /** The streams that work on dead letters writes to, made where the daemon has not made them yet. */
-import { DiscardPolicy } from '@nats-io/jetstream';
 import { asOuzelError } from '../errors.ts';
 import { ensureStream, findStream } from '../nats/provision.ts';
 import { TIMER_STREAM, TIMER_STREAM_OPTIONS, TIMER_SUBJECTS } from '../nats/timers.ts';
@@ -16,7 +15,6 @@ export async function ensureTimers({ manager, config }: Access): Promise<void> {
       name: TIMER_STREAM,
       subjects: [...TIMER_SUBJECTS],
       num_replicas: replicas,
-      discard: DiscardPolicy.New,
       ...TIMER_STREAM_OPTIONS,
     });
   } catch (error) {
