@@ -69,6 +69,8 @@ interface Due {
   readonly id: string;
   readonly body: string;
   readonly size: number;
+  /** When the server stored it: milliseconds since the epoch. */
+  readonly at: number;
   readonly handover: Handover;
 }
 
@@ -83,7 +85,8 @@ async function due(): Promise<Due[]> {
     const handover = readHandover(Buffer.from(headerBlock(lines.join(''))));
     if (handover === undefined) throw new Error(`message ${seq} is no handover`);
     const id = stored.header.get('Nats-Msg-Id');
-    found.push({ subject: stored.subject, id, body: stored.string(), size: stored.data.length, handover });
+    const { subject, data } = stored;
+    found.push({ subject, id, body: stored.string(), size: data.length, at: Date.parse(stored.timestamp), handover });
   }
   return found;
 }
@@ -170,14 +173,13 @@ test('are mended only for show in a dry run, and what cannot be mended is said',
 });
 
 test('are handed to their consumer at a rate, mended, each as its own run', async () => {
-  const started = performance.now();
   const args = ['redrive', '--reason', 'missing_field', '--limit', '40', '--set', 'data.currency="EUR"'];
   const report = await dlqJson(...args, '--rate', '40/s');
-  // A rate is kept however slow the machine is; it is the other side that says nothing.
-  expect(performance.now() - started).toBeGreaterThan(900);
   expect(report).toMatchObject({ selected: 40, more: true, handed_over: 40, failed: 0, underway: 0 });
   const handed = await due();
   expect(handed.length).toBe(40);
+  // A rate is a bound from above, which holds however slow the machine is.
+  expect((handed.at(-1)?.at ?? 0) - (handed[0]?.at ?? 0)).toBeGreaterThan((39 / 40) * 1000 - 100);
   const third = handed.find(({ handover }) => handover.letter === 3);
   const letter = await client.jsm.streams.getMessage('OUZEL_DLQ', { seq: 3 });
   const id = JSON.parse(third?.body ?? '{}') as { id: string };
@@ -259,13 +261,15 @@ test('are followed until each is gone, and those that come back are counted', as
 });
 
 test('go only when it is stored who threw them away and why', async () => {
-  const dry = await dlqJson('discard', '--reason', 'undecodable', '--why', 'a test of ours', '--dry-run');
-  expect(dry).toMatchObject({ selected: UNDECODABLE, discarded: UNDECODABLE });
-  expect(((await dlqJson('list', '--reason', 'undecodable')) as unknown as Listed).letters.length).toBe(UNDECODABLE);
+  const left = async (): Promise<number> =>
+    ((await api('?reason=undecodable')).answer as unknown as Listed).letters.length;
+  const dry = await dlq('discard', '--reason', 'undecodable', '--why', 'a test of ours', '--dry-run');
+  expect(dry.stdout).toContain('3 of 3 would be discarded\nA dry run: nothing was done.\n');
+  expect(await left()).toBe(UNDECODABLE);
 
   const done = await dlqJson('discard', '--reason', 'undecodable', '--why', 'a test of ours', '--who', 'ann');
   expect(done).toMatchObject({ selected: UNDECODABLE, discarded: UNDECODABLE });
-  expect(((await dlqJson('list', '--reason', 'undecodable')) as unknown as Listed).letters).toEqual([]);
+  expect(await left()).toBe(0);
   const records = (await readStream(client, 'OUZEL_EVENTS')).filter(
     ({ headers }) => headers['ce-type'] === 'dead_letters.discarded',
   );
