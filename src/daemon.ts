@@ -1,26 +1,30 @@
 /** The composition root: connects, provisions, runs the consumers, drains. */
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { jetstream, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
-import type { LetterAccess } from './deadletter/read.ts';
-import { createDeadLetterStore, DEAD_LETTER_STREAM } from './deadletter/store.ts';
+import { Suspects } from './core/suspects.ts';
+import { type LetterAccess, removeLetter } from './deadletter/read.ts';
+import { createDeadLetterStore } from './deadletter/store.ts';
+import { type Breaker, Breakers } from './deliver/breaker.ts';
 import { FileStore } from './deliver/files/store.ts';
 import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
+import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
 import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
-import { ensureStream } from './nats/provision.ts';
 import { JetStreamPublisher } from './nats/publish.ts';
 import { NatsRequester } from './nats/request.ts';
+import { SystemStreams } from './nats/system.ts';
+import { createParking, timersOf } from './nats/timers.ts';
 import { Wire } from './nats/wire.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
-import { deadLetterSpec, type Services } from './reconcile/build.ts';
+import { type Services, systemSpecs } from './reconcile/build.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { type Loader, Reloads } from './reconcile/reload.ts';
@@ -67,6 +71,8 @@ export class Daemon {
   #publisher: JetStreamPublisher | undefined;
   #requester: NatsRequester | undefined;
   #wire: Wire | undefined;
+  #manager: JetStreamManager | undefined;
+  readonly #breakers = new Breakers({ changed: (breaker) => this.#targetChanged(breaker) });
   #traces: Traces | undefined;
   /** Why the daemon as a whole cannot work; empty when it can. */
   #problem = 'NATS: connecting';
@@ -140,21 +146,27 @@ export class Daemon {
   status(): DaemonStatus {
     const failed = [...(this.#reconciler?.failed ?? [])];
     const consumers = [
-      ...this.#runtimes().map(({ name, state, reason }) => ({ name, state, reason })),
-      ...failed.map(([name, reason]) => ({ name, state: 'failed' as const, reason })),
+      ...this.#runtimes().map(({ name, state, reason, refused }) => ({ name, state, reason, refused })),
+      ...failed.map(([name, reason]) => ({ name, state: 'failed' as const, reason, refused: false })),
     ];
+    const degraded = this.#breakers.open.map(({ target, trouble }) => ({
+      target,
+      error: trouble?.error.message ?? '',
+      since: new Date(trouble?.since ?? Date.now()).toISOString(),
+    }));
     const connected = this.#wire?.connected ?? false;
     const reasons = [
       ...(this.#stopping ? ['draining'] : []),
       ...(this.#problem === '' ? [] : [this.#problem]),
       ...(this.#problem === '' && !connected ? ['NATS: disconnected'] : []),
       ...consumers
-        .filter(({ state }) => state === 'failed' || state === 'starting')
+        .filter(({ state, refused }) => state === 'failed' || state === 'starting' || refused)
         .map(({ name, state, reason }) => `consumer ${name}: ${reason === '' ? state : reason}`),
     ];
     const { file, hash } = this.#loaded;
     const config = { file, hash, generation: this.#reloads.generation, last_reload: this.#reloads.last ?? null };
-    return { ready: reasons.length === 0, reasons, connected, consumers, config };
+    const shown = consumers.map(({ name, state, reason }) => ({ name, state, reason }));
+    return { ready: reasons.length === 0, reasons, degraded, connected, consumers: shown, config };
   }
 
   /** Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server. */
@@ -277,13 +289,12 @@ export class Daemon {
     const options = domain === undefined ? {} : { domain };
     const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
     const client = jetstream(connection, options);
+    const streams = new SystemStreams(manager, systemSpecs(this.#loaded.config), this.#logger);
+    await streams.ensure();
+    const own = streams.watched(publisher);
     const bodies = createBodies(client, system.replicas);
+    this.#manager = manager;
     this.#letterPorts = { client, manager, publisher, bodies };
-    const { made, kept } = await ensureStream(manager, deadLetterSpec(this.#loaded.config));
-    if (made) this.#logger.info({ stream: DEAD_LETTER_STREAM }, 'stream made');
-    // One that drops the oldest letters at its limit loses them in silence; that is worth a line at each start.
-    if (kept.length > 0)
-      this.#logger.warn({ stream: DEAD_LETTER_STREAM, differs: kept }, 'stream differs from what Ouzel would make');
     return {
       connection,
       manager,
@@ -291,10 +302,16 @@ export class Daemon {
       publisher,
       requester,
       files: this.#files,
-      letters: createDeadLetterStore(publisher, bodies, {
+      letters: createDeadLetterStore(own, bodies, {
         keyOf: this.#keyOf,
         redact: (text) => this.#loaded.redact(text),
+        remove: (sequence) => removeLetter(manager, sequence),
       }),
+      attempts: createAttemptStore(own, requester, { domain, onMissing: streams.missing }),
+      parking: createParking(own),
+      bodies,
+      breakers: this.#breakers,
+      suspects: new Suspects(),
       observer: this.#observer(),
       traces: this.#traces,
       turns: new Turns(),
@@ -380,12 +397,31 @@ export class Daemon {
 
   #sweep(): void {
     const now = performance.now();
-    for (const { consumer, blueprint } of this.#runtimes()) consumer.sweep(now, blueprint.spec.ackWait / 3);
+    for (const { consumer } of this.#runtimes()) consumer.sweep(now);
   }
 
   async #poll(): Promise<void> {
     if (this.#wire?.connected !== true) return;
     for (const runtime of this.#runtimes()) await runtime.poll();
+    await this.#pollTimers();
+  }
+
+  /** Whose events wait or are due; whoever set the timers may be gone. */
+  async #pollTimers(): Promise<void> {
+    if (this.#manager === undefined) return;
+    const { due, waiting } = await timersOf(this.#manager);
+    for (const runtime of this.#runtimes()) {
+      if (due.has(runtime.name)) runtime.wantDue();
+      if (waiting !== undefined) this.#metrics.timersPending.with(runtime.name).set(waiting.get(runtime.name) ?? 0);
+    }
+  }
+
+  /** A target became unavailable, or is there again. */
+  #targetChanged({ target, isOpen, trouble }: Breaker): void {
+    this.#metrics.targetBreakerOpen.with(target).set(isOpen ? 1 : 0);
+    if (isOpen) this.#logger.warn({ target, error: trouble?.error.message }, 'target is unavailable; it is probed');
+    else this.#logger.info({ target }, 'target is available again');
+    for (const { consumer } of this.#runtimes()) consumer.ask();
   }
 
   #refresh(): void {

@@ -97,6 +97,9 @@ export const ERRORS = {
   TARGET_TOO_LARGE: rejected("The event is larger than the server's max_payload. The message gives both sizes."),
   TARGET_UNAVAILABLE: unavailable('The target is not there or cannot take anything now.'),
   TARGET_NO_STREAM: unavailable('No stream takes the subject that was published to.'),
+  TARGET_BREAKER_OPEN: unavailable(
+    'The target was unavailable to one event after another, and nothing is sent there before the next probe.',
+  ),
   TARGET_TIMEOUT: unavailable('The target did not answer in time.'),
 
   INTERNAL: internal('An error inside Ouzel. Please report it with the log line.'),

@@ -1,11 +1,11 @@
 /** Throws dead letters away, once it is written down who did so and why. */
 import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { headerBlock, headerLine } from '../core/headers.ts';
 import { asOuzelError, OuzelError } from '../errors.ts';
 import { type Choice, chooseLetters } from './choose.ts';
 import type { Group } from './groups.ts';
-import { letterAt, type LetterAccess, type StoredLetter } from './read.ts';
-import { DEAD_LETTER_STREAM } from './store.ts';
+import { letterAt, type LetterAccess, removeLetter, type StoredLetter } from './read.ts';
 import { ensureIncidents } from './streams.ts';
 import { lettersUnderway } from './underway.ts';
 
@@ -86,14 +86,14 @@ async function discardBatch(
   if (batch.length === 0) return;
   await record(access, request, batch);
   for (const letter of batch) {
-    await removeLetter(access, letter);
+    await removeWhole(access, letter);
     report.discarded++;
   }
 }
 
 /** Takes a letter away with what is stored beside it. The letter goes first: one without its body would be useless. */
-async function removeLetter({ manager, bodies }: LetterAccess, letter: StoredLetter): Promise<void> {
-  await manager.streams.deleteMessage(DEAD_LETTER_STREAM, letter.sequence);
+async function removeWhole({ manager, bodies }: LetterAccess, letter: StoredLetter): Promise<void> {
+  await removeLetter(manager, letter.sequence);
   for (const name of [letter.bodyName, letter.headersName]) if (name !== undefined) await bodies.delete(name);
 }
 
@@ -104,23 +104,23 @@ async function record(
   batch: readonly StoredLetter[],
 ): Promise<void> {
   const id = randomUUID();
-  const at = new Date().toISOString();
   const consumers = [...new Set(batch.map(({ consumer }) => consumer))];
   let lines = headerLine('Nats-Msg-Id', id);
   lines += headerLine('ce-specversion', '1.0');
   lines += headerLine('ce-id', id);
-  lines += headerLine('ce-source', 'ouzel:dlq');
+  lines += headerLine('ce-source', `ouzel:${hostname()}`);
   lines += headerLine('ce-type', TYPE);
-  lines += headerLine('ce-time', at);
+  lines += headerLine('ce-time', new Date().toISOString());
   lines += headerLine('Content-Type', 'application/json');
   lines += headerLine('Ouzel-Concerns', consumers.join(','));
   const data = {
+    instance: hostname(),
     who,
     why,
-    at,
     count: batch.length,
     consumers,
-    letters: batch.map(({ sequence, consumer, reason, stream, subject, eventSequence, key }) => ({
+    letters: batch.map(({ sequence }) => sequence),
+    events: batch.map(({ sequence, consumer, reason, stream, subject, eventSequence, key }) => ({
       letter: sequence,
       consumer,
       reason,

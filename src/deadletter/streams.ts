@@ -1,25 +1,13 @@
 /** The streams that work on dead letters writes to, made where the daemon has not made them yet. */
-import { asOuzelError } from '../errors.ts';
-import { ensureStream, findStream } from '../nats/provision.ts';
-import { TIMER_STREAM, TIMER_STREAM_OPTIONS, TIMER_SUBJECTS } from '../nats/timers.ts';
+import { ensureStream } from '../nats/provision.ts';
+import { timersSpec } from '../reconcile/build.ts';
 import type { LetterAccess } from './read.ts';
 
 type Access = Pick<LetterAccess, 'manager' | 'config'>;
 
-/** What is due for consumers. @throws OuzelError STREAM_REFUSED, NATS_UNAVAILABLE */
+/** What is due for consumers. @throws OuzelError STREAM_REFUSED, NATS_PERMISSION, NATS_UNAVAILABLE */
 export async function ensureTimers({ manager, config }: Access): Promise<void> {
-  if ((await findStream(manager, TIMER_STREAM)) !== undefined) return;
-  const { replicas } = config.nats.system;
-  try {
-    await manager.streams.add({
-      name: TIMER_STREAM,
-      subjects: [...TIMER_SUBJECTS],
-      num_replicas: replicas,
-      ...TIMER_STREAM_OPTIONS,
-    });
-  } catch (error) {
-    throw asOuzelError(error, 'STREAM_REFUSED');
-  }
+  await ensureStream(manager, timersSpec(config));
 }
 
 export const INCIDENT_STREAM = 'OUZEL_EVENTS';

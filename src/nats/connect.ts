@@ -6,8 +6,10 @@ import {
   credsAuthenticator,
   type NatsConnection,
   nkeyAuthenticator,
+  PermissionViolationError,
 } from '@nats-io/transport-node';
 import { OuzelError } from '../errors.ts';
+import { Denials } from './denials.ts';
 
 export interface NatsSettings {
   readonly servers: string | readonly string[];
@@ -118,13 +120,45 @@ export function checkServer(connection: NatsConnection): void {
     throw new OuzelError('NATS_UNSUPPORTED', 'JetStream is not enabled on the server: start nats-server with -js');
 }
 
-/** Reports what happens to the connection until it is closed. */
-export async function watchConnection(connection: NatsConnection, events: ConnectionEvents): Promise<void> {
+/** Milliseconds after which a warning that goes on is said again. */
+const SAY_AGAIN = 60_000;
+/** Warnings told apart at once, at most. */
+const MAX_WARNINGS = 50;
+
+/** Says each warning once a minute at most, with the number of times it was not said: an outage repeats them for ever. */
+function sparing(say: (message: string) => void): (message: string) => void {
+  const known = new Map<string, { at: number; left: number }>();
+  return (message) => {
+    const now = performance.now();
+    const before = known.get(message);
+    if (before !== undefined && now - before.at < SAY_AGAIN) return void before.left++;
+    if (known.size >= MAX_WARNINGS) known.clear();
+    known.set(message, { at: now, left: 0 });
+    say(before === undefined || before.left === 0 ? message : `${message} (${before.left} times more since)`);
+  };
+}
+
+/**
+ * Reports what happens to the connection until it is closed.
+ *
+ * @param denials Hears what the server refuses this user; without it that is said all the same.
+ */
+export async function watchConnection(
+  connection: NatsConnection,
+  events: ConnectionEvents,
+  denials = new Denials(connection, (message) => events.warning(message)),
+): Promise<void> {
+  const warn = sparing((message) => events.warning(message));
   for await (const status of connection.status()) {
     if (status.type === 'disconnect') events.disconnected(status.server);
-    else if (status.type === 'reconnect') events.reconnected(status.server);
-    else if (status.type === 'error') events.warning(status.error.message);
-    else if (status.type === 'ldm') events.warning(`${status.server} goes into lame duck mode`);
+    else if (status.type === 'reconnect') {
+      denials.clear();
+      events.reconnected(status.server);
+    } else if (status.type === 'error') {
+      if (status.error instanceof PermissionViolationError) denials.heard(status.error);
+      else warn(status.error.message);
+    } else if (status.type === 'ldm') events.warning(`${status.server} goes into lame duck mode`);
     else if (status.type === 'staleConnection') events.warning('the connection is stale: no answer to pings');
   }
+  denials.clear();
 }

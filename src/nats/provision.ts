@@ -25,6 +25,9 @@ export interface Provisioned {
 
 const API = { streamNotFound: 10059, consumerNotFound: 10014, overlap: 10065, resources: 10023 } as const;
 
+/** The cluster has no leader, or none yet for this: somebody answered, but not the one who decides. */
+const LEADERLESS = new Set([10004, 10006, 10007, 10008, 10009]);
+
 const apiCode = (error: unknown): number | undefined => (error instanceof JetStreamApiError ? error.code : undefined);
 
 function refused(code: 'STREAM_REFUSED' | 'DURABLE_REFUSED', what: string, error: unknown): OuzelError {
@@ -37,7 +40,9 @@ function refused(code: 'STREAM_REFUSED' | 'DURABLE_REFUSED', what: string, error
     return new OuzelError('NATS_UNSUPPORTED', `${what}: JetStream does not answer. ${hint}`, { cause: error });
   }
   // Without an answer nobody refused anything: the server is away.
-  if (apiCode(error) === undefined) return new OuzelError('NATS_UNAVAILABLE', `${what}: ${message}`, { cause: error });
+  const answered = apiCode(error);
+  if (answered === undefined || LEADERLESS.has(answered))
+    return new OuzelError('NATS_UNAVAILABLE', `${what}: ${message}`, { cause: error });
   return new OuzelError(code, `${what}: ${message}`, { cause: error });
 }
 

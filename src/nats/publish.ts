@@ -30,11 +30,8 @@ function errorOf(subject: string, { code = 0, err_code: detail = 0, description 
 
 /** A publish that waits for its PubAck. */
 class Pending extends Sent<PublishListener> {
-  readonly #subject: string;
-
   constructor(subject: string, timeout: number, listener: PublishListener) {
-    super(`publish to ${subject}`, 'PubAck', timeout, listener);
-    this.#subject = subject;
+    super('publish to', subject, 'PubAck', timeout, listener);
   }
 
   answered(message: Msg): void {
@@ -47,7 +44,7 @@ class Pending extends Sent<PublishListener> {
     } catch {
       ack = {};
     }
-    if (ack.error !== undefined) return this.listener.failed(errorOf(this.#subject, ack.error));
+    if (ack.error !== undefined) return this.listener.failed(errorOf(this.subject, ack.error));
     if (typeof ack.stream === 'string') return this.listener.confirmed(ack.duplicate === true, ack.seq);
     // Some other subscriber answered in the stream's place, which confirms nothing.
     this.failed('TARGET_UNAVAILABLE', 'the answer is no PubAck of a stream');
@@ -73,7 +70,7 @@ export class JetStreamPublisher implements Publisher {
     timeout: number,
     listener: PublishListener,
   ): void {
-    const problem = sendProblem(this.#connection, this.#wire, `publish to ${subject}`, headers, body);
+    const problem = sendProblem(this.#connection, this.#wire, `publish to ${subject}`, headers, body, this.#replies);
     if (problem !== undefined) return listener.failed(problem);
     const reply = this.#replies.expect(new Pending(subject, timeout, listener));
     this.#wire.publish(subject, reply, headers, body);

@@ -72,6 +72,12 @@ export const METRICS = {
     ['consumer', 'target'],
     DURATION_BUCKETS,
   ),
+  targetBreakerOpen: gauge(
+    'target_breaker_open',
+    '1 while a target is known to be unavailable and nothing but probes is sent there, else 0.',
+    ['target'],
+  ),
+  timersPending: gauge('timers_pending', 'Events of the consumer that wait for a timer.', ['consumer']),
   consumerPending: gauge('consumer_pending', 'Events in the stream that the durable has not yet handed out.', [
     'consumer',
   ]),
@@ -115,6 +121,7 @@ export const CONSUMER_STATES = [
   'starting',
   'running',
   'backpressured',
+  'blocked',
   'paused',
   'disconnected',
   'draining',

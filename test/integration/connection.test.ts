@@ -3,9 +3,11 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nkeys } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
-import { type Daemon, startDaemon } from '../helpers/daemon.ts';
-import { expectIdentity, outcomesOf, untilEnded } from '../helpers/outcomes.ts';
-import { addStream, type Client, connectTo, publish, publishMany, readStream } from '../helpers/publish.ts';
+import { startDaemon } from '../helpers/daemon.ts';
+import { startLoad, untilAtRest, untilThrough } from '../helpers/load.ts';
+import { outcomesOf, untilEnded } from '../helpers/outcomes.ts';
+import { addStream, connectTo, publish, publishMany } from '../helpers/publish.ts';
+import { readyz, untilReady } from '../helpers/readiness.ts';
 import { temporaryDirectory } from '../helpers/resources.ts';
 import { respondOn } from '../helpers/responder.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
@@ -22,35 +24,6 @@ streams:
 consumers:
   relay: { stream: EV, start: all, ack_wait: 3s, deliver: [{ to: { publish: { subject: out.relay } } }] }
 `;
-
-const readyz = async (daemon: Daemon): Promise<{ code: number; body: string }> => {
-  const response = await fetch(`${daemon.http}/readyz`);
-  return { code: response.status, body: await response.text() };
-};
-
-async function untilReady(daemon: Daemon, code: number, timeout = 30_000): Promise<string> {
-  const found = await waitFor(
-    async () => {
-      const answer = await readyz(daemon);
-      return answer.code === code && answer;
-    },
-    { timeout, what: () => `/readyz to answer ${code}. Its log:\n${daemon.log().slice(-3000)}` },
-  );
-  return found.body;
-}
-
-/** Waits until every number below `count` has come through at least once, and says how often each did. */
-async function untilOut(client: Client, count: number, timeout = 40_000): Promise<number[]> {
-  let seen: number[] = [];
-  await waitFor(
-    async () => {
-      seen = (await readStream(client, 'OUT')).map(({ body }) => (JSON.parse(body) as { n: number }).n);
-      return new Set(seen).size >= count;
-    },
-    { timeout, every: 200, what: () => `${count} events to come through; ${new Set(seen).size} did` },
-  );
-  return seen;
-}
 
 // redpanda-data/connect#3312, connect#3311, connect#3257, dapr/components-contrib#4563.
 test('a server that is away at the start is waited for, and can be told from one that is there', async () => {
@@ -95,23 +68,9 @@ test('a server that is killed under load loses nothing that it had acknowledged'
   await using server = await startServer();
   await using daemon = await startDaemon(CONFIG, { server });
   await using client = await connectTo(server);
-  let next = 0;
-  let acked = 0;
-  let stop = false;
-  // Each number is published until it is acknowledged; the message id keeps what was stored unheard from being twice.
-  const producers = Array.from({ length: 20 }, async () => {
-    while (!stop) {
-      const n = next++;
-      await waitFor(async () => publish(client, { subject: `ev.${n % 5}`, body: { n }, id: `n-${n}` }), {
-        timeout: 40_000,
-        what: `event ${n} to be acknowledged`,
-      });
-      acked++;
-    }
-  });
+  const load = startLoad(client, 'ev', 20);
   for (const round of [1, 2]) {
-    const before = acked;
-    await waitFor(() => acked > before + 2000, { timeout: 20_000, what: 'load' });
+    await load.more(2000);
     await server.kill();
     expect(await untilReady(daemon, 503)).toContain('NATS: disconnected');
     expect(await daemon.total('ouzel_nats_connected')).toBe(0);
@@ -121,20 +80,9 @@ test('a server that is killed under load loses nothing that it had acknowledged'
     expect(await daemon.total('ouzel_nats_connected')).toBe(1);
     expect(await daemon.total('ouzel_nats_reconnects_total')).toBe(round);
   }
-  stop = true;
-  await Promise.all(producers);
-  const seen = await untilOut(client, next);
-  expect(seen.length).toBe(next);
-  await waitFor(
-    async () => {
-      const { num_ack_pending: unacked, num_pending: pending } = await client.jsm.consumers.info('EV', 'relay');
-      return unacked === 0 && pending === 0;
-    },
-    { timeout: 20_000, what: 'nothing to be left on the server' },
-  );
-  const outcomes = expectIdentity(await daemon.metrics(), 'relay');
-  expect(outcomes).toMatchObject({ deadLettered: 0, inFlight: 0 });
-  expect(outcomes.delivered).toBeGreaterThanOrEqual(next);
+  const count = await load.stop();
+  expect((await untilThrough(client, 'OUT', count)).length).toBe(count);
+  expect((await untilAtRest(client, 'EV', daemon, 'relay')).delivered).toBeGreaterThanOrEqual(count);
 }, 120_000);
 
 test('a delivery that the loss of the connection cut off is made again', async () => {
@@ -212,7 +160,7 @@ test('a stream that is deleted and made anew starts anew, whatever its numbers s
   await publishMany(client, 30, (n) => ({ subject: 'ev.x', body: { n: n + 20 } }));
   daemon.signal('SIGCONT');
   expect(await untilEnded(daemon, 'relay', 50)).toMatchObject({ received: 50, delivered: 50 });
-  expect((await untilOut(client, 50)).length).toBe(50);
+  expect((await untilThrough(client, 'OUT', 50)).length).toBe(50);
   // And the durable of the new one is looked after as well.
   await client.jsm.consumers.delete('EV', 'relay');
   await publishMany(client, 5, (n) => ({ subject: 'ev.x', body: { n: n + 50 } }));

@@ -13,8 +13,10 @@ import { waitFor } from '../helpers/wait.ts';
 
 const MANY = 500;
 const UNDECODABLE = 3;
+const ENVELOPE = { specversion: '1.0', id: 'c-1', source: '/s', type: 'wrapped', tenant: 't', data: { to: 'a b' } };
 
-const CONFIG = `
+/** Consumers that take nothing leave what is handed to them where it can be looked at. */
+const config = (paused: boolean): string => `
 version: 1
 nats: { servers: "@NATS@" }
 http: { listen: "@HTTP@" }
@@ -24,17 +26,20 @@ streams:
 consumers:
   billing:
     stream: EVENTS
+    paused: ${paused}
     subjects: [events.orders.created]
     start: all
     pipeline: [{ set: { data.price: "string(event.data.total) + event.data.currency" } }]
-    deliver: [{ name: main, to: { publish: { subject: out.billing } } }]
+    deliver: [{ name: main, to: { publish: { subject: "out.{{ event.data.id }}", body: "{{ event.data.price }}" } } }]
   large:
     stream: EVENTS
+    paused: ${paused}
     subjects: [events.large]
     start: all
     pipeline: [{ set: { data.copy: event.data.gone } }]
   envelopes:
     stream: EVENTS
+    paused: ${paused}
     subjects: [events.wrapped]
     start: all
     deliver: [{ name: a, to: { publish: { subject: out.a } } }, { name: b, to: { publish: { subject: "out.{{ event.data.to }}" } } }]
@@ -47,7 +52,7 @@ let daemon: Daemon;
 beforeAll(async () => {
   server = await startServer();
   client = await connectTo(server);
-  daemon = await startDaemon(CONFIG, { server });
+  daemon = await startDaemon(config(false), { server });
   await publishMany(client, MANY, (index) => ({
     subject: 'events.orders.created',
     body: { id: `o-${index}`, total: index },
@@ -56,7 +61,19 @@ beforeAll(async () => {
   }));
   await publishMany(client, UNDECODABLE, () => ({ subject: 'events.orders.created', body: 'no JSON' }));
   await untilEnded(daemon, 'billing', MANY + UNDECODABLE, 60_000);
+  await client.js.publish('events.large', JSON.stringify({ id: 'big', filler: 'x'.repeat(1024 * 1024 - 40) }));
+  await publish(client, { subject: 'events.wrapped', body: ENVELOPE });
+  await untilEnded(daemon, 'large', 1);
+  await untilEnded(daemon, 'envelopes', 1);
+  await pause(true);
 }, 120_000);
+
+/** Lets the consumers take nothing, or everything. */
+async function pause(paused: boolean): Promise<void> {
+  await daemon.write(config(paused));
+  const state = { state: paused ? 'paused' : 'running' };
+  await waitFor(async () => (await daemon.total('ouzel_consumer_state', state)) === 3, { what: `paused: ${paused}` });
+}
 
 afterAll(async () => {
   await daemon?.kill();
@@ -131,15 +148,15 @@ test('are selected by each selector, and all that are given must hold', async ()
     expect(status, JSON.stringify(answer)).toBe(200);
     return (answer as unknown as Listed).letters.length;
   };
-  expect(await list({})).toBe(MANY + UNDECODABLE);
+  expect(await list({})).toBe(MANY + UNDECODABLE + 2);
   expect(await list({ reason: 'undecodable' })).toBe(UNDECODABLE);
-  expect(await list({ consumer: 'large' })).toBe(0);
+  expect(await list({ consumer: 'large' })).toBe(1);
   expect(await list({ key: 'o-17' })).toBe(1);
   expect(await list({ type: 'orders.*' })).toBe(MANY + UNDECODABLE);
   expect(await list({ type: 'payments.*' })).toBe(0);
   expect(await list({ where: 'event.data.total < 10 && msg.headers["X-Index"] != "3"' })).toBe(9);
   expect(await list({ where: 'event.id == "m-7"' })).toBe(1);
-  expect(await list({ since: '1h' })).toBe(MANY + UNDECODABLE);
+  expect(await list({ since: '1h' })).toBe(MANY + UNDECODABLE + 2);
   expect(await list({ until: '1h' })).toBe(0);
   expect(await list({ since: '2020-01-01T00:00:00Z', reason: 'undecodable', key: 'o-1' })).toBe(0);
   const { letters } = await dlqJson('list', '--where', 'event.data.total == 12', '--consumer', 'billing');
@@ -159,7 +176,7 @@ test('are not touched by a command that does not say which, or says it wrongly',
   await refused(['redrive', '--all', '--rate', '50'], 64, /--rate: "50" is no rate/);
   await refused(['redrive', '--all', '--set', 'data.x'], 64, /write path=expression/);
   await refused(['discard', '--all'], 64, /--why/);
-  expect(await client.jsm.streams.info('OUZEL_TIMERS').then(due, () => [])).toEqual([]);
+  expect(await due()).toEqual([]);
 });
 
 test('are mended only for show in a dry run, and what cannot be mended is said', async () => {
@@ -169,11 +186,11 @@ test('are mended only for show in a dry run, and what cannot be mended is said',
   expect(dry.stdout).toContain('500 of 503 would be handed over\n3 could not be handed over:\n');
   expect(dry.stdout).toMatch(/\d+: not JSON: /);
   expect(dry.stdout).toContain('A dry run: nothing was done.');
-  expect(await client.jsm.streams.info('OUZEL_TIMERS').then(due, () => [])).toEqual([]);
+  expect(await due()).toEqual([]);
 });
 
 test('are handed to their consumer at a rate, mended, each as its own run', async () => {
-  const args = ['redrive', '--reason', 'missing_field', '--limit', '40', '--set', 'data.currency="EUR"'];
+  const args = ['redrive', '--consumer', 'billing', '--limit', '40', '--set', 'data.currency="EUR"'];
   const report = await dlqJson(...args, '--rate', '40/s');
   expect(report).toMatchObject({ selected: 40, more: true, handed_over: 40, failed: 0, underway: 0 });
   const handed = await due();
@@ -203,7 +220,7 @@ test('are handed to their consumer at a rate, mended, each as its own run', asyn
   expect(source?.header.get('Nats-Msg-Id')).toBe(`m-${index}`);
   expect(new Set(handed.map(({ handover }) => handover.run)).size).toBe(40);
   // The letters stay until their runs have an outcome.
-  expect((await client.jsm.streams.info('OUZEL_DLQ')).state.messages).toBe(MANY + UNDECODABLE);
+  expect((await client.jsm.streams.info('OUZEL_DLQ')).state.messages).toBe(MANY + UNDECODABLE + 2);
 
   const again = await dlq('redrive', '1', '2', '3');
   expect(again).toMatchObject({ code: 0 });
@@ -223,41 +240,6 @@ test('can be re-driven again at once when a run left its letter behind', async (
   expect(second?.handover.run).toBe(first?.handover.run);
   expect(second?.id).not.toBe(first?.id);
   await client.jsm.streams.purge('OUZEL_TIMERS');
-});
-
-test('are followed until each is gone, and those that come back are counted', async () => {
-  const from = (await client.jsm.streams.info('OUZEL_DLQ')).state.last_seq;
-  const waiting = dlq('redrive', '1', '2', '3', '4', '--wait');
-  // Takes what is due as a consumer does: a new letter, if it has to be, before the old one goes.
-  const consumer = await client.jsm.consumers.add('OUZEL_TIMERS', { durable_name: 'test', ack_policy: 'explicit' });
-  const messages = await client.js.consumers.get('OUZEL_TIMERS', consumer.name);
-  let left = 4;
-  for await (const message of await messages.consume()) {
-    const letter = Number(message.headers?.get('Ouzel-Letter'));
-    const run = message.headers?.get('Ouzel-Run') ?? '';
-    if (letter === 2) {
-      const headers = {
-        'Ouzel-Consumer': 'billing',
-        'Ouzel-Reason': 'rejected',
-        'Ouzel-Error': 'no',
-        'Ouzel-Run': run,
-      };
-      await publish(client, {
-        subject: 'ouzel.dlq.billing',
-        headers: { ...headers, 'Ouzel-Failed': new Date().toISOString() },
-      });
-    }
-    await client.jsm.streams.deleteMessage('OUZEL_DLQ', letter);
-    await message.ackAck();
-    if (--left === 0) break;
-  }
-  const { code, stdout } = await waiting;
-  expect(stdout).toContain('4 of 4 handed over\n');
-  expect(stdout).toContain('3 done, 1 came back as new dead letters\n');
-  expect(stdout).toMatch(/1 +billing +rejected /);
-  expect(code).toBe(1);
-  await client.jsm.consumers.delete('OUZEL_TIMERS', 'test');
-  await client.jsm.streams.deleteMessage('OUZEL_DLQ', from + 1);
 });
 
 test('go only when it is stored who threw them away and why', async () => {
@@ -291,9 +273,6 @@ test('go only when it is stored who threw them away and why', async () => {
 });
 
 test('with a body that is stored apart are handed over with the object, mended ones with another, and discarded with it', async () => {
-  const filler = 'x'.repeat(1024 * 1024 - 40);
-  await client.js.publish('events.large', JSON.stringify({ id: 'big', filler }));
-  await untilEnded(daemon, 'large', 1);
   const { letters } = (await dlqJson('list', '--consumer', 'large')) as unknown as Listed;
   const number = String(letters[0]?.sequence);
   const objects = async (): Promise<string[]> =>
@@ -320,12 +299,9 @@ test('with a body that is stored apart are handed over with the object, mended o
 });
 
 test('keep their form when they are mended, and carry only the routes that were not delivered', async () => {
-  const envelope = { specversion: '1.0', id: 'c-1', source: '/s', type: 'wrapped', tenant: 't', data: { to: 'a b' } };
-  await publish(client, { subject: 'events.wrapped', body: envelope });
-  await untilEnded(daemon, 'envelopes', 1);
   await dlqJson('redrive', '--consumer', 'envelopes', '--set', 'data.to="b"', '--set', 'data.was=event.data.to');
   const [handed] = (await due()).filter(({ subject }) => subject === 'ouzel.due.envelopes');
-  expect(JSON.parse(handed?.body ?? '{}')).toEqual({ ...envelope, data: { to: 'b', was: 'a b' } });
+  expect(JSON.parse(handed?.body ?? '{}')).toEqual({ ...ENVELOPE, data: { to: 'b', was: 'a b' } });
   expect(handed?.handover.routes).toEqual(['b']);
   await client.jsm.streams.purge('OUZEL_TIMERS');
 });
@@ -381,4 +357,32 @@ test('are handed over no further after Ctrl-C, which says how far it came', asyn
   expect(stdout).toMatch(/Interrupted\.\n/);
   expect(stdout).toContain(`${handed} of `);
   await client.jsm.streams.purge('OUZEL_TIMERS');
+});
+
+test('are gone when their runs have an outcome, and those that fail again are new letters', async () => {
+  await pause(false);
+  const letterCount = async (): Promise<number> => (await client.jsm.streams.info('OUZEL_DLQ')).state.messages;
+  const before = await letterCount();
+  const first = (await dlqJson('list', '--consumer', 'billing', '--limit', '1000')) as unknown as Listed;
+  const [one, two] = first.letters.map(({ sequence }) => String(sequence));
+
+  const unmended = await dlq('redrive', one ?? '', two ?? '', '--wait');
+  expect(unmended).toMatchObject({ code: 1, stderr: '' });
+  expect(unmended.stdout).toContain('2 of 2 handed over\n\n0 done, 2 came back as new dead letters\n');
+  expect(unmended.stdout).toMatch(/2 +billing +missing_field .*\n$/m);
+  expect(await letterCount()).toBe(before);
+
+  const args = ['redrive', '--consumer', 'billing', '--reason', 'missing_field', '--set', 'data.currency="EUR"'];
+  const mended = await dlqJson(...args, '--rate', '400/s', '--wait');
+  expect(mended).toMatchObject({ failed: 0, outcome: { came_back: 0, open: 0 } });
+  const { handed_over: handed } = mended as { handed_over: number };
+  expect(mended['outcome']).toMatchObject({ done: handed });
+  expect(handed).toBe(first.letters.length);
+  expect(await letterCount()).toBe(before - handed);
+  const out = await readStream(client, 'OUT');
+  const delivered = out.filter(({ subject }) => subject.startsWith('out.o-'));
+  expect(new Set(delivered.map(({ subject }) => subject)).size).toBe(handed);
+  expect(delivered.length).toBe(handed);
+  expect(delivered.every(({ subject, body }) => body === `${subject.slice('out.o-'.length)}EUR`)).toBe(true);
+  expect(await due()).toEqual([]);
 });
