@@ -28,12 +28,14 @@ interface Issue {
   readonly path: readonly PropertyKey[];
   readonly input?: unknown;
   readonly params?: { readonly offset?: number; readonly hint?: string };
+  /** What is wrong with a key of a mapping. */
+  readonly issues?: readonly { readonly message: string }[];
 }
 
-function problem(field: string, { message, input, params }: Issue): OuzelError {
+function problem(field: string, { message, input, params, issues: [inner] = [] }: Issue): OuzelError {
   const { offset, hint } = params ?? {};
   const shown = typeof input === 'string' && offset !== undefined ? caretUnder(input, offset, hint) : '';
-  return new OuzelError('USAGE', `--set ${field}: ${message}${shown}`);
+  return new OuzelError('USAGE', `--set ${field}: ${inner?.message ?? message}${shown}`);
 }
 
 /**
