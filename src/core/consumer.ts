@@ -45,8 +45,6 @@ export class Consumer {
   /** Events and bytes in hand: received and not settled. */
   held = 0;
   heldBytes = 0;
-  /** The highest stream sequence received; 0 before the first. */
-  highestSequence = 0;
   /** Set for good when the consumer drains: what is queued does not start any more. */
   draining = false;
   /** Called when events were settled, so that the pulls can ask for more. */
@@ -56,6 +54,9 @@ export class Consumer {
   readonly #turns: Turns;
   readonly #suspects: Suspects;
   readonly #redeliveries: Redeliveries;
+  /** The highest stream sequence received, and up to which a delivery may be a repetition that does not say so. */
+  #highestSequence = 0;
+  #comesAgainUpTo = 0;
   /** Events in hand that cannot be let go, because what has to be stored for them is refused. */
   #blocking = 0;
   /** The runs in hand by sequence, made when events come again and kept as long as they do. */
@@ -84,7 +85,8 @@ export class Consumer {
    */
   receive(event: Event, handed?: Handover): void {
     const run = this.#accept(event, handed);
-    if (event.position.deliveries === 1 && handed === undefined) this.#turns.begin(run);
+    const { deliveries, sequence } = event.position;
+    if (deliveries === 1 && handed === undefined && sequence > this.#comesAgainUpTo) this.#turns.begin(run);
     else this.#redeliveries.take(run);
   }
 
@@ -175,7 +177,7 @@ export class Consumer {
     this.#received.increment();
     this.#inFlight.increment();
     const { sequence } = event.position;
-    if (sequence > this.highestSequence && handed === undefined) this.highestSequence = sequence;
+    if (sequence > this.#highestSequence && handed === undefined) this.#highestSequence = sequence;
     if (this.#bySequence !== undefined) this.#note(run);
     this.held++;
     this.heldBytes += event.carrier.body.length;
@@ -276,17 +278,15 @@ export class Consumer {
     return this.#oldest === undefined ? 0 : (performance.now() - this.#oldest.receivedAt) / 1000;
   }
 
-  /** The lowest stream sequence without an outcome, in hand or waiting to be tried again; undefined without one. */
-  lowestSequence(): number | undefined {
-    let lowest = this.delayed.lowestSequence();
-    for (const run of this.runs())
-      if (run.handed === undefined && (lowest === undefined || run.sequence < lowest)) lowest = run.sequence;
-    return lowest;
+  /** Its durable was made anew: events that were received come again as if for the first time. */
+  comesAgain(): void {
+    this.#comesAgainUpTo = this.#highestSequence;
   }
 
   /** Forgets what it knows by sequence: the stream was made anew and counts from 1 again. */
   startOver(): void {
-    this.highestSequence = 0;
+    this.#highestSequence = 0;
+    this.#comesAgainUpTo = 0;
     this.delayed.clear();
   }
 

@@ -30,8 +30,9 @@ export interface SettlePorts {
   readonly cells: SettleCells;
 }
 
-/** Milliseconds before what could not be stored is stored again. */
-const STORE_AGAIN = 5_000;
+/** Milliseconds before what could not be stored is stored again: at first, and at most. */
+const STORE_AGAIN = 500;
+const STORE_AGAIN_MOST = 5_000;
 
 export class Settle {
   readonly #consumer: Consumer;
@@ -128,7 +129,14 @@ export class Settle {
    *
    * @param tooLarge What to do instead with an event that is too large for it.
    */
-  #keep(run: Run, what: Keepsake, store: (done: Done) => void, stored: () => void, tooLarge?: () => void): void {
+  #keep(
+    run: Run,
+    what: Keepsake,
+    store: (done: Done) => void,
+    stored: () => void,
+    tooLarge?: () => void,
+    again = STORE_AGAIN,
+  ): void {
     let heard = false;
     const done: Done = (error) => {
       if (heard || run.settled) return;
@@ -140,8 +148,9 @@ export class Settle {
       if (tooLarge !== undefined && asOuzelError(error).code === 'TARGET_TOO_LARGE') return tooLarge();
       if (run.lost) return this.lose(run);
       this.#consumer.block(run);
-      this.#tell(() => this.#ports.observer.refused(run, what, error, STORE_AGAIN));
-      setTimeout(() => this.#keep(run, what, store, stored, tooLarge), STORE_AGAIN).unref();
+      this.#tell(() => this.#ports.observer.refused(run, what, error, again));
+      const next = Math.min(STORE_AGAIN_MOST, again * 2);
+      setTimeout(() => this.#keep(run, what, store, stored, tooLarge, next), again).unref();
     };
     if (run.settled) return;
     try {

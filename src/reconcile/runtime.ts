@@ -120,8 +120,10 @@ export class ConsumerRuntime {
       this.#ackFloor = undefined;
     }
     this.#streamMade = done.streamMade;
+    this.#ackFloor = done.ackFloor;
     if (done.made && sequence === undefined) logger.info({ consumer: this.name, stream: spec.stream }, 'durable made');
     else if (done.made) {
+      this.consumer.comesAgain();
       metrics.consumerRecreated.with(this.name).increment();
       logger.warn({ consumer: this.name, from: sequence }, 'the durable was gone and has been made anew');
     }
@@ -303,12 +305,13 @@ export class ConsumerRuntime {
     }
   }
 
+  /**
+   * Where a durable that is gone is made anew: behind the last event that all instances were done with, as far as is
+   * known. This instance may be further, but others, or one that died, may have had earlier ones in hand. What was done
+   * since is done again, with the same ids.
+   */
   #resumeFrom(): number | undefined {
-    const { highestSequence } = this.consumer;
-    const settled = this.#ackFloor === undefined ? 0 : this.#ackFloor + 1;
-    // What failed once may have left the stream since; nothing up to the ack floor is taken up again for it.
-    if (highestSequence > 0) return Math.max(settled, this.consumer.lowestSequence() ?? highestSequence + 1);
-    return settled === 0 ? undefined : settled;
+    return this.#ackFloor === undefined ? undefined : this.#ackFloor + 1;
   }
 }
 
