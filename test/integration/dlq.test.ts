@@ -62,8 +62,8 @@ beforeAll(async () => {
   await publishMany(client, UNDECODABLE, () => ({ subject: 'events.orders.created', body: 'no JSON' }));
   await untilEnded(daemon, 'billing', MANY + UNDECODABLE, 60_000);
   await client.js.publish('events.large', JSON.stringify({ id: 'big', filler: 'x'.repeat(1024 * 1024 - 40) }));
-  await publish(client, { subject: 'events.wrapped', body: ENVELOPE });
   await untilEnded(daemon, 'large', 1);
+  await publish(client, { subject: 'events.wrapped', body: ENVELOPE });
   await untilEnded(daemon, 'envelopes', 1);
   await pause(true);
 }, 120_000);
@@ -307,7 +307,16 @@ test('are reached over HTTP as by the commands, from this machine alone', async 
   expect(listed).toMatchObject({ status: 200, answer: { groups: [{ count: 1, reason: 'missing_field' }] } });
   const [letter] = (listed.answer as unknown as Listed).letters;
   const shown = await api(`/${letter?.sequence}`);
-  expect(shown).toMatchObject({ status: 200, answer: { message_id: 'm-200', body: '{"id":"o-200","total":200}' } });
+  expect(shown).toMatchObject({
+    status: 200,
+    answer: { message_id: 'm-200', run: 'first', body: '{"id":"o-200","total":200}' },
+  });
+
+  const traced = { 'Ouzel-Consumer': 'gone', 'Ouzel-Trace': `00-${'ab'.repeat(16)}-${'cd'.repeat(8)}-01` };
+  const other = await publish(client, { subject: 'ouzel.dlq.gone', headers: traced });
+  expect(await api(`/${other}`)).toMatchObject({ answer: { consumer: 'gone', trace_id: 'ab'.repeat(16) } });
+  expect(await api('/redrive', { letters: [other] })).toMatchObject({ status: 404, answer: { code: 'NOT_FOUND' } });
+  await client.jsm.streams.deleteMessage('OUZEL_DLQ', other);
 
   const set = { 'data.currency': '"EUR"' };
   const dry = await api('/redrive', { key: 'o-200', set, dry_run: true });

@@ -10,7 +10,7 @@ import { Wire } from '../../nats/wire.ts';
 import { wholeNumber } from '../arguments.ts';
 import { print, table } from '../print.ts';
 import { CONFIG_OPTION, type Session, withSession } from '../session.ts';
-import { fit, styleOf } from '../terminal.ts';
+import { styleOf, wrap } from '../terminal.ts';
 
 export interface SelectorOptions extends LetterSelectors {
   readonly config?: string;
@@ -106,6 +106,10 @@ export function progressLine(what: string): { show(done: number, all: number): v
 /** `2026-01-31 08:00:00`, in UTC. */
 export const instant = (text: string): string => text.slice(0, 19).replace('T', ' ');
 
+/** Columns in front of the error of a group, and lines of it, at most. */
+const INDENT = 7;
+const ERROR_LINES = 3;
+
 /** Letters by consumer and reason. */
 export function printGroups(groups: readonly Group[]): void {
   const style = styleOf(process.stdout);
@@ -120,6 +124,7 @@ export function printGroups(groups: readonly Group[]): void {
   print(head);
   lines.forEach((line, index) => {
     print(line);
-    print(fit(`       ${groups[index]?.error ?? ''}`, style.width));
+    for (const part of wrap(groups[index]?.error ?? '', style.width - INDENT).slice(0, ERROR_LINES))
+      print(' '.repeat(INDENT) + part);
   });
 }
