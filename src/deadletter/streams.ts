@@ -10,7 +10,7 @@ export async function ensureTimers({ manager, config }: Access): Promise<void> {
   await ensureStream(manager, timersSpec(config));
 }
 
-export const INCIDENT_STREAM = 'OUZEL_EVENTS';
+const INCIDENT_STREAM = 'OUZEL_EVENTS';
 const INCIDENTS_KEPT = 7 * 86_400_000;
 const INCIDENTS_BYTES = 256 * 2 ** 20;
 
