@@ -8,11 +8,11 @@ import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
 import { Pauses } from './core/pauses.ts';
 import { Suspects } from './core/suspects.ts';
-import { removeLetter } from './deadletter/read.ts';
+import { type LetterAccess, removeLetter } from './deadletter/read.ts';
 import { createDeadLetterStore } from './deadletter/store.ts';
 import { type Breaker, Breakers } from './deliver/breaker.ts';
 import { FileStore } from './deliver/files/store.ts';
-import { asOuzelError } from './errors.ts';
+import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { createAttemptStore } from './nats/attempts.ts';
@@ -132,6 +132,7 @@ export class Daemon {
       status: () => this.status(),
       refresh: () => this.#refresh(),
       tap: (selectors, sink) => this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf), sink),
+      deadLetters: () => this.#deadLetters(),
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
@@ -316,6 +317,7 @@ export class Daemon {
     const bodies = createBodies(client, system.replicas);
     this.#manager = manager;
     await this.#incidents.connect(own, () => ensureIncidentStream(manager, this.#loaded.config, this.#logger));
+    this.#letterPorts = { client, manager, publisher, bodies };
     return {
       connection,
       manager,
@@ -340,6 +342,14 @@ export class Daemon {
       logger: this.#logger,
       metrics: this.#metrics,
     };
+  }
+
+  #letterPorts: Omit<LetterAccess, 'config'> | undefined;
+
+  #deadLetters(): LetterAccess {
+    if (this.#letterPorts === undefined || this.#wire?.connected !== true)
+      throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away; the dead letters are there');
+    return { config: this.#loaded.config, ...this.#letterPorts };
   }
 
   /** Puts another configuration in force. @throws OuzelError when it cannot come up; then all is as it was. */
