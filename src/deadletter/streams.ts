@@ -1,6 +1,6 @@
 /** The streams that work on dead letters writes to, made where the daemon has not made them yet. */
 import { ensureStream } from '../nats/provision.ts';
-import { timersSpec } from '../reconcile/build.ts';
+import { timersSpec } from '../reconcile/system-streams.ts';
 import type { LetterAccess } from './read.ts';
 
 type Access = Pick<LetterAccess, 'manager' | 'config'>;
