@@ -6,6 +6,7 @@ import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
+import { Pauses } from './core/pauses.ts';
 import { Suspects } from './core/suspects.ts';
 import { type LetterAccess, removeLetter } from './deadletter/read.ts';
 import { createDeadLetterStore } from './deadletter/store.ts';
@@ -16,7 +17,8 @@ import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
-import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
+import { checkServer, type ConnectionEvents, connectNats, watchConnection } from './nats/connect.ts';
+import { Denials } from './nats/denials.ts';
 import { JetStreamPublisher } from './nats/publish.ts';
 import { NatsRequester } from './nats/request.ts';
 import { SystemStreams } from './nats/system.ts';
@@ -24,12 +26,14 @@ import { createParking, timersOf } from './nats/timers.ts';
 import { Wire } from './nats/wire.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
-import { type Services, systemSpecs } from './reconcile/build.ts';
+import type { Services } from './reconcile/build.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { type Loader, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
+import { ensureIncidentStream, systemSpecs } from './reconcile/system-streams.ts';
 import type { DaemonStatus } from './status.ts';
+import { Incidents } from './telemetry/incidents.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { LogObserver, observeAll } from './telemetry/observe.ts';
@@ -44,6 +48,8 @@ const SWEEP = 500;
 const POLL = 5_000;
 /** Milliseconds between attempts to prepare a server that is not ready for Ouzel. */
 const PREPARE_AGAIN = 5_000;
+/** Milliseconds of the drain that are left to note and give back what has to be cut off. */
+const CUT_OFF = 1_500;
 /** Milliseconds that a shutdown waits for a trace collector, at most. */
 const FLUSH_SPANS = 5_000;
 
@@ -61,6 +67,7 @@ export class Daemon {
   readonly #metrics = createMetrics();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #log: LogObserver;
+  readonly #incidents: Incidents;
   #loaded: LoadedConfig;
   readonly #reloads: Reloads;
   #watching: Watching | undefined;
@@ -72,6 +79,9 @@ export class Daemon {
   #requester: NatsRequester | undefined;
   #wire: Wire | undefined;
   #manager: JetStreamManager | undefined;
+  /** What the server refuses this user. */
+  #denials: Denials | undefined;
+  readonly #pauses = new Pauses();
   readonly #breakers = new Breakers({ changed: (breaker) => this.#targetChanged(breaker) });
   #traces: Traces | undefined;
   /** Why the daemon as a whole cannot work; empty when it can. */
@@ -88,11 +98,14 @@ export class Daemon {
     this.#logger = logger;
     this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
     this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
+    const metrics = this.#metrics;
+    this.#incidents = new Incidents({ loaded: () => this.#loaded, keyOf: this.#keyOf, metrics, logger });
     this.#reloads = new Reloads({
       load,
       current: () => this.#loaded,
       apply: (next) => this.#apply(next),
-      metrics: this.#metrics,
+      onRejected: (outcome) => this.#incidents.reloadRejected(outcome),
+      metrics,
       logger,
     });
   }
@@ -159,6 +172,7 @@ export class Daemon {
       ...(this.#stopping ? ['draining'] : []),
       ...(this.#problem === '' ? [] : [this.#problem]),
       ...(this.#problem === '' && !connected ? ['NATS: disconnected'] : []),
+      ...(this.#denials?.reasons ?? []).map((reason) => `NATS: ${reason}`),
       ...consumers
         .filter(({ state, refused }) => state === 'failed' || state === 'starting' || refused)
         .map(({ name, state, reason }) => `consumer ${name}: ${reason === '' ? state : reason}`),
@@ -169,17 +183,24 @@ export class Daemon {
     return { ready: reasons.length === 0, reasons, degraded, connected, consumers: shown, config };
   }
 
-  /** Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server. */
-  async stop(): Promise<void> {
+  /**
+   * Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server.
+   *
+   * @param reason Why, in a word: the signal that asked for it.
+   */
+  async stop(reason: string): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#watching?.close();
     const { drain } = this.#loaded.config.http;
     this.#logger.info({ drain_ms: drain }, 'draining');
+    this.#incidents.stopping(reason);
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, drain);
+    const timer = setTimeout(resolve, Math.max(drain / 2, drain - CUT_OFF));
     await Promise.race([this.#reloads.close(), deadline]);
     await this.#reconciler?.stop(deadline);
+    // Confirmed before the connection closes; without one, nothing is waited for.
+    await this.#incidents.close(this.#wire?.connected === true ? deadline : Promise.resolve());
     await this.#flushSpans(deadline);
     for (const each of this.#timers) clearInterval(each);
     this.#wire?.flush();
@@ -255,6 +276,7 @@ export class Daemon {
     await this.#poll();
     const states = Object.fromEntries(this.#runtimes().map(({ name, state }) => [name, state]));
     this.#logger.info({ consumers: states }, 'ready');
+    this.#incidents.started(states);
   }
 
   /**
@@ -295,6 +317,7 @@ export class Daemon {
     const bodies = createBodies(client, system.replicas);
     this.#manager = manager;
     this.#letterPorts = { client, manager, publisher, bodies };
+    await this.#incidents.connect(own, () => ensureIncidentStream(manager, this.#loaded.config, this.#logger));
     return {
       connection,
       manager,
@@ -312,6 +335,7 @@ export class Daemon {
       bodies,
       breakers: this.#breakers,
       suspects: new Suspects(),
+      pauses: this.#pauses,
       observer: this.#observer(),
       traces: this.#traces,
       turns: new Turns(),
@@ -350,7 +374,7 @@ export class Daemon {
 
   #observer(): Observer {
     const { observer } = this.#traces ?? {};
-    return observeAll([this.#log, this.#taps, ...(observer === undefined ? [] : [observer])]);
+    return observeAll([this.#log, this.#taps, this.#incidents, ...(observer === undefined ? [] : [observer])]);
   }
 
   /** The key of an event, by its stream's `key`. An event without one is still a letter. */
@@ -361,7 +385,9 @@ export class Daemon {
 
   async #watch(connection: NatsConnection): Promise<void> {
     const connected = this.#metrics.natsConnected.with();
-    await watchConnection(connection, {
+    const warning = (message: string): void => this.#logger.warn(`NATS: ${message}`);
+    this.#denials = new Denials(connection, warning);
+    const events: ConnectionEvents = {
       disconnected: (server) => {
         connected.set(0);
         this.#logger.warn({ server }, 'disconnected from NATS');
@@ -374,11 +400,13 @@ export class Daemon {
         this.#metrics.natsReconnects.with().increment();
         this.#logger.info({ server }, 'reconnected to NATS');
         this.#wire?.resume();
+        this.#incidents.reconnected();
         for (const runtime of this.#runtimes())
           runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
       },
-      warning: (message) => this.#logger.warn(`NATS: ${message}`),
-    });
+      warning,
+    };
+    await watchConnection(connection, events, this.#denials);
     connected.set(0);
   }
 
@@ -397,6 +425,7 @@ export class Daemon {
 
   #sweep(): void {
     const now = performance.now();
+    this.#pauses.tick(now);
     for (const { consumer } of this.#runtimes()) consumer.sweep(now);
   }
 
@@ -419,9 +448,19 @@ export class Daemon {
   /** A target became unavailable, or is there again. */
   #targetChanged({ target, isOpen, trouble }: Breaker): void {
     this.#metrics.targetBreakerOpen.with(target).set(isOpen ? 1 : 0);
-    if (isOpen) this.#logger.warn({ target, error: trouble?.error.message }, 'target is unavailable; it is probed');
-    else this.#logger.info({ target }, 'target is available again');
-    for (const { consumer } of this.#runtimes()) consumer.ask();
+    const concerned = this.#runtimes().filter(({ consumer }) => consumer.plan.targets.includes(target));
+    const consumers = concerned.map(({ name }) => name);
+    if (trouble === undefined) return;
+    const { error, since } = trouble;
+    if (isOpen) {
+      this.#logger.warn({ target, consumers, error: error.message }, 'target is unavailable; it is probed');
+      this.#incidents.targetUnavailable(target, consumers, error);
+    } else {
+      const lasted = Math.round((Date.now() - since) / 1000);
+      this.#logger.info({ target, consumers, for_s: lasted }, 'target is available again');
+      this.#incidents.targetRecovered(target, consumers, since);
+    }
+    for (const { consumer } of concerned) consumer.ask();
   }
 
   #refresh(): void {

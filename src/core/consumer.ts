@@ -7,6 +7,7 @@ import type { Cell } from '../telemetry/cells.ts';
 import { Acked, Delayed } from './attempts.ts';
 import type { Event } from './event.ts';
 import type { Handover } from './handover.ts';
+import type { Pauses } from './pauses.ts';
 import type { Plan } from './plan.ts';
 import { Redeliveries } from './redelivery.ts';
 import { Run } from './run.ts';
@@ -23,6 +24,7 @@ export interface ConsumerPorts extends SettlePorts {
   /** Shared by all consumers of a daemon. */
   readonly turns: Turns;
   readonly suspects: Suspects;
+  readonly pauses: Pauses;
 }
 
 /** What a consumer is told beside its plan. */
@@ -54,6 +56,7 @@ export class Consumer {
   readonly #turns: Turns;
   readonly #suspects: Suspects;
   readonly #redeliveries: Redeliveries;
+  readonly #pauses: Pauses;
   /** The highest stream sequence received, and up to which a delivery may be a repetition that does not say so. */
   #highestSequence = 0;
   #comesAgainUpTo = 0;
@@ -74,6 +77,7 @@ export class Consumer {
     this.#received = ports.cells.received;
     this.#inFlight = ports.cells.inFlight;
     this.#suspects = ports.suspects;
+    this.#pauses = ports.pauses;
     this.settle = new Settle(this, ports);
     this.#redeliveries = new Redeliveries(this, ports.attempts, ports.suspects);
   }
@@ -86,6 +90,8 @@ export class Consumer {
   receive(event: Event, handed?: Handover): void {
     const run = this.#accept(event, handed);
     const { deliveries, sequence } = event.position;
+    // It may have lain in the socket until the server gave it to somebody else, who has it in hand now.
+    if (this.#pauses.age(run.receivedAt) > this.limits.ackWait / 2) return this.settle.lose(run);
     if (deliveries === 1 && handed === undefined && sequence > this.#comesAgainUpTo) this.#turns.begin(run);
     else this.#redeliveries.take(run);
   }
@@ -263,14 +269,18 @@ export class Consumer {
     else if (run.openDeliveries > 0) expireDeliveries(run, now);
   }
 
-  /** Cuts off what still runs, at the end of a drain: what it confirmed is kept, and the events go back. */
-  interrupt(): void {
-    for (const run of this.runs()) this.settle.interrupt(run);
+  /**
+   * Cuts off what still runs, at the end of a drain: what it confirmed is kept, and the events go back.
+   *
+   * @param delay Milliseconds before the server hands them out again.
+   */
+  interrupt(delay: number): void {
+    for (const run of this.runs()) this.settle.interrupt(run, delay);
   }
 
-  /** Gives back what has not started; the server hands it out again. */
-  giveBackUnstarted(): void {
-    for (const run of this.runs()) if (!run.started) this.settle.giveBack(run);
+  /** Gives back what has not started. @param delay Milliseconds before the server hands it out again. */
+  giveBackUnstarted(delay: number): void {
+    for (const run of this.runs()) if (!run.started) this.settle.giveBack(run, delay);
   }
 
   /** Seconds since the receipt of the oldest event in hand; 0 without one. */

@@ -160,15 +160,19 @@ export class Settle {
     }
   }
 
-  /** The event's handling has not started and will not here: the server hands it out again at once. */
-  giveBack(run: Run): void {
+  /**
+   * The event's handling has not started and will not here.
+   *
+   * @param delay Milliseconds before the server hands it out again.
+   */
+  giveBack(run: Run, delay = 0): void {
     if (run.decided) return;
     if (run.lost) return this.lose(run);
-    this.#return(run);
+    this.#return(run, delay);
   }
 
   /** The event's handling is cut off, by a drain that runs out of time: what it confirmed is kept, and it goes back. */
-  interrupt(run: Run): void {
+  interrupt(run: Run, delay: number): void {
     if (run.decided) return;
     run.abort();
     if (run.lost) return this.lose(run);
@@ -176,16 +180,16 @@ export class Settle {
     const confirmed = [...known.confirmed, ...confirmedRoutes(run)];
     if (confirmed.length > 0) run.record = { ...known, confirmed };
     run.opened ||= confirmed.length > 0;
-    this.#return(run);
+    this.#return(run, delay);
   }
 
   /** Goes back without an attempt; what was noted of one that was about to begin is taken back first. */
-  #return(run: Run): void {
+  #return(run: Run, delay: number): void {
     run.decided = true;
     const { attempts, cells } = this.#ports;
     const back = (): void => {
       cells.returned.increment();
-      this.#nak(run, 0);
+      this.#nak(run, delay);
     };
     if (!run.opened) return back();
     const record = { ...(run.record ?? NO_ATTEMPTS), open: false };

@@ -29,6 +29,8 @@ export interface RuntimeOptions {
 /** Milliseconds between attempts to provision a consumer that cannot run. */
 const RETRY_FIRST = 1_000;
 const RETRY_MAX = 15_000;
+/** Milliseconds after which it is said again that a pull keeps ending for the same reason. */
+const SAY_AGAIN = 60_000;
 /** Milliseconds that events which are cut off at the end of a drain have to be noted and given back. */
 const INTERRUPT = 1_000;
 
@@ -44,6 +46,8 @@ export class ConsumerRuntime {
   #reason = '';
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
+  /** Why the pull ended last, and when that was said. */
+  #lastLoss = { reason: '', saidAt: 0 };
   /** Last of the durable's acknowledgements that is known, for making it anew where it was. */
   #ackFloor: number | undefined;
   /** When its stream was made: one that is deleted and made anew counts from 1 again. */
@@ -195,10 +199,10 @@ export class ConsumerRuntime {
     clearTimeout(this.#retry);
     this.consumer.draining = true;
     await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop()]), deadline]);
-    this.consumer.giveBackUnstarted();
+    this.consumer.giveBackUnstarted(this.#pull.spentIn);
     await Promise.race([this.consumer.idle(), deadline]);
     if (this.consumer.held > 0) {
-      this.consumer.interrupt();
+      this.consumer.interrupt(this.#pull.spentIn);
       await Promise.race([this.consumer.idle(), new Promise((resolve) => setTimeout(resolve, INTERRUPT).unref())]);
     }
     this.consumer.plan.close();
@@ -281,7 +285,12 @@ export class ConsumerRuntime {
 
   /** The durable did not answer: it is made anew if it is gone, from the first event that has no outcome yet. */
   #lost(reason: string): void {
-    this.#options.logger.warn({ consumer: this.name, reason }, 'the pull ended; its durable is looked at');
+    const now = performance.now();
+    // A silence that goes on is found again every few seconds.
+    if (reason !== this.#lastLoss.reason || now - this.#lastLoss.saidAt > SAY_AGAIN) {
+      this.#options.logger.warn({ consumer: this.name, reason }, 'the pull ended; its durable is looked at');
+      this.#lastLoss = { reason, saidAt: now };
+    }
     this.#recover().catch((error: unknown) => this.#failed(error, () => this.#recover()));
   }
 

@@ -264,7 +264,7 @@ http: { listen: "@HTTP@" }
 consumers:
   full: { stream: IN, start: all, pipeline: [{ filter: event.data.x == 1 }] }
 `,
-    { server: own },
+    { server: own, until: 'live' },
   );
   const blocked = { consumer, state: 'blocked' };
   await waitFor(async () => (await full.total('ouzel_consumer_state', blocked)) === 1, {

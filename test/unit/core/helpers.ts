@@ -14,6 +14,7 @@ import type {
   Parking,
   Tracer,
 } from '../../../src/core/ports.ts';
+import { Pauses } from '../../../src/core/pauses.ts';
 import { Suspects } from '../../../src/core/suspects.ts';
 import { type Failure, PENDING, type Run, type Verdict } from '../../../src/core/run.ts';
 import { Turns } from '../../../src/core/turns.ts';
@@ -284,6 +285,7 @@ export function harness(options: HarnessOptions = {}) {
     retry: { ...POLICY, ...retry },
     timeout,
     routes: [],
+    targets: [],
     unavailable: () => false,
     longestRetry: POLICY.for,
     onSettled,
@@ -296,6 +298,7 @@ export function harness(options: HarnessOptions = {}) {
     attempts,
     parking,
     suspects: new Suspects(),
+    pauses: new Pauses(),
     observer: options.observer === undefined ? observer : observeAll([observer, options.observer]),
     cells,
     turns,
