@@ -316,8 +316,8 @@ export class Daemon {
     const own = streams.watched(publisher);
     const bodies = createBodies(client, system.replicas);
     this.#manager = manager;
-    this.#letterPorts = { client, manager, publisher, bodies };
     await this.#incidents.connect(own, () => ensureIncidentStream(manager, this.#loaded.config, this.#logger));
+    this.#letterPorts = { client, manager, publisher, bodies };
     return {
       connection,
       manager,
@@ -454,11 +454,11 @@ export class Daemon {
     const { error, since } = trouble;
     if (isOpen) {
       this.#logger.warn({ target, consumers, error: error.message }, 'target is unavailable; it is probed');
-      this.#incidents.targetUnavailable(target, consumers, error);
+      this.#incidents.targetUnavailable(target, error);
     } else {
       const lasted = Math.round((Date.now() - since) / 1000);
       this.#logger.info({ target, consumers, for_s: lasted }, 'target is available again');
-      this.#incidents.targetRecovered(target, consumers, since);
+      this.#incidents.targetRecovered(target);
     }
     for (const { consumer } of concerned) consumer.ask();
   }

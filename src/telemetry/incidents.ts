@@ -74,6 +74,8 @@ export class Incidents implements Observer {
   readonly #outbox: Outbox;
   readonly #startedAt: number;
   readonly #known = new Map<string, Known>();
+  /** Targets that are not there, and since when. */
+  readonly #away = new Map<string, number>();
   readonly #letters = new LetterCounts<Cause>();
   readonly #timer: NodeJS.Timeout;
   /** Consumers that are failing. While there is none, an event costs one comparison. */
@@ -136,6 +138,7 @@ export class Incidents implements Observer {
     this.#failed(run, failure, true);
   }
 
+  /** What keeps an event in hand is a failure each time that it is tried in vain. */
   refused(run: Run, _what: Keepsake, error: Error & Partial<Pick<OuzelError, 'code'>>): void {
     const { code = 'INTERNAL', message } = error;
     this.#count(run, false, false, () => this.#cause(run, code, message));
@@ -146,16 +149,22 @@ export class Incidents implements Observer {
       this.#handled(run, outcome.kind === 'delivered');
   }
 
-  /** A target is not there. @param concerns The consumers that deliver to it. */
-  targetUnavailable(target: string, concerns: readonly string[], { code, message }: OuzelError): void {
-    const error = this.#text(message, LONGEST);
-    this.#say('target.unavailable', { target, consumers: [...concerns], code, error }, concerns);
+  /** A target is not there. @param target As its breaker is called: a named target, or `<consumer>/<route>`. */
+  targetUnavailable(target: string, { code, message }: OuzelError): void {
+    if (this.#away.has(target)) return;
+    this.#away.set(target, this.#clock());
+    const consumers = this.#deliveringTo(target);
+    this.#say('target.unavailable', { target, consumers, code, error: this.#text(message, LONGEST) }, consumers);
   }
 
-  /** It is there again. @param since When it went, in milliseconds since the epoch. */
-  targetRecovered(target: string, concerns: readonly string[], since: number): void {
-    const data = { target, consumers: [...concerns], since: instant(since), lasted_s: seconds(this.#clock() - since) };
-    this.#say('target.recovered', data, concerns);
+  /** It is there again. */
+  targetRecovered(target: string): void {
+    const since = this.#away.get(target);
+    if (since === undefined) return;
+    this.#away.delete(target);
+    const consumers = this.#deliveringTo(target);
+    const data = { target, consumers, since: instant(since), lasted_s: seconds(this.#clock() - since) };
+    this.#say('target.recovered', data, consumers);
   }
 
   reloadRejected({ hash, reason }: ReloadOutcome): void {
@@ -291,6 +300,15 @@ export class Incidents implements Observer {
       hops: Math.max(0, Number.parseInt(run.header('Ouzel-Hops') ?? '0', 10) || 0),
       incident: stream === INCIDENT_STREAM,
     };
+  }
+
+  /** The consumers that deliver to a target. */
+  #deliveringTo(target: string): string[] {
+    return Object.entries(this.#options.loaded().config.consumers)
+      .filter(
+        ([name, { deliver }]) => target.startsWith(`${name}/`) || deliver?.some(({ to }) => to === target) === true,
+      )
+      .map(([name]) => name);
   }
 
   #settingsOf(consumer: string): FailingSettings | undefined {

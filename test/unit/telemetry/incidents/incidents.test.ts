@@ -31,7 +31,12 @@ async function setup({ attempts = 2, errors = 3 } = {}) {
   const loaded = {
     file: 'ouzel.yaml',
     hash: 'abc',
-    config: { consumers: { billing: { failing: { errors, within: 60_000 } } } },
+    config: {
+      consumers: {
+        billing: { failing: { errors, within: 60_000 }, deliver: [{ to: 'partner' }] },
+        other: { failing: { errors, within: 60_000 }, deliver: [{ to: 'partner' }, { to: { publish: {} } }] },
+      },
+    },
     redact: (text: string) => text.replaceAll('s3cret', '***'),
   };
   const incidents = new Incidents({
@@ -162,8 +167,11 @@ it('says everything as the catalogue has it', async () => {
   event();
   time.now += 60_001;
   incidents.tick();
-  incidents.targetUnavailable('partner', ['a', 'b'], error('TARGET_UNAVAILABLE', 'away, s3cret'));
-  incidents.targetRecovered('partner', ['a', 'b'], time.now - 5000);
+  const away = error('TARGET_UNAVAILABLE', 'away, s3cret');
+  for (let n = 0; n < 3; n++) incidents.targetUnavailable('partner', away);
+  incidents.targetUnavailable('other/publish', away);
+  time.now += 5000;
+  for (let n = 0; n < 3; n++) incidents.targetRecovered('partner');
   const rejected = { result: 'rejected', at: '', changes: undefined, needRestart: [] } as const;
   incidents.reloadRejected({ ...rejected, hash: undefined, reason: 's3cret is wrong' });
   incidents.started({ billing: 'running' });
@@ -174,5 +182,10 @@ it('says everything as the catalogue has it', async () => {
   for (const { type, data } of published) INCIDENTS[type as IncidentKind].data.parse(data);
   for (const { data, example } of Object.values(INCIDENTS)) expect(data.parse(example)).toEqual(example);
   expect(JSON.stringify(published)).not.toContain('s3cret');
-  expect(published.find(({ type }) => type === 'target.unavailable')?.headers['Ouzel-Concerns']).toBe('a,b');
+  const ofTargets = published.filter(({ type }) => type.startsWith('target.'));
+  expect(ofTargets.map(({ type, data, headers }) => [type, data['lasted_s'], headers['Ouzel-Concerns']])).toEqual([
+    ['target.unavailable', undefined, 'billing,other'],
+    ['target.unavailable', undefined, 'other'],
+    ['target.recovered', 5, 'billing,other'],
+  ]);
 });
