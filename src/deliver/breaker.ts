@@ -62,7 +62,7 @@ export class Breaker {
     return this.#waiting.size;
   }
 
-  /** Whether something was delivered here since an instant, in milliseconds since the epoch. */
+  /** Whether a delivery that began after an instant got through; in milliseconds since the epoch. */
   succeededSince(instant: number): boolean {
     return this.#lastSuccess > instant;
   }
@@ -99,9 +99,9 @@ export class Breaker {
     return this.isOpen ? pauseBefore(this.#probes) : 0;
   }
 
-  /** The target took something. */
-  succeeded(): void {
-    this.#lastSuccess = Date.now();
+  /** The target took something. @param startedAt When that delivery began; milliseconds of the monotonic clock. */
+  succeeded(startedAt: number): void {
+    this.#lastSuccess = Math.max(this.#lastSuccess, performance.timeOrigin + startedAt);
     this.#isThere();
   }
 
