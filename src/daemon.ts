@@ -13,6 +13,7 @@ import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { createBodies } from './nats/bodies.ts';
 import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
+import { Denials } from './nats/denials.ts';
 import { ensureStream } from './nats/provision.ts';
 import { JetStreamPublisher } from './nats/publish.ts';
 import { NatsRequester } from './nats/request.ts';
@@ -66,6 +67,8 @@ export class Daemon {
   #publisher: JetStreamPublisher | undefined;
   #requester: NatsRequester | undefined;
   #wire: Wire | undefined;
+  /** What the server refuses this user. */
+  #denials: Denials | undefined;
   #traces: Traces | undefined;
   /** Why the daemon as a whole cannot work; empty when it can. */
   #problem = 'NATS: connecting';
@@ -146,6 +149,7 @@ export class Daemon {
       ...(this.#stopping ? ['draining'] : []),
       ...(this.#problem === '' ? [] : [this.#problem]),
       ...(this.#problem === '' && !connected ? ['NATS: disconnected'] : []),
+      ...(this.#denials?.reasons ?? []).map((reason) => `NATS: ${reason}`),
       ...consumers
         .filter(({ state }) => state === 'failed' || state === 'starting')
         .map(({ name, state, reason }) => `consumer ${name}: ${reason === '' ? state : reason}`),
@@ -219,7 +223,7 @@ export class Daemon {
   }
 
   async #run(): Promise<void> {
-    const connection = await connectNats(this.#loaded.config.nats);
+    const connection = await connectNats(this.#loaded.config.nats, true, () => this.#loaded.config.nats);
     if (this.#stopping) return connection.close();
     this.#connection = connection;
     const wire = new Wire(connection);
@@ -332,15 +336,17 @@ export class Daemon {
 
   async #watch(connection: NatsConnection): Promise<void> {
     const connected = this.#metrics.natsConnected.with();
-    await watchConnection(connection, {
-      disconnected: (server) => {
+    const warning = (message: string): void => this.#logger.warn(`NATS: ${message}`);
+    this.#denials = new Denials(connection, warning);
+    const events = {
+      disconnected: (server: string) => {
         connected.set(0);
         this.#logger.warn({ server }, 'disconnected from NATS');
         for (const runtime of this.#runtimes()) runtime.disconnected();
         this.#publisher?.disconnected();
         this.#requester?.disconnected();
       },
-      reconnected: (server) => {
+      reconnected: (server: string) => {
         connected.set(1);
         this.#metrics.natsReconnects.with().increment();
         this.#logger.info({ server }, 'reconnected to NATS');
@@ -348,8 +354,9 @@ export class Daemon {
         for (const runtime of this.#runtimes())
           runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
       },
-      warning: (message) => this.#logger.warn(`NATS: ${message}`),
-    });
+      warning,
+    };
+    await watchConnection(connection, events, this.#denials);
     connected.set(0);
   }
 

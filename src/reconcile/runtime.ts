@@ -4,7 +4,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { Consumer } from '../core/consumer.ts';
 import { asOuzelError } from '../errors.ts';
 import { type Difference, ensureDurable, findDurable, type Provisioned } from '../nats/provision.ts';
-import { Pull } from '../nats/pull.ts';
+import { Pull, SILENCE } from '../nats/pull.ts';
 import type { Wire } from '../nats/wire.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -25,6 +25,8 @@ export interface RuntimeOptions {
 /** Milliseconds between attempts to provision a consumer that cannot run. */
 const RETRY_FIRST = 1_000;
 const RETRY_MAX = 15_000;
+/** Milliseconds after which it is said again that a server says nothing. */
+const SAY_AGAIN = 60_000;
 
 export class ConsumerRuntime {
   readonly name: string;
@@ -37,6 +39,7 @@ export class ConsumerRuntime {
   #reason = '';
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
+  #silenceSaidAt = Number.NEGATIVE_INFINITY;
   /** Last of the durable's acknowledgements that is known, for making it anew where it was. */
   #ackFloor: number | undefined;
   /** When its stream was made: one that is deleted and made anew counts from 1 again. */
@@ -232,7 +235,12 @@ export class ConsumerRuntime {
 
   /** The durable did not answer: it is made anew if it is gone, from the first event that has no outcome yet. */
   #lost(reason: string): void {
-    this.#options.logger.warn({ consumer: this.name, reason }, 'the pull ended; its durable is looked at');
+    const now = performance.now();
+    // A silence that goes on is found again every few seconds.
+    if (reason !== SILENCE || now - this.#silenceSaidAt > SAY_AGAIN) {
+      this.#options.logger.warn({ consumer: this.name, reason }, 'the pull ended; its durable is looked at');
+      if (reason === SILENCE) this.#silenceSaidAt = now;
+    }
     this.#recover().catch((error: unknown) => this.#failed(error, () => this.#recover()));
   }
 
