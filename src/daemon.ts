@@ -1,26 +1,32 @@
 /** The composition root: connects, provisions, runs the consumers, drains. */
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { jetstream, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
-import { createDeadLetterStore, DEAD_LETTER_STREAM } from './deadletter/store.ts';
+import { Pauses } from './core/pauses.ts';
+import { Suspects } from './core/suspects.ts';
+import { removeLetter } from './deadletter/read.ts';
+import { createDeadLetterStore } from './deadletter/store.ts';
+import { type Breaker, Breakers } from './deliver/breaker.ts';
 import { FileStore } from './deliver/files/store.ts';
 import { asOuzelError } from './errors.ts';
 import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
+import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
 import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
 import { Denials } from './nats/denials.ts';
-import { ensureStream } from './nats/provision.ts';
 import { JetStreamPublisher } from './nats/publish.ts';
 import { NatsRequester } from './nats/request.ts';
+import { SystemStreams } from './nats/system.ts';
+import { createParking, timersOf } from './nats/timers.ts';
 import { Wire } from './nats/wire.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
-import { deadLetterSpec, type Services } from './reconcile/build.ts';
+import { type Services, systemSpecs } from './reconcile/build.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { type Loader, Reloads } from './reconcile/reload.ts';
@@ -40,6 +46,8 @@ const SWEEP = 500;
 const POLL = 5_000;
 /** Milliseconds between attempts to prepare a server that is not ready for Ouzel. */
 const PREPARE_AGAIN = 5_000;
+/** Milliseconds of the drain that are left to note and give back what has to be cut off. */
+const CUT_OFF = 1_500;
 /** Milliseconds that a shutdown waits for a trace collector, at most. */
 const FLUSH_SPANS = 5_000;
 
@@ -69,6 +77,9 @@ export class Daemon {
   #wire: Wire | undefined;
   /** What the server refuses this user. */
   #denials: Denials | undefined;
+  #manager: JetStreamManager | undefined;
+  readonly #pauses = new Pauses();
+  readonly #breakers = new Breakers({ changed: (breaker) => this.#targetChanged(breaker) });
   #traces: Traces | undefined;
   /** Why the daemon as a whole cannot work; empty when it can. */
   #problem = 'NATS: connecting';
@@ -141,9 +152,14 @@ export class Daemon {
   status(): DaemonStatus {
     const failed = [...(this.#reconciler?.failed ?? [])];
     const consumers = [
-      ...this.#runtimes().map(({ name, state, reason }) => ({ name, state, reason })),
-      ...failed.map(([name, reason]) => ({ name, state: 'failed' as const, reason })),
+      ...this.#runtimes().map(({ name, state, reason, refused }) => ({ name, state, reason, refused })),
+      ...failed.map(([name, reason]) => ({ name, state: 'failed' as const, reason, refused: false })),
     ];
+    const degraded = this.#breakers.open.map(({ target, trouble }) => ({
+      target,
+      error: trouble?.error.message ?? '',
+      since: new Date(trouble?.since ?? Date.now()).toISOString(),
+    }));
     const connected = this.#wire?.connected ?? false;
     const reasons = [
       ...(this.#stopping ? ['draining'] : []),
@@ -151,12 +167,13 @@ export class Daemon {
       ...(this.#problem === '' && !connected ? ['NATS: disconnected'] : []),
       ...(this.#denials?.reasons ?? []).map((reason) => `NATS: ${reason}`),
       ...consumers
-        .filter(({ state }) => state === 'failed' || state === 'starting')
+        .filter(({ state, refused }) => state === 'failed' || state === 'starting' || refused)
         .map(({ name, state, reason }) => `consumer ${name}: ${reason === '' ? state : reason}`),
     ];
     const { file, hash } = this.#loaded;
     const config = { file, hash, generation: this.#reloads.generation, last_reload: this.#reloads.last ?? null };
-    return { ready: reasons.length === 0, reasons, connected, consumers, config };
+    const shown = consumers.map(({ name, state, reason }) => ({ name, state, reason }));
+    return { ready: reasons.length === 0, reasons, degraded, connected, consumers: shown, config };
   }
 
   /** Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server. */
@@ -167,7 +184,7 @@ export class Daemon {
     const { drain } = this.#loaded.config.http;
     this.#logger.info({ drain_ms: drain }, 'draining');
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, drain);
+    const timer = setTimeout(resolve, Math.max(drain / 2, drain - CUT_OFF));
     await Promise.race([this.#reloads.close(), deadline]);
     await this.#reconciler?.stop(deadline);
     await this.#flushSpans(deadline);
@@ -279,11 +296,11 @@ export class Daemon {
     const options = domain === undefined ? {} : { domain };
     const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
     const client = jetstream(connection, options);
-    const { made, kept } = await ensureStream(manager, deadLetterSpec(this.#loaded.config));
-    if (made) this.#logger.info({ stream: DEAD_LETTER_STREAM }, 'stream made');
-    // One that drops the oldest letters at its limit loses them in silence; that is worth a line at each start.
-    if (kept.length > 0)
-      this.#logger.warn({ stream: DEAD_LETTER_STREAM, differs: kept }, 'stream differs from what Ouzel would make');
+    const streams = new SystemStreams(manager, systemSpecs(this.#loaded.config), this.#logger);
+    await streams.ensure();
+    const own = streams.watched(publisher);
+    const bodies = createBodies(client, system.replicas);
+    this.#manager = manager;
     return {
       connection,
       manager,
@@ -291,10 +308,17 @@ export class Daemon {
       publisher,
       requester,
       files: this.#files,
-      letters: createDeadLetterStore(publisher, createBodies(client, system.replicas), {
+      letters: createDeadLetterStore(own, bodies, {
         keyOf: this.#keyOf,
         redact: (text) => this.#loaded.redact(text),
+        remove: (sequence) => removeLetter(manager, sequence),
       }),
+      attempts: createAttemptStore(own, requester, { domain, onMissing: streams.missing }),
+      parking: createParking(own),
+      bodies,
+      breakers: this.#breakers,
+      suspects: new Suspects(),
+      pauses: this.#pauses,
       observer: this.#observer(),
       traces: this.#traces,
       turns: new Turns(),
@@ -375,12 +399,32 @@ export class Daemon {
 
   #sweep(): void {
     const now = performance.now();
-    for (const { consumer, blueprint } of this.#runtimes()) consumer.sweep(now, blueprint.spec.ackWait / 3);
+    this.#pauses.tick(now);
+    for (const { consumer } of this.#runtimes()) consumer.sweep(now);
   }
 
   async #poll(): Promise<void> {
     if (this.#wire?.connected !== true) return;
     for (const runtime of this.#runtimes()) await runtime.poll();
+    await this.#pollTimers();
+  }
+
+  /** Whose events wait or are due; whoever set the timers may be gone. */
+  async #pollTimers(): Promise<void> {
+    if (this.#manager === undefined) return;
+    const { due, waiting } = await timersOf(this.#manager);
+    for (const runtime of this.#runtimes()) {
+      if (due.has(runtime.name)) runtime.wantDue();
+      if (waiting !== undefined) this.#metrics.timersPending.with(runtime.name).set(waiting.get(runtime.name) ?? 0);
+    }
+  }
+
+  /** A target became unavailable, or is there again. */
+  #targetChanged({ target, isOpen, trouble }: Breaker): void {
+    this.#metrics.targetBreakerOpen.with(target).set(isOpen ? 1 : 0);
+    if (isOpen) this.#logger.warn({ target, error: trouble?.error.message }, 'target is unavailable; it is probed');
+    else this.#logger.info({ target }, 'target is available again');
+    for (const { consumer } of this.#runtimes()) consumer.ask();
   }
 
   #refresh(): void {

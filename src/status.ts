@@ -6,6 +6,8 @@ export interface DaemonStatus {
   readonly ready: boolean;
   /** Why it is not ready. */
   readonly reasons: readonly string[];
+  /** Targets that are unavailable, with what is known of it. The daemon is ready all the same. */
+  readonly degraded: readonly { readonly target: string; readonly error: string; readonly since: string }[];
   readonly connected: boolean;
   readonly consumers: readonly { readonly name: string; readonly state: ConsumerState; readonly reason: string }[];
   readonly config: {

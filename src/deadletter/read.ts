@@ -110,3 +110,12 @@ export async function letterAt(manager: JetStreamManager, sequence: number): Pro
   const stored = await manager.streams.getMessage(DEAD_LETTER_STREAM, { seq: sequence });
   return stored === null ? undefined : decode({ seq: stored.seq, data: stored.data, headers: stored.header });
 }
+
+/** Takes a letter away for good; one that is not there is gone already. */
+export async function removeLetter(manager: JetStreamManager, sequence: number): Promise<void> {
+  try {
+    await manager.streams.deleteMessage(DEAD_LETTER_STREAM, sequence, false);
+  } catch (error) {
+    if ((await letterAt(manager, sequence)) !== undefined) throw error;
+  }
+}

@@ -60,7 +60,7 @@ export class Admission {
     try {
       while (this.#running < this.#max && this.#head < this.#queue.length) {
         const run = this.#queue[this.#head++] as Run;
-        if (run.settled || run.consumer.draining) continue;
+        if (!run.consumer.mayStart(run, performance.now())) continue;
         this.#admit(run);
         run.resume();
       }

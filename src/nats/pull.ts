@@ -8,10 +8,14 @@
 import { createInbox, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
 import { headerDescription, headerStatus, headerValue } from '../core/headers.ts';
 import type { Consumer } from '../core/consumer.ts';
-import { type Carrier, type Decoder, Event } from '../core/event.ts';
+import type { Carrier, Event, Position } from '../core/event.ts';
+import type { Handover } from '../core/handover.ts';
 import type { Run } from '../core/run.ts';
 import { numbersAt, parsePosition } from './position.ts';
 import { headerBytes, replyBytes, type Wire } from './wire.ts';
+
+/** Takes an event in hand. */
+export type Take = (event: Event, handed?: Handover) => void;
 
 export interface PullOptions {
   readonly connection: NatsConnection;
@@ -19,9 +23,10 @@ export interface PullOptions {
   readonly stream: string;
   readonly durable: string;
   readonly consumer: Consumer;
-  decode: Decoder;
-  /** Events in hand and on their way at most. */
-  prefetch: number;
+  /** Makes an event of a message and hands it to the consumer, now or later. */
+  readonly open: (carrier: Carrier, position: Position, take: Take) => void;
+  /** Events on their way for this pull, at most; what is in hand is bounded by the consumer. */
+  readonly most?: number;
   /** JetStream domain, or undefined. */
   readonly domain: string | undefined;
   /** The durable is gone, or nobody answers for it: it has to be looked at before the pull goes on. */
@@ -93,19 +98,13 @@ export class Pull {
     this.#subscription = this.#subscribe();
     this.#watch = setInterval(() => this.#look(), HEARTBEAT);
     this.#watch.unref();
-    options.consumer.onRelease = () => this.#ask();
+    options.consumer.onRelease.push(this.#ask);
   }
 
   /** Whether there is no room for further events. */
   get full(): boolean {
-    return this.#options.consumer.held >= this.#options.prefetch || this.#options.consumer.heldBytes >= BYTES;
-  }
-
-  /** Changes how events are opened and how many are in hand, from the next one on. */
-  adjust(decode: Decoder, prefetch: number): void {
-    this.#options.decode = decode;
-    this.#options.prefetch = prefetch;
-    this.#ask();
+    const { held, heldBytes, limits } = this.#options.consumer;
+    return held >= limits.prefetch || heldBytes >= BYTES;
   }
 
   /** Starts asking, or starts again after a reconnect or after the durable was lost. */
@@ -143,6 +142,11 @@ export class Pull {
     for (const run of this.#refused) run.consumer.settle.giveBack(run);
   }
 
+  /** Milliseconds in which what is given back may still come straight back here, because a request is under way. */
+  get spentIn(): number {
+    return this.#outstanding > 0 ? Math.max(0, this.#lastExpiry - performance.now()) : 0;
+  }
+
   /** Lets go of a pull that never asked. */
   discard(): void {
     clearInterval(this.#watch);
@@ -168,15 +172,18 @@ export class Pull {
     this.#lastHeard = performance.now();
     const reply = replyBytes(message);
     if (reply.length === 0) return this.#status(message);
-    const { consumer, stream, decode } = this.#options;
     if (this.#outstanding > 0) this.#outstanding--;
     this.#large = false;
     if (this.#numbersAt === 0) this.#numbersAt = numbersAt(reply);
-    const event = new Event(new ReceivedMessage(message, reply), parsePosition(reply, this.#numbersAt), stream, decode);
-    if (this.#stopping) this.#refused.push(consumer.refuse(event));
-    else consumer.receive(event);
+    this.#options.open(new ReceivedMessage(message, reply), parsePosition(reply, this.#numbersAt), this.#take);
     this.#spent();
   }
+
+  readonly #take: Take = (event, handed) => {
+    const { consumer } = this.#options;
+    if (this.#stopping) this.#refused.push(consumer.refuse(event, handed));
+    else consumer.receive(event, handed);
+  };
 
   #status(message: Msg): void {
     const headers = headerBytes(message);
@@ -210,12 +217,13 @@ export class Pull {
     this.#options.onLost(reason);
   }
 
-  #ask(): void {
+  readonly #ask = (): void => {
     if (this.#stopping || this.#paused || this.#endedAt !== undefined || !this.#options.wire.connected) return;
-    const { consumer, prefetch, connection, wire } = this.#options;
-    const free = prefetch - consumer.held - this.#outstanding;
+    const { consumer, connection, wire, most = Number.POSITIVE_INFINITY } = this.#options;
+    const { room } = consumer;
+    const free = Math.min(room - consumer.held, most) - this.#outstanding;
     // Small requests are saved up, as long as something is still on its way or in hand.
-    if (free < 1 || (free < prefetch / 4 && this.#outstanding + consumer.held > 0)) return;
+    if (free < 1 || (free < Math.min(room, most) / 4 && this.#outstanding + consumer.held > 0)) return;
     if (consumer.heldBytes >= BYTES) return;
     const batch = this.#large ? 1 : free;
     // Nothing was to be heard while nothing was asked for.
@@ -227,11 +235,11 @@ export class Pull {
       batch,
       expires: EXPIRES * 1_000_000,
       idle_heartbeat: HEARTBEAT * 1_000_000,
-      ...(this.#large ? {} : { max_bytes: Math.max(largest, Math.round((BYTES * batch) / prefetch)) }),
+      ...(this.#large ? {} : { max_bytes: Math.max(largest, Math.round((BYTES * batch) / consumer.limits.prefetch)) }),
     };
     this.#number = (this.#number + 1) % 1_000_000;
     wire.request(this.#request, this.#inbox + this.#number, JSON.stringify(request));
-  }
+  };
 
   /** Once a second: whether the server is still there for what was asked, and whether the sums still hold. */
   #look(): void {

@@ -3,6 +3,7 @@ import type { Config, ConsumerConfig, RetryOverride, StageConfig, TargetConfig }
 import { typeMatcher } from '../contracts/match.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../core/plan.ts';
 import type { Tracer } from '../core/ports.ts';
+import type { Breakers } from '../deliver/breaker.ts';
 import type { TargetComponent, TargetContext } from '../deliver/component.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { deliverStep, type PreparedTarget, type Route } from '../deliver/route.ts';
@@ -28,6 +29,7 @@ export interface CompileInput {
   readonly publisher: Publisher;
   readonly requester: Requester;
   readonly files: Files;
+  readonly breakers: Breakers;
   /** Where relative paths start that stand at a place of the configuration. */
   readonly folderOf: (place: Place | undefined) => string;
   readonly logger: Logger;
@@ -135,17 +137,22 @@ class PlanCompiler {
     stages.push(...pipeline.slice(0, leading));
     if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
     stages.push(...pipeline.slice(leading));
+    const routes = this.#routes();
     if (deliver !== undefined && deliver.length > 0)
       stages.push({
         info: { kind: 'deliver' },
         leads: false,
-        step: deliverStep(this.#routes(), this.#outcome('filtered', 'no_route')),
+        step: deliverStep(routes, this.#outcome('filtered', 'no_route')),
       });
+    const retry = this.#retry();
     const plan: Plan = {
       revision,
       steps: stages.map(({ step }) => step),
       delivered: this.#outcome('delivered', ''),
-      retry: this.#retry(),
+      retry,
+      longestRetry: Math.max(retry.for, ...routes.map((route) => route.retry.for)),
+      routes: routes.map(({ name }) => name),
+      unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
       onSettled: admission?.onSettled,
       tracer: this.#input.tracer,
@@ -238,6 +245,10 @@ class PlanCompiler {
     return (this.#consumer.deliver ?? []).map((entry) => {
       const { name, component, options, config } = this.#target(entry.to);
       const route = entry.name ?? name;
+      // A target that is written where it is used is that route's alone.
+      const named = typeof entry.to === 'string' && this.#input.config.targets[entry.to] !== undefined;
+      const breaker = this.#input.breakers.of(named ? name : `${this.#input.name}/${route}`);
+      this.#input.metrics.targetBreakerOpen.with(breaker.target).set(breaker.isOpen ? 1 : 0);
       return {
         name: route,
         targetName: name,
@@ -246,6 +257,7 @@ class PlanCompiler {
         stop: entry.stop,
         otherwise: entry.else,
         retry: this.#retry(config),
+        breaker,
         timeout: config?.timeout,
         cells: this.#cells(name),
       };

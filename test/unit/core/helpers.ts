@@ -3,9 +3,22 @@ import { createDecoder } from '../../../src/contracts/decode.ts';
 import { Consumer } from '../../../src/core/consumer.ts';
 import { Event } from '../../../src/core/event.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../../../src/core/plan.ts';
-import type { Acknowledger, DeadLetterStore, Observer, Tracer } from '../../../src/core/ports.ts';
+import type { AttemptRecord } from '../../../src/core/attempts.ts';
+import type {
+  Acknowledger,
+  AttemptStore,
+  DeadLetterStore,
+  Done,
+  Keepsake,
+  Observer,
+  Parking,
+  Tracer,
+} from '../../../src/core/ports.ts';
+import { Pauses } from '../../../src/core/pauses.ts';
+import { Suspects } from '../../../src/core/suspects.ts';
 import { type Failure, PENDING, type Run, type Verdict } from '../../../src/core/run.ts';
 import { Turns } from '../../../src/core/turns.ts';
+import { Breaker } from '../../../src/deliver/breaker.ts';
 import type { PreparedTarget, Route } from '../../../src/deliver/route.ts';
 import { type ErrorCode, OuzelError } from '../../../src/errors.ts';
 import type { Evaluate } from '../../../src/expression/index.ts';
@@ -96,6 +109,11 @@ class AtOnce extends Turns {
   override begin(run: Run): void {
     run.advance();
   }
+
+  override again(run: Run): void {
+    run.startedAt = performance.now();
+    run.advance();
+  }
 }
 
 export type Answer = readonly ['ack' | 'nak' | 'working', reply: string, delay?: number];
@@ -112,8 +130,12 @@ class RecordingAcks implements Acknowledger {
     this.answers.push(['nak', Buffer.from(reply).toString(), delay]);
   }
 
-  working(reply: Uint8Array): void {
-    this.answers.push(['working', Buffer.from(reply).toString()]);
+  /** Whether there is a server to tell. */
+  connected = true;
+
+  working(reply: Uint8Array): boolean {
+    if (this.connected) this.answers.push(['working', Buffer.from(reply).toString()]);
+    return this.connected;
   }
 
   /** The answers that end an event. */
@@ -135,10 +157,61 @@ class RecordingLetters implements DeadLetterStore {
   /** What `store` does beside writing it down. */
   answer: (letter: Letter) => void = ({ done }) => done();
 
+  /** Numbers of the letters that were taken away. */
+  readonly removed: number[] = [];
+
   store(run: Run, failure: Failure, reason: string, done: (error?: Error) => void): void {
     const letter = { run, failure, reason, done };
     this.letters.push(letter);
     this.answer(letter);
+  }
+
+  remove(sequence: number, done: Done): void {
+    this.removed.push(sequence);
+    done();
+  }
+}
+
+/** Keeps records by the number of the event, and answers at once unless told otherwise. */
+export class RecordingAttempts implements AttemptStore {
+  readonly records = new Map<number, AttemptRecord>();
+  /** Everything that was put, in order. */
+  readonly puts: AttemptRecord[] = [];
+  readonly removed: number[] = [];
+  /** What `get` and `put` answer with. */
+  error: Error | undefined;
+
+  get(run: Run, done: (error: Error | undefined, record?: AttemptRecord) => void): void {
+    if (this.error === undefined) done(undefined, this.records.get(run.sequence));
+    else done(this.error);
+  }
+
+  put(run: Run, record: AttemptRecord, done: Done): void {
+    this.puts.push(record);
+    if (this.error !== undefined) return done(this.error);
+    this.records.set(run.sequence, record);
+    done();
+  }
+
+  remove(run: Run): void {
+    this.removed.push(run.sequence);
+    this.records.delete(run.sequence);
+  }
+}
+
+export interface Parked {
+  readonly run: Run;
+  readonly record: AttemptRecord;
+  readonly at: number;
+}
+
+class RecordingParking implements Parking {
+  readonly parked: Parked[] = [];
+  error: Error | undefined;
+
+  park(run: Run, record: AttemptRecord, at: number, done: Done): void {
+    if (this.error === undefined) this.parked.push({ run, record, at });
+    done(this.error);
   }
 }
 
@@ -156,8 +229,8 @@ class RecordingObserver implements Observer {
     this.heard.push(`dead_lettered ${reason}`);
   }
 
-  deadLetterRefused(_run: Run, { message }: Error, delay: number): void {
-    this.heard.push(`refused ${message} ${delay}`);
+  refused(_run: Run, what: Keepsake, { message }: Error, delay: number): void {
+    this.heard.push(`refused ${what}: ${message} ${delay}`);
   }
 
   settled(_run: Run, { kind, reason }: Outcome): void {
@@ -181,6 +254,8 @@ export function harness(options: HarnessOptions = {}) {
   const { steps = [], retry, timeout = 30_000, onSettled, turns = new AtOnce(), tracer } = options;
   const acks = new RecordingAcks();
   const letters = new RecordingLetters();
+  const attempts = new RecordingAttempts();
+  const parking = new RecordingParking();
   const observer = new RecordingObserver();
   const retries = new Map<string, Cell>();
   const deadLettered = new Map<string, Outcome>();
@@ -188,6 +263,7 @@ export function harness(options: HarnessOptions = {}) {
     received: new Cell(),
     inFlight: new Cell(),
     returned: new Cell(),
+    parked: new Cell(),
     duration: new HistogramCell([1]),
     age: new HistogramCell([1]),
     retries: (reason: string): Cell => {
@@ -208,6 +284,9 @@ export function harness(options: HarnessOptions = {}) {
     delivered: outcome('delivered'),
     retry: { ...POLICY, ...retry },
     timeout,
+    routes: [],
+    unavailable: () => false,
+    longestRetry: POLICY.for,
     onSettled,
     close: () => void closed.push('r1'),
     tracer,
@@ -215,6 +294,10 @@ export function harness(options: HarnessOptions = {}) {
   const consumer = new Consumer('billing', plan, {
     acks,
     letters,
+    attempts,
+    parking,
+    suspects: new Suspects(),
+    pauses: new Pauses(),
     observer: options.observer === undefined ? observer : observeAll([observer, options.observer]),
     cells,
     turns,
@@ -227,6 +310,8 @@ export function harness(options: HarnessOptions = {}) {
     closed,
     acks,
     letters,
+    attempts,
+    parking,
     observer,
     cells,
     /** Retries by reason. */
@@ -237,6 +322,7 @@ export function harness(options: HarnessOptions = {}) {
       dead_lettered: sum([...deadLettered.values()].map(({ counter }) => counter)),
       retries: sum(retries.values()),
       returned: cells.returned.value,
+      parked: cells.parked.value,
       in_flight: cells.inFlight.value,
     }),
     /** Takes an event and answers with its run. */
@@ -265,6 +351,7 @@ export function route(name: string, deliver: PreparedTarget['deliver'], more: Pa
     stop: false,
     otherwise: false,
     retry: POLICY,
+    breaker: new Breaker(name, { changed: () => undefined }),
     timeout: undefined,
     cells: routeCells(),
     ...more,
