@@ -8,16 +8,16 @@ import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
 import { Pauses } from './core/pauses.ts';
 import { Suspects } from './core/suspects.ts';
-import { removeLetter } from './deadletter/read.ts';
+import { type LetterAccess, removeLetter } from './deadletter/read.ts';
 import { createDeadLetterStore } from './deadletter/store.ts';
 import { type Breaker, Breakers } from './deliver/breaker.ts';
 import { FileStore } from './deliver/files/store.ts';
-import { asOuzelError } from './errors.ts';
+import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
-import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
+import { checkServer, type ConnectionEvents, connectNats, watchConnection } from './nats/connect.ts';
 import { Denials } from './nats/denials.ts';
 import { JetStreamPublisher } from './nats/publish.ts';
 import { NatsRequester } from './nats/request.ts';
@@ -26,12 +26,14 @@ import { createParking, timersOf } from './nats/timers.ts';
 import { Wire } from './nats/wire.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
-import { type Services, systemSpecs } from './reconcile/build.ts';
+import type { Services } from './reconcile/build.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { type Loader, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
+import { ensureIncidentStream, systemSpecs } from './reconcile/system-streams.ts';
 import type { DaemonStatus } from './status.ts';
+import { Incidents } from './telemetry/incidents.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { LogObserver, observeAll } from './telemetry/observe.ts';
@@ -65,6 +67,7 @@ export class Daemon {
   readonly #metrics = createMetrics();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #log: LogObserver;
+  readonly #incidents: Incidents;
   #loaded: LoadedConfig;
   readonly #reloads: Reloads;
   #watching: Watching | undefined;
@@ -75,9 +78,9 @@ export class Daemon {
   #publisher: JetStreamPublisher | undefined;
   #requester: NatsRequester | undefined;
   #wire: Wire | undefined;
+  #manager: JetStreamManager | undefined;
   /** What the server refuses this user. */
   #denials: Denials | undefined;
-  #manager: JetStreamManager | undefined;
   readonly #pauses = new Pauses();
   readonly #breakers = new Breakers({ changed: (breaker) => this.#targetChanged(breaker) });
   #traces: Traces | undefined;
@@ -95,11 +98,14 @@ export class Daemon {
     this.#logger = logger;
     this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
     this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
+    const metrics = this.#metrics;
+    this.#incidents = new Incidents({ loaded: () => this.#loaded, keyOf: this.#keyOf, metrics, logger });
     this.#reloads = new Reloads({
       load,
       current: () => this.#loaded,
       apply: (next) => this.#apply(next),
-      metrics: this.#metrics,
+      onRejected: (outcome) => this.#incidents.reloadRejected(outcome),
+      metrics,
       logger,
     });
   }
@@ -126,6 +132,7 @@ export class Daemon {
       status: () => this.status(),
       refresh: () => this.#refresh(),
       tap: (selectors, sink) => this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf), sink),
+      deadLetters: () => this.#deadLetters(),
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
@@ -176,17 +183,24 @@ export class Daemon {
     return { ready: reasons.length === 0, reasons, degraded, connected, consumers: shown, config };
   }
 
-  /** Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server. */
-  async stop(): Promise<void> {
+  /**
+   * Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server.
+   *
+   * @param reason Why, in a word: the signal that asked for it.
+   */
+  async stop(reason: string): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#watching?.close();
     const { drain } = this.#loaded.config.http;
     this.#logger.info({ drain_ms: drain }, 'draining');
+    this.#incidents.stopping(reason);
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, Math.max(drain / 2, drain - CUT_OFF));
     await Promise.race([this.#reloads.close(), deadline]);
     await this.#reconciler?.stop(deadline);
+    // Confirmed before the connection closes; without one, nothing is waited for.
+    await this.#incidents.close(this.#wire?.connected === true ? deadline : Promise.resolve());
     await this.#flushSpans(deadline);
     for (const each of this.#timers) clearInterval(each);
     this.#wire?.flush();
@@ -262,6 +276,7 @@ export class Daemon {
     await this.#poll();
     const states = Object.fromEntries(this.#runtimes().map(({ name, state }) => [name, state]));
     this.#logger.info({ consumers: states }, 'ready');
+    this.#incidents.started(states);
   }
 
   /**
@@ -301,6 +316,8 @@ export class Daemon {
     const own = streams.watched(publisher);
     const bodies = createBodies(client, system.replicas);
     this.#manager = manager;
+    await this.#incidents.connect(own, () => ensureIncidentStream(manager, this.#loaded.config, this.#logger));
+    this.#letterPorts = { client, manager, publisher, bodies };
     return {
       connection,
       manager,
@@ -327,6 +344,14 @@ export class Daemon {
     };
   }
 
+  #letterPorts: Omit<LetterAccess, 'config'> | undefined;
+
+  #deadLetters(): LetterAccess {
+    if (this.#letterPorts === undefined || this.#wire?.connected !== true)
+      throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away; the dead letters are there');
+    return { config: this.#loaded.config, ...this.#letterPorts };
+  }
+
   /** Puts another configuration in force. @throws OuzelError when it cannot come up; then all is as it was. */
   async #apply(next: LoadedConfig): Promise<ConsumerDiff | undefined> {
     // Before the first connection there is nothing to change but what will be started.
@@ -349,7 +374,7 @@ export class Daemon {
 
   #observer(): Observer {
     const { observer } = this.#traces ?? {};
-    return observeAll([this.#log, this.#taps, ...(observer === undefined ? [] : [observer])]);
+    return observeAll([this.#log, this.#taps, this.#incidents, ...(observer === undefined ? [] : [observer])]);
   }
 
   /** The key of an event, by its stream's `key`. An event without one is still a letter. */
@@ -362,19 +387,20 @@ export class Daemon {
     const connected = this.#metrics.natsConnected.with();
     const warning = (message: string): void => this.#logger.warn(`NATS: ${message}`);
     this.#denials = new Denials(connection, warning);
-    const events = {
-      disconnected: (server: string) => {
+    const events: ConnectionEvents = {
+      disconnected: (server) => {
         connected.set(0);
         this.#logger.warn({ server }, 'disconnected from NATS');
         for (const runtime of this.#runtimes()) runtime.disconnected();
         this.#publisher?.disconnected();
         this.#requester?.disconnected();
       },
-      reconnected: (server: string) => {
+      reconnected: (server) => {
         connected.set(1);
         this.#metrics.natsReconnects.with().increment();
         this.#logger.info({ server }, 'reconnected to NATS');
         this.#wire?.resume();
+        this.#incidents.reconnected();
         for (const runtime of this.#runtimes())
           runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
       },
@@ -422,9 +448,19 @@ export class Daemon {
   /** A target became unavailable, or is there again. */
   #targetChanged({ target, isOpen, trouble }: Breaker): void {
     this.#metrics.targetBreakerOpen.with(target).set(isOpen ? 1 : 0);
-    if (isOpen) this.#logger.warn({ target, error: trouble?.error.message }, 'target is unavailable; it is probed');
-    else this.#logger.info({ target }, 'target is available again');
-    for (const { consumer } of this.#runtimes()) consumer.ask();
+    const concerned = this.#runtimes().filter(({ consumer }) => consumer.plan.targets.includes(target));
+    const consumers = concerned.map(({ name }) => name);
+    if (trouble === undefined) return;
+    const { error, since } = trouble;
+    if (isOpen) {
+      this.#logger.warn({ target, consumers, error: error.message }, 'target is unavailable; it is probed');
+      this.#incidents.targetUnavailable(target, error);
+    } else {
+      const lasted = Math.round((Date.now() - since) / 1000);
+      this.#logger.info({ target, consumers, for_s: lasted }, 'target is available again');
+      this.#incidents.targetRecovered(target);
+    }
+    for (const { consumer } of concerned) consumer.ask();
   }
 
   #refresh(): void {

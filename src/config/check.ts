@@ -1,8 +1,10 @@
 /** What a schema cannot see: names that refer to nothing, names that clash, filters in a circle, times that do not fit. */
+import { typeMatcher } from '../contracts/match.ts';
 import { overlaps } from '../core/subjects.ts';
 import { targets as targetComponents } from '../deliver/targets/index.ts';
 import { type ErrorCode, formatPlace } from '../errors.ts';
 import { Expression, type Template } from '../expression/index.ts';
+import { INCIDENT_STREAM, INCIDENT_SUBJECTS, INCIDENTS } from '../telemetry/incidents/catalogue.ts';
 import { formatDuration } from './fields.ts';
 import { type ConfigProblem, formatPath, problemAt } from './problems.ts';
 import type { Config, ConsumerConfig, RouteConfig } from './schema.ts';
@@ -116,6 +118,7 @@ class Checker {
       const at: ConfigPath = ['consumers', name];
       this.#stream(consumer.stream, [...at, 'stream']);
       this.#subjects(consumer, at);
+      this.#incidents(consumer, at);
       consumer.pipeline.forEach((stage, index) => {
         if (typeof stage === 'string') this.#stage(stage, [...at, 'pipeline', index]);
       });
@@ -126,8 +129,8 @@ class Checker {
   /** A stream that is not declared is used as it is on the server, unless its name looks like a slip. */
   #stream(name: string, path: ConfigPath): void {
     const { streams } = this.#names;
-    if (streams.includes(name)) return;
-    const meant = streams.find((each) => isSlip(name, each));
+    if (streams.includes(name) || name === INCIDENT_STREAM) return;
+    const meant = [...streams, INCIDENT_STREAM].find((each) => isSlip(name, each));
     if (meant !== undefined)
       this.#report(
         path,
@@ -139,13 +142,27 @@ class Checker {
 
   /** Where the stream is declared, it is known what a consumer can never get. */
   #subjects({ stream, subjects }: ConsumerConfig, at: ConfigPath): void {
-    const held = this.#config.streams[stream]?.subjects;
+    const held = stream === INCIDENT_STREAM ? [INCIDENT_SUBJECTS] : this.#config.streams[stream]?.subjects;
     if (held === undefined) return;
     for (const [index, subject] of (subjects ?? []).entries()) {
       if (held.some((each) => overlaps(each, subject))) continue;
       const message = `the stream ${stream} never holds ${subject}`;
       this.#report([...at, 'subjects', index], 'CONFIG_INVALID_VALUE', message, `it holds ${held.join(', ')}`);
     }
+  }
+
+  /** What Ouzel says about itself is known, so a type that is none of it is a slip. */
+  #incidents({ stream, types }: ConsumerConfig, at: ConfigPath): void {
+    if (stream !== INCIDENT_STREAM) return;
+    const kinds = Object.keys(INCIDENTS);
+    for (const [index, type] of (types ?? []).entries())
+      if (!kinds.some(typeMatcher([type])))
+        this.#report(
+          [...at, 'types', index],
+          'CONFIG_UNKNOWN_NAME',
+          `there is no incident "${type}"`,
+          suggestion(type, kinds),
+        );
   }
 
   #stage(name: string, path: ConfigPath): void {

@@ -52,9 +52,9 @@ export class Breaker {
     return this.#state !== 'closed';
   }
 
-  /** Why it opened, and when (milliseconds since the epoch); undefined while it is closed. */
+  /** Why it opened last, and when (milliseconds since the epoch); undefined when it never did. */
   get trouble(): { readonly error: OuzelError; readonly since: number } | undefined {
-    return this.#error === undefined || !this.isOpen ? undefined : { error: this.#error, since: this.#openedAt };
+    return this.#error === undefined ? undefined : { error: this.#error, since: this.#openedAt };
   }
 
   /** Events that wait for it. */

@@ -235,15 +235,16 @@ test('dlq list and show tell what happened', async () => {
   expect(list.stdout).toMatch(
     /\d+ +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +refused +rejected +in\.refused +k-1 +TARGET_REJECTED/,
   );
-  expect(list.stdout).toMatch(/ 1 {2}refused rejected\n$/);
+  expect(list.stdout).toMatch(/^COUNT +CONSUMER +REASON +OLDEST +NEWEST\n +1 +refused +rejected /);
   const json = await runCli(['dlq', 'list', '--reason', 'missing_field', '--json', '-c', daemon.configFile]);
-  expect(JSON.parse(json.stdout)).toMatchObject([
-    { consumer: 'missing', reason: 'missing_field', attempts: 1, size: 2 },
-  ]);
+  expect(JSON.parse(json.stdout)).toMatchObject({
+    groups: [{ consumer: 'missing', reason: 'missing_field', count: 1 }],
+    letters: [{ consumer: 'missing', reason: 'missing_field', attempts: 1, size: 2 }],
+  });
   const byKey = await runCli(['dlq', 'list', '--key', 'k-1', '--json', '-c', daemon.configFile]);
-  expect(JSON.parse(byKey.stdout)).toMatchObject([{ consumer: 'refused', key: 'k-1' }]);
+  expect(JSON.parse(byKey.stdout)).toMatchObject({ letters: [{ consumer: 'refused', key: 'k-1' }] });
   const all = await runCli(['dlq', 'list', '--json', '--limit', '3', '-c', daemon.configFile]);
-  expect((JSON.parse(all.stdout) as unknown[]).length).toBe(3);
+  expect((JSON.parse(all.stdout) as { letters: unknown[] }).letters.length).toBe(3);
   const none = await runCli(['dlq', 'show', '9999', '-c', daemon.configFile]);
   expect(none).toMatchObject({ code: 1, stdout: '' });
   expect(none.stderr).toBe('there is no dead letter 9999\n');

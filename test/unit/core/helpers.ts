@@ -285,6 +285,7 @@ export function harness(options: HarnessOptions = {}) {
     retry: { ...POLICY, ...retry },
     timeout,
     routes: [],
+    targets: [],
     unavailable: () => false,
     longestRetry: POLICY.for,
     onSettled,
