@@ -1,6 +1,5 @@
 /** The composition root: connects, provisions, runs the consumers, drains. */
 import { jetstream, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
@@ -17,13 +16,10 @@ import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
-import { checkServer, type ConnectionEvents, connectNats, watchConnection } from './nats/connect.ts';
-import { Denials } from './nats/denials.ts';
-import { JetStreamPublisher } from './nats/publish.ts';
-import { NatsRequester } from './nats/request.ts';
+import { checkServer } from './nats/connect.ts';
+import { Link } from './nats/link.ts';
 import { SystemStreams } from './nats/system.ts';
 import { createParking, timersOf } from './nats/timers.ts';
-import { Wire } from './nats/wire.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
 import type { Services } from './reconcile/build.ts';
@@ -32,13 +28,14 @@ import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { type Loader, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
 import { ensureIncidentStream, systemSpecs } from './reconcile/system-streams.ts';
-import type { DaemonStatus } from './status.ts';
+import { type DaemonStatus, statusOf } from './status.ts';
 import { Incidents } from './telemetry/incidents.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { LogObserver, observeAll } from './telemetry/observe.ts';
 import { tapQuery } from './telemetry/tap-query.ts';
 import { TapHub } from './telemetry/tap.ts';
+import { startTracesWhere } from './telemetry/optional-traces.ts';
 import type { Traces } from './telemetry/traces.ts';
 import { VERSION } from './version.ts';
 
@@ -59,9 +56,6 @@ export interface Address {
   readonly url: string;
 }
 
-/** What talks over the connection. */
-type Ports = Pick<Services, 'wire' | 'publisher' | 'requester'>;
-
 export class Daemon {
   readonly #logger: Logger;
   readonly #metrics = createMetrics();
@@ -72,15 +66,10 @@ export class Daemon {
   readonly #reloads: Reloads;
   #watching: Watching | undefined;
   #http: HttpServer | undefined;
-  #connection: NatsConnection | undefined;
   #reconciler: Reconciler | undefined;
   readonly #files: FileStore;
-  #publisher: JetStreamPublisher | undefined;
-  #requester: NatsRequester | undefined;
-  #wire: Wire | undefined;
+  #link: Link | undefined;
   #manager: JetStreamManager | undefined;
-  /** What the server refuses this user. */
-  #denials: Denials | undefined;
   readonly #pauses = new Pauses();
   readonly #breakers = new Breakers({ changed: (breaker) => this.#targetChanged(breaker) });
   #traces: Traces | undefined;
@@ -136,7 +125,11 @@ export class Daemon {
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
-    this.#traces = await this.#startTraces();
+    this.#traces = await startTracesWhere(config.telemetry.traces, {
+      logger: this.#logger,
+      dropped: this.#metrics.spansDropped.with(),
+      redact: (text) => this.#loaded.redact(text),
+    });
     this.#run().catch((error: unknown) => {
       if (this.#stopping) return;
       const { code, message } = asOuzelError(error);
@@ -157,30 +150,17 @@ export class Daemon {
   }
 
   status(): DaemonStatus {
-    const failed = [...(this.#reconciler?.failed ?? [])];
-    const consumers = [
-      ...this.#runtimes().map(({ name, state, reason, refused }) => ({ name, state, reason, refused })),
-      ...failed.map(([name, reason]) => ({ name, state: 'failed' as const, reason, refused: false })),
-    ];
-    const degraded = this.#breakers.open.map(({ target, trouble }) => ({
-      target,
-      error: trouble?.error.message ?? '',
-      since: new Date(trouble?.since ?? Date.now()).toISOString(),
-    }));
-    const connected = this.#wire?.connected ?? false;
-    const reasons = [
-      ...(this.#stopping ? ['draining'] : []),
-      ...(this.#problem === '' ? [] : [this.#problem]),
-      ...(this.#problem === '' && !connected ? ['NATS: disconnected'] : []),
-      ...(this.#denials?.reasons ?? []).map((reason) => `NATS: ${reason}`),
-      ...consumers
-        .filter(({ state, refused }) => state === 'failed' || state === 'starting' || refused)
-        .map(({ name, state, reason }) => `consumer ${name}: ${reason === '' ? state : reason}`),
-    ];
     const { file, hash } = this.#loaded;
-    const config = { file, hash, generation: this.#reloads.generation, last_reload: this.#reloads.last ?? null };
-    const shown = consumers.map(({ name, state, reason }) => ({ name, state, reason }));
-    return { ready: reasons.length === 0, reasons, degraded, connected, consumers: shown, config };
+    return statusOf({
+      stopping: this.#stopping,
+      problem: this.#problem,
+      connected: this.#link?.connected ?? false,
+      denied: this.#link?.denied ?? [],
+      runtimes: this.#runtimes(),
+      failed: this.#reconciler?.failed ?? new Map(),
+      breakers: this.#breakers.open,
+      config: { file, hash, generation: this.#reloads.generation, last_reload: this.#reloads.last ?? null },
+    });
   }
 
   /**
@@ -200,17 +180,13 @@ export class Daemon {
     await Promise.race([this.#reloads.close(), deadline]);
     await this.#reconciler?.stop(deadline);
     // Confirmed before the connection closes; without one, nothing is waited for.
-    await this.#incidents.close(this.#wire?.connected === true ? deadline : Promise.resolve());
+    await this.#incidents.close(this.#link?.connected === true ? deadline : Promise.resolve());
     await this.#flushSpans(deadline);
     for (const each of this.#timers) clearInterval(each);
-    this.#wire?.flush();
-    const connection = this.#connection;
-    if (connection !== undefined && this.#wire?.connected === true) await connection.flush().catch(() => undefined);
-    this.#publisher?.close();
-    this.#requester?.close();
+    await this.#link?.flush();
     await Promise.race([this.#files.close(), deadline]);
     clearTimeout(timer);
-    await connection?.close();
+    await this.#link?.connection.close();
     this.#taps.close('the daemon stops');
     await this.#http?.close();
     this.#log.close();
@@ -218,29 +194,6 @@ export class Daemon {
     if (left > 0) this.#logger.warn({ events: left }, 'stopped with events in hand; the server delivers them again');
     this.#endReports();
     this.#logger.info('stopped');
-  }
-
-  /** Traces, where an endpoint is configured; only then is anything of OpenTelemetry loaded. */
-  async #startTraces(): Promise<Traces | undefined> {
-    const { endpoint, sample } = this.#loaded.config.telemetry.traces;
-    if (endpoint === '') return undefined;
-    try {
-      const { startTraces } = await import('./telemetry/traces.ts');
-      return await startTraces({
-        endpoint,
-        sample,
-        env: process.env,
-        logger: this.#logger,
-        dropped: this.#metrics.spansDropped.with(),
-        redact: (text) => this.#loaded.redact(text),
-      });
-    } catch (error) {
-      this.#logger.error(
-        { error: asOuzelError(error).message },
-        'traces cannot be turned on; events are handled without',
-      );
-      return undefined;
-    }
   }
 
   async #flushSpans(deadline: Promise<void>): Promise<void> {
@@ -254,22 +207,25 @@ export class Daemon {
   }
 
   async #run(): Promise<void> {
-    const connection = await connectNats(this.#loaded.config.nats, true, () => this.#loaded.config.nats);
-    if (this.#stopping) return connection.close();
-    this.#connection = connection;
-    const wire = new Wire(connection);
-    const onWarning = (message: string): void => this.#logger.error(message);
-    const publisher = new JetStreamPublisher(connection, wire, onWarning);
-    const requester = new NatsRequester(connection, wire, onWarning);
-    this.#wire = wire;
-    this.#publisher = publisher;
-    this.#requester = requester;
-    this.#metrics.natsConnected.with().set(1);
-    this.#logger.info({ server: connection.getServer(), version: connection.info?.version }, 'connected to NATS');
-    this.#watch(connection).catch((error: unknown) => this.#unexpected(error));
-    if (!(await this.#prepare(connection, { wire, publisher, requester }))) return;
-    this.#problem = '';
+    const link = await Link.open(() => this.#loaded.config.nats, this.#logger, this.#metrics);
+    if (this.#stopping) return link.connection.close();
+    this.#link = link;
+    link
+      .watch({
+        disconnected: () => {
+          for (const runtime of this.#runtimes()) runtime.disconnected();
+        },
+        reconnected: () => {
+          this.#incidents.reconnected();
+          for (const runtime of this.#runtimes())
+            runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
+        },
+      })
+      .catch((error: unknown) => this.#unexpected(error));
     this.#every(SWEEP, () => this.#sweep());
+    this.#sweep();
+    if (!(await this.#prepare(link))) return;
+    this.#problem = '';
     this.#every(POLL, () => {
       this.#poll().catch((error: unknown) => this.#unexpected(error));
     });
@@ -284,11 +240,11 @@ export class Daemon {
    *
    * @returns Whether it came to that; false when the daemon was stopped meanwhile.
    */
-  async #prepare(connection: NatsConnection, ports: Ports): Promise<boolean> {
+  async #prepare(link: Link): Promise<boolean> {
     while (!this.#stopping) {
       try {
-        checkServer(connection);
-        const services = await this.#services(connection, ports);
+        checkServer(link.connection);
+        const services = await this.#services(link);
         const reconciler = new Reconciler(services, this.#loaded.config.nats.domain);
         // A reload that comes meanwhile waits, and compares with what is started here.
         await this.#reloads.exclusively(async () => {
@@ -306,7 +262,7 @@ export class Daemon {
     return false;
   }
 
-  async #services(connection: NatsConnection, { wire, publisher, requester }: Ports): Promise<Services> {
+  async #services({ connection, wire, publisher, requester }: Link): Promise<Services> {
     const { domain, system } = this.#loaded.config.nats;
     const options = domain === undefined ? {} : { domain };
     const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
@@ -347,7 +303,7 @@ export class Daemon {
   #letterPorts: Omit<LetterAccess, 'config'> | undefined;
 
   #deadLetters(): LetterAccess {
-    if (this.#letterPorts === undefined || this.#wire?.connected !== true)
+    if (this.#letterPorts === undefined || this.#link?.connected !== true)
       throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away; the dead letters are there');
     return { config: this.#loaded.config, ...this.#letterPorts };
   }
@@ -383,33 +339,6 @@ export class Daemon {
   /** Who looks at single events now. */
   readonly #taps = new TapHub({ keyOf: this.#keyOf, redact: (text) => this.#loaded.redact(text) });
 
-  async #watch(connection: NatsConnection): Promise<void> {
-    const connected = this.#metrics.natsConnected.with();
-    const warning = (message: string): void => this.#logger.warn(`NATS: ${message}`);
-    this.#denials = new Denials(connection, warning);
-    const events: ConnectionEvents = {
-      disconnected: (server) => {
-        connected.set(0);
-        this.#logger.warn({ server }, 'disconnected from NATS');
-        for (const runtime of this.#runtimes()) runtime.disconnected();
-        this.#publisher?.disconnected();
-        this.#requester?.disconnected();
-      },
-      reconnected: (server) => {
-        connected.set(1);
-        this.#metrics.natsReconnects.with().increment();
-        this.#logger.info({ server }, 'reconnected to NATS');
-        this.#wire?.resume();
-        this.#incidents.reconnected();
-        for (const runtime of this.#runtimes())
-          runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
-      },
-      warning,
-    };
-    await watchConnection(connection, events, this.#denials);
-    connected.set(0);
-  }
-
   /** What goes on beside the events failed: it is said, and the events go on. */
   #unexpected(error: unknown): void {
     this.#logger.error({ error: asOuzelError(error).message }, 'unexpected error');
@@ -430,7 +359,7 @@ export class Daemon {
   }
 
   async #poll(): Promise<void> {
-    if (this.#wire?.connected !== true) return;
+    if (this.#link?.connected !== true) return;
     for (const runtime of this.#runtimes()) await runtime.poll();
     await this.#pollTimers();
   }
@@ -464,7 +393,7 @@ export class Daemon {
   }
 
   #refresh(): void {
-    this.#metrics.natsConnected.with().set(this.#wire?.connected === true ? 1 : 0);
+    this.#metrics.natsConnected.with().set(this.#link?.connected === true ? 1 : 0);
     for (const runtime of this.#runtimes()) runtime.refresh();
   }
 }

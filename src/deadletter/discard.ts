@@ -1,12 +1,12 @@
 /** Throws dead letters away, once it is written down who did so and why. */
 import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
-import { headerBlock, headerLine } from '../core/headers.ts';
 import { asOuzelError, OuzelError } from '../errors.ts';
+import { ensureStream } from '../nats/provision.ts';
+import { incidentSpec } from '../reconcile/system-streams.ts';
+import { incidentMessage, newInstance } from '../telemetry/incidents/message.ts';
 import { type Choice, chooseLetters } from './choose.ts';
 import type { Group } from './groups.ts';
 import { letterAt, type LetterAccess, removeLetter, type StoredLetter } from './read.ts';
-import { ensureIncidents } from './streams.ts';
 import { lettersUnderway } from './underway.ts';
 
 export interface DiscardRequest extends Choice {
@@ -27,8 +27,6 @@ export interface DiscardReport {
   stopped: OuzelError | 'interrupted' | undefined;
 }
 
-const TYPE = 'dead_letters.discarded';
-const SUBJECT = `ouzel.events.${TYPE}`;
 const TIMEOUT = 10_000;
 /** Letters in one record: with the longest keys it still fits into a message. */
 const BATCH = 200;
@@ -57,7 +55,7 @@ export async function discard(
   };
   if (letters.length === 0 || report.stopped !== undefined) return report;
   const underway = await lettersUnderway(access, new Set(letters.map(({ consumer }) => consumer)), signal);
-  if (!request.dryRun) await ensureIncidents(access);
+  if (!request.dryRun) await ensureStream(access.manager, incidentSpec(access.config));
   for (let from = 0; from < letters.length && report.stopped === undefined; from += BATCH) {
     const batch: StoredLetter[] = [];
     for (const { sequence } of letters.slice(from, from + BATCH)) {
@@ -103,18 +101,8 @@ async function record(
   { who, why }: DiscardRequest,
   batch: readonly StoredLetter[],
 ): Promise<void> {
-  const id = randomUUID();
   const consumers = [...new Set(batch.map(({ consumer }) => consumer))];
-  let lines = headerLine('Nats-Msg-Id', id);
-  lines += headerLine('ce-specversion', '1.0');
-  lines += headerLine('ce-id', id);
-  lines += headerLine('ce-source', `ouzel:${hostname()}`);
-  lines += headerLine('ce-type', TYPE);
-  lines += headerLine('ce-time', new Date().toISOString());
-  lines += headerLine('Content-Type', 'application/json');
-  lines += headerLine('Ouzel-Concerns', consumers.join(','));
   const data = {
-    instance: hostname(),
     who,
     why,
     count: batch.length,
@@ -127,11 +115,13 @@ async function record(
       stream,
       subject,
       sequence: eventSequence,
-      key,
+      ...(key === undefined ? {} : { key }),
     })),
   };
+  const origin = { instance: newInstance(), id: randomUUID(), concerns: consumers, time: Date.now() };
+  const { subject, headers, body } = incidentMessage('dead_letters.discarded', data, origin);
   await new Promise<void>((resolve, reject) =>
-    publisher.publish(SUBJECT, headerBlock(lines), JSON.stringify(data), TIMEOUT, {
+    publisher.publish(subject, headers, body, TIMEOUT, {
       confirmed: () => resolve(),
       failed: reject,
     }),

@@ -1,13 +1,14 @@
 /** Hands dead letters back to their consumers: all that are chosen, at a rate, with a count of what became of each. */
 import { asOuzelError, OuzelError } from '../errors.ts';
 import type { Change } from '../explain/changes.ts';
+import { ensureStream } from '../nats/provision.ts';
+import { timersSpec } from '../reconcile/system-streams.ts';
 import { type Choice, chooseLetters, type Chosen } from './choose.ts';
 import type { Group } from './groups.ts';
 import { handOver, type Handed } from './handing.ts';
 import { compileMend, type Mend, type MendFields } from './mend.ts';
 import { pacer } from './pace.ts';
 import { completeLetter, letterAt, type LetterAccess } from './read.ts';
-import { ensureTimers } from './streams.ts';
 import { lettersUnderway } from './underway.ts';
 
 export interface RedriveRequest extends Choice {
@@ -86,7 +87,7 @@ export async function redrive(
   if (signal?.aborted === true) report.stopped = 'interrupted';
   if (letters.length === 0) return report;
   const underway = await lettersUnderway(access, new Set(letters.map(({ consumer }) => consumer)), signal);
-  if (!request.dryRun) await ensureTimers(access);
+  if (!request.dryRun) await ensureStream(access.manager, timersSpec(access.config));
   const one = request.dryRun ? rehearse(access, mend, report) : handOver;
   const turn = pacer(request.dryRun ? undefined : request.rate);
   await each(letters, signal, report, progress, async (letter) => {

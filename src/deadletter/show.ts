@@ -6,7 +6,9 @@ import type { DeadLetter } from './read.ts';
 import type { RedriveReport } from './redrive.ts';
 
 /** The facts of a letter, without its event. */
-export function letterFacts(letter: DeadLetter): Readonly<Record<string, unknown>> {
+export function letterFacts(
+  letter: DeadLetter,
+): Readonly<Record<string, string | number | readonly string[] | undefined>> {
   return {
     sequence: letter.sequence,
     consumer: letter.consumer,

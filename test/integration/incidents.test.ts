@@ -141,7 +141,11 @@ consumers:
     },
     { what: 'both to have had every incident' },
   );
-  expect(said.map(({ type, data }) => [type, data['consumer'] ?? ''].join(' ').trim()).toSorted()).toEqual(
+  expect(
+    said
+      .map(({ type, data }) => (typeof data['consumer'] === 'string' ? `${type} ${data['consumer']}` : type))
+      .toSorted(),
+  ).toEqual(
     [
       'consumer.failing ada',
       'consumer.failing bob',

@@ -68,14 +68,14 @@ async function run(numbers: readonly number[] | undefined, options: Options): Pr
       rate: options.rate,
       dryRun: options.dryRun === true,
     };
-    const report = await redrive(access, request, { signal, progress: line.show });
+    const report = await redrive(access, request, { signal, progress: (done, all) => line.show(done, all) });
     line.clear();
     const waits = options.wait === true && options.dryRun !== true;
     if (options.json !== true) printReport(report, options, waits);
     let followed: Followed | undefined;
     if (waits && report.runs.size > 0) {
       const waiting = progressLine('have an outcome');
-      followed = await followLetters(access, report.runs, from, signal, waiting.show);
+      followed = await followLetters(access, report.runs, from, signal, (done, all) => waiting.show(done, all));
       waiting.clear();
     }
     if (options.json === true) printJson(redriveJson(report, followed));

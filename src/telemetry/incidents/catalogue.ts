@@ -102,15 +102,29 @@ export const INCIDENTS = {
       why: z.string().describe('The reason that was given.'),
       count: z.number().int().describe('How many letters.'),
       consumers: z.array(z.string()).describe('Whose letters they were.'),
-      letters: z.array(z.number().int()).describe('Their numbers in OUZEL_DLQ, as far as they fit.'),
+      letters: z.array(z.number().int()).describe('Their numbers in OUZEL_DLQ.'),
+      events: z
+        .array(
+          z.strictObject({
+            letter: z.number().int(),
+            consumer: z.string(),
+            reason: z.string(),
+            stream: z.string(),
+            subject: z.string(),
+            sequence: z.number().int(),
+            key: z.string().optional(),
+          }),
+        )
+        .describe('What each of them was: its letter, consumer and reason, and where the event stood.'),
     }),
     example: {
       instance: INSTANCE,
       who: 'ada@edge-1',
       why: 'test orders',
-      count: 3,
+      count: 1,
       consumers: ['billing'],
-      letters: [7, 8, 12],
+      letters: [7],
+      events: [{ letter: 7, consumer: 'billing', reason: 'rejected', ...EVENT }],
     },
   },
   'target.unavailable': {
