@@ -207,7 +207,7 @@ export class Daemon {
   }
 
   async #run(): Promise<void> {
-    const link = await Link.open(this.#loaded.config.nats, this.#logger, this.#metrics);
+    const link = await Link.open(() => this.#loaded.config.nats, this.#logger, this.#metrics);
     if (this.#stopping) return link.connection.close();
     this.#link = link;
     link

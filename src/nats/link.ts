@@ -36,9 +36,14 @@ export class Link {
     logger.info({ server: connection.getServer(), version: connection.info?.version }, 'connected to NATS');
   }
 
-  /** Connects, however long it takes. @throws OuzelError NATS_UNAVAILABLE when it was closed meanwhile */
-  static async open(settings: NatsSettings, logger: Logger, metrics: Metrics): Promise<Link> {
-    return new Link(await connectNats(settings), logger, metrics);
+  /**
+   * Connects, however long it takes.
+   *
+   * @param settings Those in force: their credentials are asked for at every connect.
+   * @throws OuzelError NATS_UNAVAILABLE when it was closed meanwhile
+   */
+  static async open(settings: () => NatsSettings, logger: Logger, metrics: Metrics): Promise<Link> {
+    return new Link(await connectNats(settings(), true, settings), logger, metrics);
   }
 
   get connected(): boolean {

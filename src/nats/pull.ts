@@ -38,8 +38,12 @@ export interface PullOptions {
 /** Milliseconds that a request lives, and between the server's signs of life while it does. */
 const EXPIRES = 3_000;
 const HEARTBEAT = 1_000;
+/** Milliseconds that an answer may be on its way, there and back: a slow network is no silence. */
+const LATENCY = 4_500;
+/** The reason of a loss that nobody announced. */
+export const SILENCE = 'missed heartbeats';
 /** Milliseconds of silence after which the durable is looked at. */
-const SILENCE = 2 * HEARTBEAT + 500;
+const LONGEST_SILENCE = 2 * HEARTBEAT + LATENCY;
 /** Bytes in hand, and as many on their way, at most. */
 const BYTES = 64 * 1024 * 1024;
 /** Room for subject, reply and headers in `max_bytes`, beside the payload. */
@@ -222,6 +226,8 @@ export class Pull {
     if (free < 1 || (free < Math.min(room, most) / 4 && this.#outstanding + consumer.held > 0)) return;
     if (consumer.heldBytes >= BYTES) return;
     const batch = this.#large ? 1 : free;
+    // Nothing was to be heard while nothing was asked for.
+    if (this.#outstanding === 0) this.#lastHeard = performance.now();
     this.#outstanding += batch;
     this.#lastExpiry = performance.now() + EXPIRES;
     const largest = (connection.info?.max_payload ?? 1024 * 1024) + OVERHEAD;
@@ -249,9 +255,9 @@ export class Pull {
     this.#lastLook = now;
     // A process that was stopped or busy has not read what came meanwhile: it may not speak of silence.
     if (late) this.#lastHeard = now;
-    if (this.#outstanding > 0 && now - this.#lastHeard > SILENCE) return this.#lost('missed heartbeats');
+    if (this.#outstanding > 0 && now - this.#lastHeard > LONGEST_SILENCE) return this.#lost(SILENCE);
     // Past the last request's life nothing can be on its way any more.
-    if (now > this.#lastExpiry + HEARTBEAT) this.#outstanding = 0;
+    if (now > this.#lastExpiry + LATENCY) this.#outstanding = 0;
     this.#ask();
   }
 }

@@ -6,7 +6,7 @@ import { Event } from '../core/event.ts';
 import { asOuzelError } from '../errors.ts';
 import type { Bodies } from '../nats/bodies.ts';
 import { type Difference, ensureDurable, findDurable, type Provisioned } from '../nats/provision.ts';
-import { Pull } from '../nats/pull.ts';
+import { Pull, SILENCE } from '../nats/pull.ts';
 import type { Wire } from '../nats/wire.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -29,7 +29,7 @@ export interface RuntimeOptions {
 /** Milliseconds between attempts to provision a consumer that cannot run. */
 const RETRY_FIRST = 1_000;
 const RETRY_MAX = 15_000;
-/** Milliseconds after which it is said again that a pull keeps ending for the same reason. */
+/** Milliseconds after which it is said again that a server says nothing. */
 const SAY_AGAIN = 60_000;
 /** Milliseconds that events which are cut off at the end of a drain have to be noted and given back. */
 const INTERRUPT = 1_000;
@@ -46,8 +46,7 @@ export class ConsumerRuntime {
   #reason = '';
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
-  /** Why the pull ended last, and when that was said. */
-  #lastLoss = { reason: '', saidAt: 0 };
+  #silenceSaidAt = Number.NEGATIVE_INFINITY;
   /** Last of the durable's acknowledgements that is known, for making it anew where it was. */
   #ackFloor: number | undefined;
   /** When its stream was made: one that is deleted and made anew counts from 1 again. */
@@ -287,9 +286,9 @@ export class ConsumerRuntime {
   #lost(reason: string): void {
     const now = performance.now();
     // A silence that goes on is found again every few seconds.
-    if (reason !== this.#lastLoss.reason || now - this.#lastLoss.saidAt > SAY_AGAIN) {
+    if (reason !== SILENCE || now - this.#silenceSaidAt > SAY_AGAIN) {
       this.#options.logger.warn({ consumer: this.name, reason }, 'the pull ended; its durable is looked at');
-      this.#lastLoss = { reason, saidAt: now };
+      if (reason === SILENCE) this.#silenceSaidAt = now;
     }
     this.#recover().catch((error: unknown) => this.#failed(error, () => this.#recover()));
   }
