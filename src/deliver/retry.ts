@@ -16,8 +16,10 @@ const HOPELESS: Partial<Record<ErrorCode, string>> = {
   EVENT_MISSING_FIELD: 'missing_field',
   EVENT_INVALID_SUBJECT: 'invalid_subject',
   EVENT_INVALID_PATH: 'invalid_path',
+  EVENT_INVALID_URL: 'invalid_url',
   EVENT_HOPS: 'too_many_hops',
   TARGET_TOO_LARGE: 'too_large',
+  TARGET_REJECTED_FOR_GOOD: 'rejected',
 };
 
 /** The routes that confirmed in this attempt; they are not delivered to again. */

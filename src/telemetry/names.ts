@@ -140,6 +140,8 @@ export const ATTRIBUTES = {
   consumerGroup: 'messaging.consumer.group.name',
   messageId: 'messaging.message.id',
   bodySize: 'messaging.message.body.size',
+  httpMethod: 'http.request.method',
+  serverAddress: 'server.address',
   errorType: 'error.type',
   stream: 'ouzel.stream',
   sequence: 'ouzel.sequence',
