@@ -1,5 +1,7 @@
 /** Webhooks through a real daemon, to real HTTP servers: every sort of answer, and of no answer. */
 import { expect, test } from 'vitest';
+import { HttpClient } from '../../src/deliver/http/client.ts';
+import { OuzelError } from '../../src/errors.ts';
 import { startDaemon } from '../helpers/daemon.ts';
 import { type HttpAnswer, type HttpRequest, startHttpTarget } from '../helpers/http-target.ts';
 import { untilEnded } from '../helpers/outcomes.ts';
@@ -11,7 +13,7 @@ const HEAD = `version: 1
 nats: { servers: "@NATS@" }
 http: { listen: "@HTTP@" }
 telemetry: { log: { format: json, level: debug } }
-defaults: { retry: { attempts: 3, backoff: { first: 50ms, max: 200ms, jitter: 0 } } }
+defaults: { retry: { attempts: 3, backoff: { first: 50ms, max: 2s, jitter: 0 } } }
 `;
 
 const kindOf = ({ body }: HttpRequest): string => (JSON.parse(body) as { data: { kind: string } }).data.kind;
@@ -80,6 +82,9 @@ consumers:
   const ids = kinds.map((kind) => new Set(of(kind).map(({ headers }) => headers['webhook-id'])));
   for (const each of ids) expect(each.size).toBe(1);
   expect(new Set(ids.flatMap((each) => [...each])).size).toBe(kinds.length);
+  // `Retry-After` is a bound from below.
+  const [first, second] = of('later').map(({ at }) => at);
+  expect((second ?? 0) - (first ?? 0)).toBeGreaterThan(950);
   const [good] = of('good');
   expect(good).toMatchObject({ method: 'POST', path: '/in/good' });
   expect(good?.headers).toMatchObject({ 'content-type': 'application/cloudevents+json', 'ouzel-hops': '1' });
@@ -190,4 +195,43 @@ test('connections are kept, bounded, and closed with the plan without cutting wh
   expect(target.requests.filter(({ path }) => path === '/old')).toHaveLength(3);
   expect(await daemon.terminate()).toBe(0);
   await waitFor(() => target.openConnections.size === 0, { what: 'every connection to be closed' });
+});
+
+const REQUEST = { method: 'POST', path: '/', headers: {}, body: '' } as const;
+const LIMITS = { connections: 1, timeout: 10_000, maxResponse: 1000, allowPrivate: true };
+
+test('a client says what is wrong on the way, and checks an address that needs no resolution', async () => {
+  const target = await startHttpTarget();
+  const closed = await startHttpTarget();
+  await closed.stop();
+  const failure = async (origin: string, allowPrivate = true): Promise<string> => {
+    const client = new HttpClient({ ...LIMITS, origin, allowPrivate });
+    const error: unknown = await client.send(REQUEST, new AbortController().signal).catch((reason: unknown) => reason);
+    client.close();
+    return error instanceof OuzelError ? `${error.code} ${error.message}` : 'no error';
+  };
+  expect(await failure(target.url)).toBe('no error');
+  expect(await failure(`https://127.0.0.1:${target.port}`)).toMatch(
+    /^TARGET_UNAVAILABLE .*TLS: [\w ]+ \(ERR_SSL_\w+\)$/,
+  );
+  expect(await failure(closed.url)).toMatch(/^TARGET_UNAVAILABLE .*ECONNREFUSED/);
+  const { connections } = target;
+  for (const host of ['127.0.0.1', '[::ffff:127.0.0.1]', 'localhost'])
+    expect(await failure(`http://${host}:${target.port}`, false)).toMatch(/^TARGET_ADDRESS .*allow_private: true/);
+  expect(target.connections).toBe(connections);
+});
+
+test('an aborted delivery aborts its request, and frees its connection for the next', async () => {
+  const target = await startHttpTarget(({ index }) => (index === 0 ? { fault: 'hang' } : {}));
+  const client = new HttpClient({ ...LIMITS, origin: target.url });
+  const abort = new AbortController();
+  const sending = client.send(REQUEST, abort.signal).catch((reason: unknown) => reason);
+  await target.untilRequests(1);
+  const next = client.send(REQUEST, new AbortController().signal);
+  abort.abort(new OuzelError('TARGET_TIMEOUT', 'the attempt is over'));
+  expect(await sending).toMatchObject({ code: 'TARGET_TIMEOUT', message: 'the attempt is over' });
+  await waitFor(() => !target.openConnections.has(1), { what: 'the connection to be closed' });
+  expect((await next).status).toBe(200);
+  client.close();
+  await waitFor(() => target.openConnections.size === 0, { what: 'the client to close' });
 });

@@ -128,7 +128,9 @@ export class HttpClient {
     // All addresses of a name failed: each says why, and the whole says nothing.
     const { errors } = error as { errors?: readonly unknown[] };
     const cause: unknown = Array.isArray(errors) && errors.length > 0 ? errors[0] : error;
-    const { message, code } = cause as { readonly message?: string; readonly code?: string };
+    const { message: text, code } = cause as { readonly message?: string; readonly code?: string };
+    // OpenSSL tells where in its own code the fault was found, over two lines.
+    const message = text?.replace(/^.*:SSL routines:[^:]*:([^:]+):.*$/s, 'TLS: $1').trim();
     if (code === 'UND_ERR_INVALID_ARG')
       return new OuzelError('EVENT_FAILED', `${this.#asked(request)}: cannot be written: ${message}`, { cause: error });
     const host = bareHost(new URL(this.#options.origin).hostname);
