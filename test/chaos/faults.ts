@@ -4,6 +4,7 @@ import { DiscardPolicy } from '@nats-io/jetstream';
 import type { Proxy } from '../helpers/proxy.ts';
 import type { Broker } from './broker.ts';
 import type { HookMode } from './hook.ts';
+import { publishLethal } from './lethal.ts';
 import { POINTS } from './points.ts';
 import type { Random } from './random.ts';
 import { ACK_WAIT, CONSUMERS, DEAD_LETTERS, INVALID, OUT, STREAM } from './scenario.ts';
@@ -112,6 +113,12 @@ export const WORLD_FAULTS: readonly Fault[] = [
     }),
     heal: startMissing,
   })),
+  {
+    name: 'lethal event',
+    lasts: [0, 500],
+    inject: async (world) => `killed ${await publishLethal(world)} times`,
+    heal: startMissing,
+  },
   {
     name: 'kill all',
     lasts: [500, 3_000],

@@ -33,3 +33,6 @@ export const ARM_FILE = 'OUZEL_CHAOS_ARM';
 
 /** What the daemon says before it kills itself. */
 export const LAST_WORDS = 'chaos: killed';
+
+/** What a daemon does not survive to send: the request of a lethal event. */
+export const LETHAL = 'PUB svc.lethal ';

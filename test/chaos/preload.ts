@@ -1,11 +1,11 @@
 /**
- * Loaded into a daemon before its own code (`node --import`). Once armed, it looks at what the daemon writes to its
- * sockets, and kills the process the moment before the armed point: what comes before it is on its way, nothing of
- * what comes after it is.
+ * Loaded into a daemon before its own code (`node --import`). It looks at what the daemon writes to its sockets, and
+ * kills the process the moment before the armed point, or before the request of a lethal event: what comes before it is
+ * on its way, nothing of what comes after it is.
  */
 import { readFileSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { ARM_FILE, LAST_WORDS, type Point } from './points.ts';
+import { ARM_FILE, LAST_WORDS, LETHAL, type Point } from './points.ts';
 
 let armed: { readonly name: string; readonly steps: RegExp[] } | undefined;
 /** The end has come: nothing is written any more. */
@@ -42,12 +42,16 @@ const write = Socket.prototype.write as Write;
 
 const watched: Write = function watched(chunk, ...rest) {
   if (dying) return true;
-  if (armed === undefined || typeof chunk === 'string') return write.call(this, chunk, ...rest);
-  const at = reached(chunk, armed.steps);
-  if (at === undefined) return write.call(this, chunk, ...rest);
-  dying = true;
-  const { name } = armed;
-  if (at === 0) die(name);
-  return write.call(this, chunk.subarray(0, at), () => die(name));
+  if (typeof chunk === 'string') return write.call(this, chunk, ...rest);
+  const end = (at: number, name: string): boolean => {
+    dying = true;
+    if (at === 0) die(name);
+    return write.call(this, chunk.subarray(0, at), () => die(name));
+  };
+  const lethal = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).indexOf(LETHAL);
+  // The command is HPUB or PUB.
+  if (lethal !== -1) return end(Math.max(0, lethal - 1), 'by a lethal event');
+  const at = armed && reached(chunk, armed.steps);
+  return at === undefined ? write.call(this, chunk, ...rest) : end(at, armed?.name ?? '');
 };
 Socket.prototype.write = watched;

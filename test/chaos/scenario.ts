@@ -1,9 +1,9 @@
 /** The events of a run, the consumers that take them, and what must become of each. */
 
-export const KINDS = ['order', 'call', 'hook', 'slow', 'patient', 'broken', 'refused'] as const;
+export const KINDS = ['order', 'call', 'hook', 'slow', 'patient', 'broken', 'refused', 'lethal'] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** One in a hundred events is of a kind so many times. */
+/** How many of a hundred events are of a kind. The lethal ones come as a fault (`faults.ts`). */
 export const WEIGHTS: Readonly<Record<Kind, number>> = {
   order: 72,
   call: 10,
@@ -12,7 +12,11 @@ export const WEIGHTS: Readonly<Record<Kind, number>> = {
   patient: 2,
   broken: 2,
   refused: 2,
+  lethal: 0,
 };
+
+/** The reason of a dead letter whose event's handling was killed too often. */
+export const POISON = 'poison';
 
 export interface ChaosEvent {
   /** Its `Nats-Msg-Id`, which is the id of the CloudEvent. */
@@ -30,8 +34,8 @@ export interface Expectation {
   readonly letter?: { readonly reason: string; readonly attempts: number };
 }
 
-/** Attempts that an event is given which its target refuses. */
-const ATTEMPTS = 3;
+/** Attempts that an event is given which its target refuses, or whose handling kills the process. */
+export const ATTEMPTS = 3;
 
 /** What every consumer that takes the event must do with it. */
 export function expectationsOf({ kind, n }: Pick<ChaosEvent, 'kind' | 'n'>): readonly Expectation[] {
@@ -51,6 +55,8 @@ export function expectationsOf({ kind, n }: Pick<ChaosEvent, 'kind' | 'n'>): rea
       return [{ consumer: kind, routes: [], letter: { reason: 'undecodable', attempts: 1 } }];
     case 'refused':
       return [{ consumer: kind, routes: [], letter: { reason: 'rejected', attempts: ATTEMPTS } }];
+    case 'lethal':
+      return [{ consumer: kind, routes: [], letter: { reason: POISON, attempts: ATTEMPTS } }];
   }
 }
 
@@ -64,6 +70,7 @@ export const CONSUMERS: readonly string[] = [
   'patient',
   'broken',
   'refused',
+  'lethal',
 ];
 
 /** The durable's stream, and where effects arrive: subject `out.<consumer>.<route>`, service `svc.<consumer>`, or the webhook. */
@@ -148,6 +155,8 @@ consumers:
     start: all
     ack_wait: 5s
     deliver: [{ name: never, to: { publish: { subject: out.refused.never, headers: { Nats-Expected-Stream: ELSEWHERE } } } }]
+  lethal:
+    { stream: IN, subjects: [in.lethal], start: all, ack_wait: 5s, deliver: [{ name: never, to: ${ask('lethal', '2s')} }] }
 `;
 
 /** Configurations that do not load; the daemon must keep what it has. */

@@ -41,8 +41,13 @@ export class Instance {
     this.#count++;
     const env = { NODE_OPTIONS: `--import=${PRELOAD}`, [ARM_FILE]: this.#armFile };
     const url = this.proxies.map((proxy) => proxy.url).join(',');
-    this.daemon = await startDaemon(yaml, { server: { url }, env, until: 'live', timeout: PATIENCE });
-    this.startMemory = await this.daemon.total('process_resident_memory_bytes');
+    try {
+      this.daemon = await startDaemon(yaml, { server: { url }, env, until: 'live', timeout: PATIENCE });
+      this.startMemory = await this.daemon.total('process_resident_memory_bytes');
+    } catch (error) {
+      // A lethal event can meet it before it is there.
+      if (!`${(error as Error).message}${this.daemon?.log() ?? ''}`.includes(LAST_WORDS)) throw error;
+    }
   }
 
   /** Has the running daemon kill itself at a point. Whether it got there within that many milliseconds. */
@@ -67,6 +72,12 @@ export class Instance {
     const code = (await this.daemon?.terminate()) ?? null;
     await this.#gone();
     return code;
+  }
+
+  /** Whether the daemon killed itself, and nothing runs now. */
+  async fell(): Promise<boolean> {
+    if (this.daemon?.log().includes(LAST_WORDS) === true) await this.kill();
+    return this.daemon === undefined;
   }
 
   /** The log of a daemon that nobody ended and that ended all the same; undefined as long as it runs. */
@@ -116,6 +127,7 @@ export interface Counts {
 
 export class World {
   readonly broker: Broker;
+  readonly ledger: Ledger;
   readonly client: Client;
   readonly service: Service;
   readonly hook: Hook;
@@ -131,8 +143,16 @@ export class World {
   readonly problems: string[] = [];
   generation = 0;
 
-  private constructor(broker: Broker, client: Client, service: Service, hook: Hook, instances: readonly Instance[]) {
+  private constructor(
+    broker: Broker,
+    ledger: Ledger,
+    client: Client,
+    service: Service,
+    hook: Hook,
+    instances: readonly Instance[],
+  ) {
     this.broker = broker;
+    this.ledger = ledger;
     this.client = client;
     this.service = service;
     this.hook = hook;
@@ -153,7 +173,7 @@ export class World {
       const proxies = await Promise.all(broker.ports.map((port) => startProxy({ port })));
       instances.push(new Instance(index, proxies, directory));
     }
-    const world = new World(broker, client, service, hook, instances);
+    const world = new World(broker, ledger, client, service, hook, instances);
     await world.startMissing();
     return world;
   }
@@ -171,6 +191,7 @@ export class World {
   /** Starts every daemon that does not run. One that nobody ended is a problem. */
   async startMissing(): Promise<void> {
     for (const instance of this.instances) {
+      await instance.fell();
       const ended = await instance.endedByItself();
       if (ended !== undefined) this.problems.push(ended);
       if (instance.daemon === undefined) await instance.start(this.yaml);
