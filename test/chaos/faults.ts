@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DiscardPolicy } from '@nats-io/jetstream';
 import type { Proxy } from '../helpers/proxy.ts';
 import type { Broker } from './broker.ts';
+import type { HookMode } from './hook.ts';
 import { publishLethal } from './lethal.ts';
 import { POINTS } from './points.ts';
 import type { Random } from './random.ts';
@@ -56,6 +57,16 @@ const service = (mode: ServiceMode): Fault => ({
     return 'svc.*';
   },
   heal: async (world) => void (world.service.mode = 'ok'),
+});
+
+const hook = (mode: HookMode): Fault => ({
+  name: `hook ${mode}`,
+  lasts: [2_000, 9_000],
+  inject: async (world) => {
+    await world.hook.set(mode);
+    return 'webhook';
+  },
+  heal: (world) => world.hook.set('ok'),
 });
 
 /** A stream that takes nothing more. */
@@ -200,6 +211,12 @@ export const TARGET_FAULTS: readonly Fault[] = [
   service('busy'),
   service('silent'),
   service('forgetful'),
+  hook('down'),
+  hook('failing'),
+  hook('busy'),
+  hook('hanging'),
+  hook('trickling'),
+  hook('forgetful'),
   full(OUT),
   full(DEAD_LETTERS),
 ];

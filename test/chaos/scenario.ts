@@ -1,12 +1,13 @@
 /** The events of a run, the consumers that take them, and what must become of each. */
 
-export const KINDS = ['order', 'call', 'slow', 'patient', 'broken', 'refused', 'lethal'] as const;
+export const KINDS = ['order', 'call', 'hook', 'slow', 'patient', 'broken', 'refused', 'lethal'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** How many of a hundred events are of a kind. The lethal ones come as a fault (`faults.ts`). */
 export const WEIGHTS: Readonly<Record<Kind, number>> = {
-  order: 80,
-  call: 12,
+  order: 72,
+  call: 10,
+  hook: 10,
   slow: 2,
   patient: 2,
   broken: 2,
@@ -46,6 +47,7 @@ export function expectationsOf({ kind, n }: Pick<ChaosEvent, 'kind' | 'n'>): rea
         { consumer: 'fan', routes: [...(n % 2 === 0 ? ['a'] : []), ...(n % 3 === 0 ? ['b'] : [])] },
       ];
     case 'call':
+    case 'hook':
     case 'slow':
     case 'patient':
       return [{ consumer: kind, routes: ['service'] }];
@@ -63,6 +65,7 @@ export const CONSUMERS: readonly string[] = [
   'sift',
   'fan',
   'call',
+  'hook',
   'slow',
   'patient',
   'broken',
@@ -70,7 +73,7 @@ export const CONSUMERS: readonly string[] = [
   'lethal',
 ];
 
-/** The durable's stream, and where effects arrive: subject `out.<consumer>.<route>`, service `svc.<consumer>`. */
+/** The durable's stream, and where effects arrive: subject `out.<consumer>.<route>`, service `svc.<consumer>`, or the webhook. */
 export const STREAM = 'IN';
 export const OUT = 'OUT';
 export const DEAD_LETTERS = 'OUZEL_DLQ';
@@ -95,8 +98,9 @@ const ask = (consumer: string, timeout: string): string =>
  *
  * @param generation Changes a consumer with each, as a reload would.
  * @param replicas Of what Ouzel keeps for itself.
+ * @param hook URL of the webhook.
  */
-export const configuration = (generation: number, replicas: number): string => `
+export const configuration = (generation: number, replicas: number, hook: string): string => `
 version: 1
 nats: { servers: "@NATS@", system: { replicas: ${replicas} } }
 http: { listen: "@HTTP@" }
@@ -128,6 +132,12 @@ consumers:
       - { name: b, when: event.data.n % 3 == 0, to: ${publishTo('fan', 'b')} }
   call:
     { stream: IN, subjects: [in.call], start: all, ack_wait: 5s, deliver: [{ name: service, to: ${ask('call', '2s')} }] }
+  hook:
+    stream: IN
+    subjects: [in.hook]
+    start: all
+    ack_wait: 5s
+    deliver: [{ name: service, to: { webhook: { url: "${hook}/in", timeout: 2s, allow_private: true } } }]
   slow:
     { stream: IN, subjects: [in.slow], start: all, ack_wait: 5s, deliver: [{ name: service, to: ${ask('slow', '15s')} }] }
   patient:

@@ -7,6 +7,7 @@ import { type Proxy, startProxy } from '../helpers/proxy.ts';
 import { addStream, type Client, connectTo } from '../helpers/publish.ts';
 import { waitFor } from '../helpers/wait.ts';
 import { type Broker, startSingle, startThree } from './broker.ts';
+import { type Hook, startHook } from './hook.ts';
 import type { Ledger } from './ledger.ts';
 import { ARM_FILE, LAST_WORDS, type Point } from './points.ts';
 import { configuration, OUT, STREAM } from './scenario.ts';
@@ -129,6 +130,7 @@ export class World {
   readonly ledger: Ledger;
   readonly client: Client;
   readonly service: Service;
+  readonly hook: Hook;
   readonly instances: readonly Instance[];
   readonly counts: Counts = {
     kills: 0,
@@ -146,12 +148,14 @@ export class World {
     ledger: Ledger,
     client: Client,
     service: Service,
+    hook: Hook,
     instances: readonly Instance[],
   ) {
     this.broker = broker;
     this.ledger = ledger;
     this.client = client;
     this.service = service;
+    this.hook = hook;
     this.instances = instances;
   }
 
@@ -163,18 +167,19 @@ export class World {
     // A short window makes every repetition visible, with the id that it bears.
     await addStream(client, OUT, ['out.>'], { ...stored, duplicate_window: 100 * 1_000_000 });
     const service = await startService(client, ledger);
+    const hook = await startHook(ledger);
     const instances: Instance[] = [];
     for (let index = 0; index < count; index++) {
       const proxies = await Promise.all(broker.ports.map((port) => startProxy({ port })));
       instances.push(new Instance(index, proxies, directory));
     }
-    const world = new World(broker, ledger, client, service, instances);
+    const world = new World(broker, ledger, client, service, hook, instances);
     await world.startMissing();
     return world;
   }
 
   get yaml(): string {
-    return configuration(this.generation, this.broker.replicas);
+    return configuration(this.generation, this.broker.replicas, this.hook.url);
   }
 
   /** What a reload brings: another configuration that loads. */
@@ -204,6 +209,7 @@ export class World {
       await instance.daemon?.kill();
       for (const proxy of instance.proxies) await proxy[Symbol.asyncDispose]();
     }
+    await this.hook.stop();
     await this.client[Symbol.asyncDispose]();
     await this.broker.stop();
   }
