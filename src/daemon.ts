@@ -13,13 +13,14 @@ import { type Breaker, Breakers } from './deliver/breaker.ts';
 import { FileStore } from './deliver/files/store.ts';
 import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
+import { Housekeeping } from './housekeeping.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
 import { checkServer } from './nats/connect.ts';
 import { Link } from './nats/link.ts';
 import { SystemStreams } from './nats/system.ts';
-import { createParking, timersOf } from './nats/timers.ts';
+import { createParking, dueConsumers, waitingTimers } from './nats/timers.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
 import type { Services } from './reconcile/build.ts';
@@ -43,6 +44,8 @@ import { VERSION } from './version.ts';
 const SWEEP = 500;
 /** Milliseconds between questions to the server about the durables. */
 const POLL = 5_000;
+/** Milliseconds between looks for events that are due for a consumer which pulls none yet. */
+const POLL_DUE = 1_000;
 /** Milliseconds between attempts to prepare a server that is not ready for Ouzel. */
 const PREPARE_AGAIN = 5_000;
 /** Milliseconds of the drain that are left to note and give back what has to be cut off. */
@@ -59,7 +62,7 @@ export interface Address {
 export class Daemon {
   readonly #logger: Logger;
   readonly #metrics = createMetrics();
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #housekeeping: Housekeeping;
   readonly #log: LogObserver;
   readonly #incidents: Incidents;
   #loaded: LoadedConfig;
@@ -85,6 +88,7 @@ export class Daemon {
   constructor(loaded: LoadedConfig, load: Loader, logger: Logger) {
     this.#loaded = loaded;
     this.#logger = logger;
+    this.#housekeeping = new Housekeeping(logger);
     this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
     this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
     const metrics = this.#metrics;
@@ -182,7 +186,7 @@ export class Daemon {
     // Confirmed before the connection closes; without one, nothing is waited for.
     await this.#incidents.close(this.#link?.connected === true ? deadline : Promise.resolve());
     await this.#flushSpans(deadline);
-    for (const each of this.#timers) clearInterval(each);
+    this.#housekeeping.stop();
     await this.#link?.flush();
     await Promise.race([this.#files.close(), deadline]);
     clearTimeout(timer);
@@ -222,13 +226,12 @@ export class Daemon {
         },
       })
       .catch((error: unknown) => this.#unexpected(error));
-    this.#every(SWEEP, () => this.#sweep());
+    this.#housekeeping.every(SWEEP, () => this.#sweep());
     this.#sweep();
     if (!(await this.#prepare(link))) return;
     this.#problem = '';
-    this.#every(POLL, () => {
-      this.#poll().catch((error: unknown) => this.#unexpected(error));
-    });
+    this.#housekeeping.asking(POLL, () => this.#poll());
+    this.#housekeeping.asking(POLL_DUE, () => this.#pollDue());
     await this.#poll();
     const states = Object.fromEntries(this.#runtimes().map(({ name, state }) => [name, state]));
     this.#logger.info({ consumers: states }, 'ready');
@@ -348,10 +351,6 @@ export class Daemon {
     return [...(this.#reconciler?.runtimes.values() ?? [])];
   }
 
-  #every(milliseconds: number, task: () => void): void {
-    this.#timers.push(setInterval(task, milliseconds));
-  }
-
   #sweep(): void {
     const now = performance.now();
     this.#pauses.tick(now);
@@ -361,17 +360,17 @@ export class Daemon {
   async #poll(): Promise<void> {
     if (this.#link?.connected !== true) return;
     for (const runtime of this.#runtimes()) await runtime.poll();
-    await this.#pollTimers();
+    if (this.#manager === undefined) return;
+    const waiting = await waitingTimers(this.#manager);
+    if (waiting === undefined) return;
+    for (const { name } of this.#runtimes()) this.#metrics.timersPending.with(name).set(waiting.get(name) ?? 0);
   }
 
-  /** Whose events wait or are due; whoever set the timers may be gone. */
-  async #pollTimers(): Promise<void> {
-    if (this.#manager === undefined) return;
-    const { due, waiting } = await timersOf(this.#manager);
-    for (const runtime of this.#runtimes()) {
-      if (due.has(runtime.name)) runtime.wantDue();
-      if (waiting !== undefined) this.#metrics.timersPending.with(runtime.name).set(waiting.get(runtime.name) ?? 0);
-    }
+  /** Whose events are due: whoever set their timers may be gone, and a re-drive comes from anywhere. */
+  async #pollDue(): Promise<void> {
+    if (this.#manager === undefined || this.#link?.connected !== true) return;
+    const due = await dueConsumers(this.#manager);
+    for (const runtime of this.#runtimes()) if (due.has(runtime.name)) runtime.wantDue();
   }
 
   /** A target became unavailable, or is there again. */

@@ -62,6 +62,7 @@ export class Consumer {
   #comesAgainUpTo = 0;
   /** Events in hand that cannot be let go, because what has to be stored for them is refused. */
   #blocking = 0;
+  #blockedBy = '';
   /** The runs in hand by sequence, made when events come again and kept as long as they do. */
   #bySequence: Map<number, Run[]> | undefined;
   readonly #received: Cell;
@@ -142,13 +143,14 @@ export class Consumer {
     return this.plan.unavailable() ? 1 : this.limits.prefetch;
   }
 
-  /** Whether what has to be stored before an event may go is refused. */
-  get blocked(): boolean {
-    return this.#blocking > 0;
+  /** Why an event cannot be let go: what has to be stored before is refused. Empty while none is kept. */
+  get blocked(): string {
+    return this.#blocking > 0 ? this.#blockedBy : '';
   }
 
   /** Takes nothing more as long as this event cannot be let go. */
-  block(run: Run): void {
+  block(run: Run, reason: string): void {
+    this.#blockedBy = reason;
     if (run.blocking) return;
     run.blocking = true;
     this.#blocking++;

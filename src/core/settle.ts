@@ -147,7 +147,7 @@ export class Settle {
       }
       if (tooLarge !== undefined && asOuzelError(error).code === 'TARGET_TOO_LARGE') return tooLarge();
       if (run.lost) return this.lose(run);
-      this.#consumer.block(run);
+      this.#consumer.block(run, `${what} cannot be stored: ${error.message}`);
       this.#tell(() => this.#ports.observer.refused(run, what, error, again));
       const next = Math.min(STORE_AGAIN_MOST, again * 2);
       setTimeout(() => this.#keep(run, what, store, stored, tooLarge, next), again).unref();

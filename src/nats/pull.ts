@@ -44,8 +44,10 @@ const LATENCY = 4_500;
 export const SILENCE = 'missed heartbeats';
 /** Milliseconds of silence after which the durable is looked at. */
 const LONGEST_SILENCE = 2 * HEARTBEAT + LATENCY;
-/** Bytes in hand, and as many on their way, at most. */
+/** Bytes in hand, at most. */
 const BYTES = 64 * 1024 * 1024;
+/** Bytes on their way, at most: well below what a server lets a client fall behind (`max_pending`, 64 MiB by default). */
+const BYTES_ON_THE_WAY = 16 * 1024 * 1024;
 /** Room for subject, reply and headers in `max_bytes`, beside the payload. */
 const OVERHEAD = 64 * 1024;
 
@@ -235,7 +237,9 @@ export class Pull {
       batch,
       expires: EXPIRES * 1_000_000,
       idle_heartbeat: HEARTBEAT * 1_000_000,
-      ...(this.#large ? {} : { max_bytes: Math.max(largest, Math.round((BYTES * batch) / consumer.limits.prefetch)) }),
+      ...(this.#large
+        ? {}
+        : { max_bytes: Math.max(largest, Math.round((BYTES_ON_THE_WAY * batch) / consumer.limits.prefetch)) }),
     };
     this.#number = (this.#number + 1) % 1_000_000;
     wire.request(this.#request, this.#inbox + this.#number, JSON.stringify(request));

@@ -61,20 +61,22 @@ export function createParking(publisher: Publisher): Parking {
 /** Subjects of waiting timers that are counted one by one; beyond them counting costs more than it tells. */
 const COUNTED = 100_000;
 
-/** For whom events are due, and how many wait for each; the latter is undefined where there are too many to count. */
-export async function timersOf(manager: JetStreamManager): Promise<{
-  readonly due: ReadonlySet<string>;
-  readonly waiting: ReadonlyMap<string, number> | undefined;
-}> {
+/** The consumers for whom events are due. */
+export async function dueConsumers(manager: JetStreamManager): Promise<ReadonlySet<string>> {
   const { state } = await manager.streams.info(TIMER_STREAM, { subjects_filter: 'ouzel.due.*' });
-  const due = new Set(Object.keys(state.subjects ?? {}).map((subject) => subject.split('.')[2] ?? ''));
-  if (state.messages === 0) return { due, waiting: new Map() };
-  if (state.messages > COUNTED) return { due, waiting: undefined };
+  return new Set(Object.keys(state.subjects ?? {}).map((subject) => subject.split('.')[2] ?? ''));
+}
+
+/** How many events of each consumer wait for a timer; undefined where there are too many to count. */
+export async function waitingTimers(manager: JetStreamManager): Promise<ReadonlyMap<string, number> | undefined> {
+  const { state } = await manager.streams.info(TIMER_STREAM);
+  if (state.messages === 0) return new Map();
+  if (state.messages > COUNTED) return undefined;
   const waiting = new Map<string, number>();
   const timers = await manager.streams.info(TIMER_STREAM, { subjects_filter: 'ouzel.timer.>' });
   for (const [subject, count] of Object.entries(timers.state.subjects ?? {})) {
     const consumer = subject.split('.')[2] ?? '';
     waiting.set(consumer, (waiting.get(consumer) ?? 0) + count);
   }
-  return { due, waiting };
+  return waiting;
 }

@@ -83,20 +83,19 @@ export class ConsumerRuntime {
   /** The state as metrics and `/readyz` show it; `running` is told from `backpressured` by what is in hand. */
   get state(): ConsumerState {
     if (this.#state !== 'running') return this.#state;
-    if (this.consumer.blocked || this.consumer.plan.unavailable()) return 'blocked';
+    if (this.consumer.blocked !== '' || this.consumer.plan.unavailable()) return 'blocked';
     return this.#pull.full ? 'backpressured' : 'running';
   }
 
   /** Why it failed, or is blocked; empty otherwise. */
   get reason(): string {
     if (this.state !== 'blocked') return this.#reason;
-    if (!this.consumer.blocked) return 'its targets are unavailable';
-    return 'what has to be stored before an event may go is refused (dead letters, attempts, timers): see the log';
+    return this.consumer.blocked || 'its targets are unavailable';
   }
 
   /** Whether it is blocked because its own streams refuse: then it cannot run. */
   get refused(): boolean {
-    return this.#state === 'running' && this.consumer.blocked;
+    return this.#state === 'running' && this.consumer.blocked !== '';
   }
 
   /** Events are due for this consumer, or will be: they are pulled too. */
