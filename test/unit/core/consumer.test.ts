@@ -1,13 +1,15 @@
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Run } from '../../../src/core/run.ts';
 import type { Delivery } from '../../../src/deliver/delivery.ts';
 import { deliverStep } from '../../../src/deliver/route.ts';
 import { Admission } from '../../../src/flow/admit.ts';
-import { error, Gate, harness, jsonEvent, outcome, random, route, step } from './helpers.ts';
+import { error, Gate, harness, type HarnessOptions, jsonEvent, later, outcome, random, route, step, stopClocks } from './helpers.ts';
 
-const gated = () => {
+stopClocks();
+
+const gated = (more: HarnessOptions = {}) => {
   const gate = new Gate();
-  return { gate, ...harness({ steps: [gate] }) };
+  return { gate, ...harness({ steps: [gate], ...more }) };
 };
 
 describe('the runs in hand', () => {
@@ -64,7 +66,7 @@ describe('the runs in hand', () => {
     const settled: Run[] = [];
     const { consumer, receive } = harness({ steps: [gate], onSettled: (run) => settled.push(run) });
     let released = 0;
-    consumer.onRelease = () => released++;
+    consumer.onRelease.push(() => released++);
     const runs = [1, 2, 3].map((sequence) => receive(jsonEvent({}, { sequence })));
     runs[0]?.resume();
     runs[1]?.fail(error());
@@ -124,16 +126,16 @@ describe('idle', () => {
 
 describe('sweep', () => {
   it('tells the server of each run that was quiet for long enough, and no oftener', () => {
-    const { consumer, receive, acks } = gated();
+    const { consumer, receive, acks } = gated({ limits: { ackWait: 30_000 } });
     const run = receive();
     const start = run.receivedAt;
-    consumer.sweep(start + 9_000, 10_000);
+    consumer.sweep(start + 9_000);
     expect(acks.answers).toEqual([]);
-    consumer.sweep(start + 11_000, 10_000);
+    consumer.sweep(start + 11_000);
     expect(acks.answers).toEqual([['working', 'reply.42']]);
-    consumer.sweep(start + 20_000, 10_000);
+    consumer.sweep(start + 20_000);
     expect(acks.answers).toHaveLength(1);
-    consumer.sweep(start + 22_000, 10_000);
+    consumer.sweep(start + 22_000);
     expect(acks.answers).toHaveLength(2);
   });
 
@@ -144,13 +146,12 @@ describe('sweep', () => {
       steps: [admission.step, gate],
       onSettled: admission.onSettled,
       timeout: 1000,
+      limits: { ackWait: 10_000 },
     });
     const running = receive(jsonEvent({}, { sequence: 1 }));
     const queued = receive(jsonEvent({}, { sequence: 2 }));
-    const now = running.startedAt + 5000;
-    vi.spyOn(performance, 'now').mockReturnValue(now);
-    onTestFinished(() => void vi.restoreAllMocks());
-    consumer.sweep(now, 1000);
+    later(5000);
+    consumer.sweep(performance.now());
     expect(running.settled).toBe(true);
     // The place of the first went to it, so its time began only now.
     expect(queued.started).toBe(true);
@@ -159,22 +160,21 @@ describe('sweep', () => {
   });
 
   it('ends what runs out of time as unavailable, which uses up no attempt', () => {
-    const { consumer, receive, acks, retries } = gated();
-    const event = jsonEvent({});
-    const run = receive(event);
-    consumer.sweep(run.startedAt + 29_000, 1e9);
+    const { consumer, receive, acks, retries, attempts } = gated();
+    const run = receive();
+    consumer.sweep(run.startedAt + 29_000);
     expect(run.settled).toBe(false);
-    consumer.sweep(run.startedAt + 31_000, 1e9);
+    consumer.sweep(run.startedAt + 31_000);
     expect(run.settled).toBe(true);
     expect(acks.final).toEqual([['nak', 'reply.42', 1000]]);
     expect(retries()).toEqual({ unavailable: 1 });
-    expect(consumer.attempts.get(event)).toMatchObject({ used: 0, deferred: 1 });
+    expect(attempts.records.get(42)).toMatchObject({ used: 0, deferred: 1 });
   });
 
   it('does not time out or count an attempt for what came while the consumer was stopping', () => {
-    const { consumer, acks, retries, counts } = harness({ timeout: 1000 });
+    const { consumer, acks, retries, counts } = harness({ timeout: 1000, limits: { ackWait: 90_000 } });
     const run = consumer.refuse(jsonEvent({}));
-    consumer.sweep(run.receivedAt + 60_000, 10_000);
+    consumer.sweep(run.receivedAt + 60_000);
     expect(acks.answers).toEqual([['working', 'reply.42']]);
     expect(retries()).toEqual({});
     consumer.giveBackUnstarted();
@@ -186,36 +186,34 @@ describe('sweep', () => {
     const open: Delivery[] = [];
     const hold = (delivery: Delivery): void => void open.push(delivery);
     const routes = [route('slow', hold, { timeout: 500 }), route('other', hold)];
-    const { consumer, receive, acks } = harness({ steps: [deliverStep(routes, outcome('filtered'))] });
-    const event = jsonEvent({});
-    const run = receive(event);
+    const { consumer, receive, acks, attempts } = harness({ steps: [deliverStep(routes, outcome('filtered'))] });
+    const run = receive();
     const at = (open[0] as Delivery).startedAt;
-    consumer.sweep(at + 400, 1e9);
+    consumer.sweep(at + 400);
     expect(open.map(({ state }) => state)).toEqual(['open', 'open']);
-    consumer.sweep(at + 600, 1e9);
+    consumer.sweep(at + 600);
     expect(open.map(({ state }) => state)).toEqual(['failed', 'open']);
     expect(open[0]?.error).toMatchObject({ code: 'TARGET_TIMEOUT' });
     expect(run.settled).toBe(false);
     open[1]?.confirm();
     expect(acks.final).toEqual([['nak', 'reply.42', 1000]]);
-    expect(consumer.attempts.get(event)?.confirmed).toEqual(['other']);
+    expect(attempts.records.get(42)?.confirmed).toEqual(['other']);
   });
 
   it('ends every delivery that is open when the attempt runs out of time', () => {
     const open: Delivery[] = [];
     const hold = (delivery: Delivery): void => void open.push(delivery);
-    const { consumer, receive, acks } = harness({
+    const { consumer, receive, acks, attempts } = harness({
       steps: [deliverStep([route('a', hold), route('b', hold)], outcome('filtered'))],
     });
-    const event = jsonEvent({});
-    const run = receive(event);
+    const run = receive();
     const { signal } = open[0] as Delivery;
     open[1]?.confirm();
-    consumer.sweep(run.startedAt + 31_000, 1e9);
+    consumer.sweep(run.startedAt + 31_000);
     expect(signal.aborted).toBe(true);
     expect(open.map(({ state }) => state)).toEqual(['failed', 'confirmed']);
     expect(acks.final).toHaveLength(1);
-    expect(consumer.attempts.get(event)?.confirmed).toEqual(['b']);
+    expect(attempts.records.get(42)?.confirmed).toEqual(['b']);
     open[0]?.confirm();
     expect(acks.final).toHaveLength(1);
   });
@@ -224,11 +222,11 @@ describe('sweep', () => {
     const { consumer, receive, acks } = gated();
     const runs = [1, 2, 3].map((sequence) => receive(jsonEvent({}, { sequence })));
     let first = true;
-    consumer.onRelease = () => {
+    consumer.onRelease.push(() => {
       if (first) runs[1]?.resume();
       first = false;
-    };
-    consumer.sweep((runs[2] as Run).startedAt + 60_000, 1e9);
+    });
+    consumer.sweep((runs[2] as Run).startedAt + 60_000);
     expect(acks.final.map(([verb, reply]) => `${verb} ${reply}`).toSorted()).toEqual([
       'ack reply.2',
       'nak reply.1',

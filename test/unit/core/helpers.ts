@@ -1,7 +1,9 @@
 /** Events from plain values, and a consumer whose ports only write down what they are told. */
+import { afterEach, beforeEach, vi } from 'vitest';
 import { createDecoder } from '../../../src/contracts/decode.ts';
-import { Consumer } from '../../../src/core/consumer.ts';
+import { Consumer, type ConsumerLimits } from '../../../src/core/consumer.ts';
 import { Event } from '../../../src/core/event.ts';
+import type { Handover } from '../../../src/core/handover.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../../../src/core/plan.ts';
 import type { AttemptRecord } from '../../../src/core/attempts.ts';
 import type {
@@ -45,15 +47,18 @@ export interface EventOptions {
   readonly deliveries?: number;
   readonly milliseconds?: number;
   readonly nanoseconds?: number;
+  /** What the delivery is answered by. */
+  readonly reply?: string;
 }
 
 /** An event with this body, as a message of the stream EVENTS would bring it. */
 export function eventOf(body: string | Uint8Array, options: EventOptions = {}): Event {
   const { headers, headerBlock, subject = 'events.orders.created', stream = 'EVENTS', strip = 'events.' } = options;
   const { sequence = 42, deliveries = 1, milliseconds = Date.UTC(2026, 0, 2, 3, 4, 5, 6), nanoseconds = 0 } = options;
+  const { reply = `reply.${sequence}` } = options;
   const carrier = {
     subject,
-    reply: bytes(`reply.${sequence}`),
+    reply: bytes(reply),
     headers: headerBlock ?? (headers === undefined ? undefined : block(headers)),
     body: typeof body === 'string' ? bytes(body) : body,
   };
@@ -114,6 +119,22 @@ class AtOnce extends Turns {
     run.advance();
   }
 }
+
+/**
+ * Stops the clocks for every test of a file or a `describe`: they go on by `vi.advanceTimersByTime` alone, so that a
+ * delay is to the millisecond what was decided, and a wait of hours takes none.
+ */
+export function stopClocks(): void {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance', 'setTimeout', 'clearTimeout'] });
+    // The monotonic clock begins anew at 0, which is how a run says that it has not started.
+    vi.advanceTimersByTime(1_000);
+  });
+  afterEach(() => void vi.useRealTimers());
+}
+
+/** The second, third… delivery of an event comes when it is due. */
+export const later = (milliseconds: number): void => void vi.advanceTimersByTime(milliseconds);
 
 export type Answer = readonly ['ack' | 'nak' | 'working', reply: string, delay?: number];
 
@@ -243,6 +264,14 @@ export interface HarnessOptions {
   readonly timeout?: number;
   readonly onSettled?: (run: Run) => void;
   readonly turns?: Turns;
+  readonly limits?: Partial<ConsumerLimits>;
+  /** What an earlier process left, or another one shares. */
+  readonly attempts?: RecordingAttempts;
+  readonly suspects?: Suspects;
+  /** Names of all routes, for dead letters. */
+  readonly routes?: readonly string[];
+  /** Whether no event could be delivered now. */
+  readonly unavailable?: () => boolean;
   /** Another observer beside the recording one. */
   readonly observer?: Observer;
   readonly tracer?: Tracer;
@@ -250,10 +279,10 @@ export interface HarnessOptions {
 
 /** A consumer with recording ports, and all that it counts. */
 export function harness(options: HarnessOptions = {}) {
-  const { steps = [], retry, timeout = 30_000, onSettled, turns = new AtOnce(), tracer } = options;
+  const { steps = [], retry, timeout = 30_000, onSettled, turns = new AtOnce(), tracer, routes = [] } = options;
+  const { attempts = new RecordingAttempts(), suspects = new Suspects(), unavailable = () => false } = options;
   const acks = new RecordingAcks();
   const letters = new RecordingLetters();
-  const attempts = new RecordingAttempts();
   const parking = new RecordingParking();
   const observer = new RecordingObserver();
   const retries = new Map<string, Cell>();
@@ -283,8 +312,8 @@ export function harness(options: HarnessOptions = {}) {
     delivered: outcome('delivered'),
     retry: { ...POLICY, ...retry },
     timeout,
-    routes: [],
-    unavailable: () => false,
+    routes,
+    unavailable,
     longestRetry: POLICY.for,
     onSettled,
     close: () => void closed.push('r1'),
@@ -295,11 +324,13 @@ export function harness(options: HarnessOptions = {}) {
     letters,
     attempts,
     parking,
-    suspects: new Suspects(),
+    suspects,
     observer: options.observer === undefined ? observer : observeAll([observer, options.observer]),
     cells,
     turns,
   });
+  // Where it matters when the server takes an event for lost, a test says so.
+  consumer.limits = { prefetch: 2000, ackWait: 3_600_000, ...options.limits };
   const sum = (values: Iterable<Cell>): number => [...values].reduce((total, { value }) => total + value, 0);
   return {
     consumer,
@@ -324,8 +355,8 @@ export function harness(options: HarnessOptions = {}) {
       in_flight: cells.inFlight.value,
     }),
     /** Takes an event and answers with its run. */
-    receive: (event: Event = jsonEvent({})): Run => {
-      consumer.receive(event);
+    receive: (event: Event = jsonEvent({}), handed?: Handover): Run => {
+      consumer.receive(event, handed);
       const run = consumer.runs().find((each) => each.event === event);
       return run ?? ({ settled: true } as Run);
     },

@@ -118,7 +118,8 @@ describe('Turns', () => {
 
   it('takes thousands through in turns', () => {
     const order: number[] = [];
-    const { consumer, counts } = harness({ turns: new Turns(1), steps: [costing(1000, order)] });
+    const limits = { ackWait: Number.POSITIVE_INFINITY };
+    const { consumer, counts } = harness({ turns: new Turns(1), steps: [costing(1000, order)], limits });
     for (let sequence = 1; sequence <= 5000; sequence++) consumer.receive(jsonEvent({}, { sequence }));
     let turns = 0;
     for (; immediates.length > 0; turns++) turn();

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { NO_ATTEMPTS } from '../../../src/core/attempts.ts';
 import { createDeadLetterStore } from '../../../src/deadletter/store.ts';
 import { deliverStep } from '../../../src/deliver/route.ts';
 import { bytes, error, eventOf, type EventOptions, Gate, harness, outcome, route } from '../core/helpers.ts';
@@ -18,6 +19,7 @@ function storing(body: string, options: EventOptions = {}, key?: string) {
   const store = createDeadLetterStore(publisher, bodies, {
     keyOf: () => key,
     redact: (text) => text.replaceAll('s3cret', '***'),
+    remove: () => Promise.resolve(),
   });
   const { receive } = harness({ steps: [new Gate()] });
   const run = receive(eventOf(body, options));
@@ -36,7 +38,8 @@ describe('a dead letter', () => {
       'Ouzel-Run': 'forged',
       'Ouzel-Hops': '3',
     };
-    const { publisher, run, store, done, answers } = storing('not { JSON', { headers, deliveries: 2 }, 'o-1');
+    const { publisher, run, store, done, answers } = storing('not { JSON', { headers }, 'o-1');
+    run.record = { ...NO_ATTEMPTS, used: 1, firstFailedAt: Date.UTC(2026, 0, 2, 4) };
     store.store(
       run,
       { error: error('EVENT_UNDECODABLE', 'not JSON:\r\ns3cret'), route: undefined },
@@ -58,6 +61,7 @@ describe('a dead letter', () => {
       'Ouzel-Subject': 'events.orders.created',
       'Ouzel-Sequence': '42',
       'Ouzel-Time': '2026-01-02T03:04:05.006000000Z',
+      'Ouzel-First-Failed': '2026-01-02T04:00:00.000Z',
       'Ouzel-Key': 'o-1',
       'Ouzel-Run': 'first',
     });
