@@ -3,7 +3,19 @@ import type { Run } from '../../../src/core/run.ts';
 import type { Delivery } from '../../../src/deliver/delivery.ts';
 import { deliverStep } from '../../../src/deliver/route.ts';
 import { Admission } from '../../../src/flow/admit.ts';
-import { error, Gate, harness, type HarnessOptions, jsonEvent, later, outcome, random, route, step, stopClocks } from './helpers.ts';
+import {
+  error,
+  Gate,
+  harness,
+  type HarnessOptions,
+  jsonEvent,
+  later,
+  outcome,
+  random,
+  route,
+  step,
+  stopClocks,
+} from './helpers.ts';
 
 stopClocks();
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type AttemptRecord, NO_ATTEMPTS, writeRecord } from '../../../src/core/attempts.ts';
-import type { Handover } from '../../../src/core/handover.ts';
 import type { Done } from '../../../src/core/ports.ts';
 import type { Run } from '../../../src/core/run.ts';
+import { handedOver } from './handed.ts';
 import {
   error,
   type EventOptions,
@@ -25,20 +25,6 @@ const gated = (more: HarnessOptions = {}) => {
 /** The event 42 once more. */
 const again = (deliveries: number, more: EventOptions = {}) =>
   jsonEvent({}, { deliveries, reply: `again.${deliveries}`, ...more });
-
-/** What a timer or a re-drive hands over. */
-const handover = (more: Partial<Handover> = {}): Handover => ({
-  stream: 'EVENTS',
-  subject: 'events.orders.created',
-  position: { sequence: 42, milliseconds: 0, nanoseconds: 0 },
-  headers: undefined,
-  run: '',
-  record: undefined,
-  routes: undefined,
-  letter: undefined,
-  bodyName: undefined,
-  ...more,
-});
 
 /** Answers when it is told to. */
 class SlowAttempts extends RecordingAttempts {
@@ -126,7 +112,7 @@ describe('an event that comes again', () => {
   it('is not the one in hand that is another run of it', () => {
     const { receive, consumer, gate } = gated();
     receive();
-    consumer.receive(again(2), handover({ run: 'redrive-1' }));
+    consumer.receive(again(2), handedOver({ run: 'redrive-1' }));
     expect(gate.waiting.map(({ id }) => id)).toEqual(['', 'redrive-1']);
   });
 
@@ -291,14 +277,14 @@ describe('an event that was handed over', () => {
   it('brings its record along, and nothing is asked or noted for it', () => {
     const attempts = new SlowAttempts();
     const { receive, gate } = gated({ attempts, retry: { attempts: 5 } });
-    const run = receive(jsonEvent({}), handover({ record, run: 'redrive-1' }));
+    const run = receive(jsonEvent({}), handedOver({ record, run: 'redrive-1' }));
     expect([gate.waiting, attempts.open]).toEqual([[run], []]);
     expect([run.record, run.attempt, run.id]).toEqual([brought, 3, 'redrive-1']);
   });
 
   it.each([undefined, '', 'not { JSON'])('with a record of %j is handled as new', (text) => {
     const { receive, gate } = gated();
-    const run = receive(jsonEvent({}), handover({ record: text }));
+    const run = receive(jsonEvent({}), handedOver({ record: text }));
     expect([gate.waiting, run.attempt]).toEqual([[run], 1]);
   });
 
@@ -308,21 +294,21 @@ describe('an event that was handed over', () => {
   ])('and comes again goes by %s', (_name, stored, attempt) => {
     const { receive, attempts } = gated({ retry: { attempts: 9 } });
     attempts.records.set(42, { ...NO_ATTEMPTS, ...stored });
-    expect(receive(again(2), handover({ record })).attempt).toBe(attempt);
+    expect(receive(again(2), handedOver({ record })).attempt).toBe(attempt);
   });
 
   it('is not taken for one of the stream that was acked: its first passage ended in the timer', () => {
     const { receive, gate, consumer } = gated();
     consumer.acked.add(jsonEvent({}));
-    receive(again(2), handover({ record }));
+    receive(again(2), handedOver({ record }));
     expect(gate.waiting).toHaveLength(1);
   });
 
   it('has no say in where the stream is taken up again', () => {
     const { receive, consumer } = gated();
     receive(jsonEvent({}, { sequence: 9 }));
-    receive(jsonEvent({}, { sequence: 3 }), handover());
-    receive(jsonEvent({}, { sequence: 99 }), handover());
+    receive(jsonEvent({}, { sequence: 3 }), handedOver());
+    receive(jsonEvent({}, { sequence: 99 }), handedOver());
     expect([consumer.lowestSequence(), consumer.highestSequence]).toEqual([9, 9]);
     consumer.runs()[1]?.fail(error());
     expect(consumer.lowestSequence()).toBe(9);
