@@ -1,40 +1,41 @@
 /** The composition root: connects, provisions, runs the consumers, drains. */
 import { jetstream, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
+import { Pauses } from './core/pauses.ts';
 import { Suspects } from './core/suspects.ts';
-import { removeLetter } from './deadletter/read.ts';
+import { type LetterAccess, removeLetter } from './deadletter/read.ts';
 import { createDeadLetterStore } from './deadletter/store.ts';
 import { type Breaker, Breakers } from './deliver/breaker.ts';
 import { FileStore } from './deliver/files/store.ts';
-import { asOuzelError } from './errors.ts';
+import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
-import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
-import { JetStreamPublisher } from './nats/publish.ts';
-import { NatsRequester } from './nats/request.ts';
+import { checkServer } from './nats/connect.ts';
+import { Link } from './nats/link.ts';
 import { SystemStreams } from './nats/system.ts';
 import { createParking, timersOf } from './nats/timers.ts';
-import { Wire } from './nats/wire.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
-import { type Services, systemSpecs } from './reconcile/build.ts';
+import type { Services } from './reconcile/build.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { type Loader, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
-import type { DaemonStatus } from './status.ts';
+import { ensureIncidentStream, systemSpecs } from './reconcile/system-streams.ts';
+import { type DaemonStatus, statusOf } from './status.ts';
+import { Incidents } from './telemetry/incidents.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { LogObserver, observeAll } from './telemetry/observe.ts';
 import { tapQuery } from './telemetry/tap-query.ts';
 import { TapHub } from './telemetry/tap.ts';
+import { startTracesWhere } from './telemetry/optional-traces.ts';
 import type { Traces } from './telemetry/traces.ts';
 import { VERSION } from './version.ts';
 
@@ -44,6 +45,8 @@ const SWEEP = 500;
 const POLL = 5_000;
 /** Milliseconds between attempts to prepare a server that is not ready for Ouzel. */
 const PREPARE_AGAIN = 5_000;
+/** Milliseconds of the drain that are left to note and give back what has to be cut off. */
+const CUT_OFF = 1_500;
 /** Milliseconds that a shutdown waits for a trace collector, at most. */
 const FLUSH_SPANS = 5_000;
 
@@ -53,25 +56,21 @@ export interface Address {
   readonly url: string;
 }
 
-/** What talks over the connection. */
-type Ports = Pick<Services, 'wire' | 'publisher' | 'requester'>;
-
 export class Daemon {
   readonly #logger: Logger;
   readonly #metrics = createMetrics();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #log: LogObserver;
+  readonly #incidents: Incidents;
   #loaded: LoadedConfig;
   readonly #reloads: Reloads;
   #watching: Watching | undefined;
   #http: HttpServer | undefined;
-  #connection: NatsConnection | undefined;
   #reconciler: Reconciler | undefined;
   readonly #files: FileStore;
-  #publisher: JetStreamPublisher | undefined;
-  #requester: NatsRequester | undefined;
-  #wire: Wire | undefined;
+  #link: Link | undefined;
   #manager: JetStreamManager | undefined;
+  readonly #pauses = new Pauses();
   readonly #breakers = new Breakers({ changed: (breaker) => this.#targetChanged(breaker) });
   #traces: Traces | undefined;
   /** Why the daemon as a whole cannot work; empty when it can. */
@@ -88,11 +87,14 @@ export class Daemon {
     this.#logger = logger;
     this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
     this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
+    const metrics = this.#metrics;
+    this.#incidents = new Incidents({ loaded: () => this.#loaded, keyOf: this.#keyOf, metrics, logger });
     this.#reloads = new Reloads({
       load,
       current: () => this.#loaded,
       apply: (next) => this.#apply(next),
-      metrics: this.#metrics,
+      onRejected: (outcome) => this.#incidents.reloadRejected(outcome),
+      metrics,
       logger,
     });
   }
@@ -119,10 +121,15 @@ export class Daemon {
       status: () => this.status(),
       refresh: () => this.#refresh(),
       tap: (selectors, sink) => this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf), sink),
+      deadLetters: () => this.#deadLetters(),
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
-    this.#traces = await this.#startTraces();
+    this.#traces = await startTracesWhere(config.telemetry.traces, {
+      logger: this.#logger,
+      dropped: this.#metrics.spansDropped.with(),
+      redact: (text) => this.#loaded.redact(text),
+    });
     this.#run().catch((error: unknown) => {
       if (this.#stopping) return;
       const { code, message } = asOuzelError(error);
@@ -143,52 +150,43 @@ export class Daemon {
   }
 
   status(): DaemonStatus {
-    const failed = [...(this.#reconciler?.failed ?? [])];
-    const consumers = [
-      ...this.#runtimes().map(({ name, state, reason, refused }) => ({ name, state, reason, refused })),
-      ...failed.map(([name, reason]) => ({ name, state: 'failed' as const, reason, refused: false })),
-    ];
-    const degraded = this.#breakers.open.map(({ target, trouble }) => ({
-      target,
-      error: trouble?.error.message ?? '',
-      since: new Date(trouble?.since ?? Date.now()).toISOString(),
-    }));
-    const connected = this.#wire?.connected ?? false;
-    const reasons = [
-      ...(this.#stopping ? ['draining'] : []),
-      ...(this.#problem === '' ? [] : [this.#problem]),
-      ...(this.#problem === '' && !connected ? ['NATS: disconnected'] : []),
-      ...consumers
-        .filter(({ state, refused }) => state === 'failed' || state === 'starting' || refused)
-        .map(({ name, state, reason }) => `consumer ${name}: ${reason === '' ? state : reason}`),
-    ];
     const { file, hash } = this.#loaded;
-    const config = { file, hash, generation: this.#reloads.generation, last_reload: this.#reloads.last ?? null };
-    const shown = consumers.map(({ name, state, reason }) => ({ name, state, reason }));
-    return { ready: reasons.length === 0, reasons, degraded, connected, consumers: shown, config };
+    return statusOf({
+      stopping: this.#stopping,
+      problem: this.#problem,
+      connected: this.#link?.connected ?? false,
+      denied: this.#link?.denied ?? [],
+      runtimes: this.#runtimes(),
+      failed: this.#reconciler?.failed ?? new Map(),
+      breakers: this.#breakers.open,
+      config: { file, hash, generation: this.#reloads.generation, last_reload: this.#reloads.last ?? null },
+    });
   }
 
-  /** Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server. */
-  async stop(): Promise<void> {
+  /**
+   * Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server.
+   *
+   * @param reason Why, in a word: the signal that asked for it.
+   */
+  async stop(reason: string): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#watching?.close();
     const { drain } = this.#loaded.config.http;
     this.#logger.info({ drain_ms: drain }, 'draining');
+    this.#incidents.stopping(reason);
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, drain);
+    const timer = setTimeout(resolve, Math.max(drain / 2, drain - CUT_OFF));
     await Promise.race([this.#reloads.close(), deadline]);
     await this.#reconciler?.stop(deadline);
+    // Confirmed before the connection closes; without one, nothing is waited for.
+    await this.#incidents.close(this.#link?.connected === true ? deadline : Promise.resolve());
     await this.#flushSpans(deadline);
     for (const each of this.#timers) clearInterval(each);
-    this.#wire?.flush();
-    const connection = this.#connection;
-    if (connection !== undefined && this.#wire?.connected === true) await connection.flush().catch(() => undefined);
-    this.#publisher?.close();
-    this.#requester?.close();
+    await this.#link?.flush();
     await Promise.race([this.#files.close(), deadline]);
     clearTimeout(timer);
-    await connection?.close();
+    await this.#link?.connection.close();
     this.#taps.close('the daemon stops');
     await this.#http?.close();
     this.#log.close();
@@ -196,29 +194,6 @@ export class Daemon {
     if (left > 0) this.#logger.warn({ events: left }, 'stopped with events in hand; the server delivers them again');
     this.#endReports();
     this.#logger.info('stopped');
-  }
-
-  /** Traces, where an endpoint is configured; only then is anything of OpenTelemetry loaded. */
-  async #startTraces(): Promise<Traces | undefined> {
-    const { endpoint, sample } = this.#loaded.config.telemetry.traces;
-    if (endpoint === '') return undefined;
-    try {
-      const { startTraces } = await import('./telemetry/traces.ts');
-      return await startTraces({
-        endpoint,
-        sample,
-        env: process.env,
-        logger: this.#logger,
-        dropped: this.#metrics.spansDropped.with(),
-        redact: (text) => this.#loaded.redact(text),
-      });
-    } catch (error) {
-      this.#logger.error(
-        { error: asOuzelError(error).message },
-        'traces cannot be turned on; events are handled without',
-      );
-      return undefined;
-    }
   }
 
   async #flushSpans(deadline: Promise<void>): Promise<void> {
@@ -232,28 +207,32 @@ export class Daemon {
   }
 
   async #run(): Promise<void> {
-    const connection = await connectNats(this.#loaded.config.nats);
-    if (this.#stopping) return connection.close();
-    this.#connection = connection;
-    const wire = new Wire(connection);
-    const onWarning = (message: string): void => this.#logger.error(message);
-    const publisher = new JetStreamPublisher(connection, wire, onWarning);
-    const requester = new NatsRequester(connection, wire, onWarning);
-    this.#wire = wire;
-    this.#publisher = publisher;
-    this.#requester = requester;
-    this.#metrics.natsConnected.with().set(1);
-    this.#logger.info({ server: connection.getServer(), version: connection.info?.version }, 'connected to NATS');
-    this.#watch(connection).catch((error: unknown) => this.#unexpected(error));
-    if (!(await this.#prepare(connection, { wire, publisher, requester }))) return;
-    this.#problem = '';
+    const link = await Link.open(() => this.#loaded.config.nats, this.#logger, this.#metrics);
+    if (this.#stopping) return link.connection.close();
+    this.#link = link;
+    link
+      .watch({
+        disconnected: () => {
+          for (const runtime of this.#runtimes()) runtime.disconnected();
+        },
+        reconnected: () => {
+          this.#incidents.reconnected();
+          for (const runtime of this.#runtimes())
+            runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
+        },
+      })
+      .catch((error: unknown) => this.#unexpected(error));
     this.#every(SWEEP, () => this.#sweep());
+    this.#sweep();
+    if (!(await this.#prepare(link))) return;
+    this.#problem = '';
     this.#every(POLL, () => {
       this.#poll().catch((error: unknown) => this.#unexpected(error));
     });
     await this.#poll();
     const states = Object.fromEntries(this.#runtimes().map(({ name, state }) => [name, state]));
     this.#logger.info({ consumers: states }, 'ready');
+    this.#incidents.started(states);
   }
 
   /**
@@ -261,11 +240,11 @@ export class Daemon {
    *
    * @returns Whether it came to that; false when the daemon was stopped meanwhile.
    */
-  async #prepare(connection: NatsConnection, ports: Ports): Promise<boolean> {
+  async #prepare(link: Link): Promise<boolean> {
     while (!this.#stopping) {
       try {
-        checkServer(connection);
-        const services = await this.#services(connection, ports);
+        checkServer(link.connection);
+        const services = await this.#services(link);
         const reconciler = new Reconciler(services, this.#loaded.config.nats.domain);
         // A reload that comes meanwhile waits, and compares with what is started here.
         await this.#reloads.exclusively(async () => {
@@ -283,7 +262,7 @@ export class Daemon {
     return false;
   }
 
-  async #services(connection: NatsConnection, { wire, publisher, requester }: Ports): Promise<Services> {
+  async #services({ connection, wire, publisher, requester }: Link): Promise<Services> {
     const { domain, system } = this.#loaded.config.nats;
     const options = domain === undefined ? {} : { domain };
     const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
@@ -293,6 +272,8 @@ export class Daemon {
     const own = streams.watched(publisher);
     const bodies = createBodies(client, system.replicas);
     this.#manager = manager;
+    await this.#incidents.connect(own, () => ensureIncidentStream(manager, this.#loaded.config, this.#logger));
+    this.#letterPorts = { client, manager, publisher, bodies };
     return {
       connection,
       manager,
@@ -310,12 +291,21 @@ export class Daemon {
       bodies,
       breakers: this.#breakers,
       suspects: new Suspects(),
+      pauses: this.#pauses,
       observer: this.#observer(),
       traces: this.#traces,
       turns: new Turns(),
       logger: this.#logger,
       metrics: this.#metrics,
     };
+  }
+
+  #letterPorts: Omit<LetterAccess, 'config'> | undefined;
+
+  #deadLetters(): LetterAccess {
+    if (this.#letterPorts === undefined || this.#link?.connected !== true)
+      throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away; the dead letters are there');
+    return { config: this.#loaded.config, ...this.#letterPorts };
   }
 
   /** Puts another configuration in force. @throws OuzelError when it cannot come up; then all is as it was. */
@@ -340,7 +330,7 @@ export class Daemon {
 
   #observer(): Observer {
     const { observer } = this.#traces ?? {};
-    return observeAll([this.#log, this.#taps, ...(observer === undefined ? [] : [observer])]);
+    return observeAll([this.#log, this.#taps, this.#incidents, ...(observer === undefined ? [] : [observer])]);
   }
 
   /** The key of an event, by its stream's `key`. An event without one is still a letter. */
@@ -348,29 +338,6 @@ export class Daemon {
 
   /** Who looks at single events now. */
   readonly #taps = new TapHub({ keyOf: this.#keyOf, redact: (text) => this.#loaded.redact(text) });
-
-  async #watch(connection: NatsConnection): Promise<void> {
-    const connected = this.#metrics.natsConnected.with();
-    await watchConnection(connection, {
-      disconnected: (server) => {
-        connected.set(0);
-        this.#logger.warn({ server }, 'disconnected from NATS');
-        for (const runtime of this.#runtimes()) runtime.disconnected();
-        this.#publisher?.disconnected();
-        this.#requester?.disconnected();
-      },
-      reconnected: (server) => {
-        connected.set(1);
-        this.#metrics.natsReconnects.with().increment();
-        this.#logger.info({ server }, 'reconnected to NATS');
-        this.#wire?.resume();
-        for (const runtime of this.#runtimes())
-          runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
-      },
-      warning: (message) => this.#logger.warn(`NATS: ${message}`),
-    });
-    connected.set(0);
-  }
 
   /** What goes on beside the events failed: it is said, and the events go on. */
   #unexpected(error: unknown): void {
@@ -387,11 +354,12 @@ export class Daemon {
 
   #sweep(): void {
     const now = performance.now();
+    this.#pauses.tick(now);
     for (const { consumer } of this.#runtimes()) consumer.sweep(now);
   }
 
   async #poll(): Promise<void> {
-    if (this.#wire?.connected !== true) return;
+    if (this.#link?.connected !== true) return;
     for (const runtime of this.#runtimes()) await runtime.poll();
     await this.#pollTimers();
   }
@@ -409,13 +377,23 @@ export class Daemon {
   /** A target became unavailable, or is there again. */
   #targetChanged({ target, isOpen, trouble }: Breaker): void {
     this.#metrics.targetBreakerOpen.with(target).set(isOpen ? 1 : 0);
-    if (isOpen) this.#logger.warn({ target, error: trouble?.error.message }, 'target is unavailable; it is probed');
-    else this.#logger.info({ target }, 'target is available again');
-    for (const { consumer } of this.#runtimes()) consumer.ask();
+    const concerned = this.#runtimes().filter(({ consumer }) => consumer.plan.targets.includes(target));
+    const consumers = concerned.map(({ name }) => name);
+    if (trouble === undefined) return;
+    const { error, since } = trouble;
+    if (isOpen) {
+      this.#logger.warn({ target, consumers, error: error.message }, 'target is unavailable; it is probed');
+      this.#incidents.targetUnavailable(target, error);
+    } else {
+      const lasted = Math.round((Date.now() - since) / 1000);
+      this.#logger.info({ target, consumers, for_s: lasted }, 'target is available again');
+      this.#incidents.targetRecovered(target);
+    }
+    for (const { consumer } of concerned) consumer.ask();
   }
 
   #refresh(): void {
-    this.#metrics.natsConnected.with().set(this.#wire?.connected === true ? 1 : 0);
+    this.#metrics.natsConnected.with().set(this.#link?.connected === true ? 1 : 0);
     for (const runtime of this.#runtimes()) runtime.refresh();
   }
 }

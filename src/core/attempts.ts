@@ -101,28 +101,26 @@ export class Delayed {
   clear(): void {
     this.#due.clear();
   }
-
-  /** The lowest stream sequence among them, or undefined. */
-  lowestSequence(): number | undefined {
-    let lowest: number | undefined;
-    for (const sequence of this.#due.keys()) if (lowest === undefined || sequence < lowest) lowest = sequence;
-    return lowest;
-  }
 }
 
-/** Events of the stream that are remembered after their ack. */
-const REMEMBERED = 1024;
+/** Events that are remembered after their ack: at first, and at most for a consumer that has many. */
+const REMEMBERED = 256;
+const REMEMBERED_MOST = 16_384;
 
-/** The events that were acked last. An ack can be lost with the connection, and the event comes once more. */
+/**
+ * The events that were acked last. An ack can be lost with the connection, or with the durable, and the event comes
+ * once more.
+ */
 export class Acked {
-  readonly #sequences = new Float64Array(REMEMBERED);
-  readonly #milliseconds = new Float64Array(REMEMBERED);
+  #sequences = new Float64Array(REMEMBERED);
+  #milliseconds = new Float64Array(REMEMBERED);
   #next = 0;
 
   add({ position }: Event): void {
+    if (this.#next === this.#sequences.length) this.#turn();
     this.#sequences[this.#next] = position.sequence;
     this.#milliseconds[this.#next] = position.milliseconds;
-    this.#next = (this.#next + 1) % REMEMBERED;
+    this.#next++;
   }
 
   /** A stream that was made anew counts from 1 again, so that the timestamp decides too. */
@@ -133,5 +131,20 @@ export class Acked {
       index = this.#sequences.indexOf(position.sequence, index + 1);
     }
     return false;
+  }
+
+  /** At the end: makes more room, or begins anew at the oldest. */
+  #turn(): void {
+    if (this.#sequences.length === REMEMBERED_MOST) {
+      this.#next = 0;
+      return;
+    }
+    const grown = (old: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> => {
+      const larger = new Float64Array(old.length * 2);
+      larger.set(old);
+      return larger;
+    };
+    this.#sequences = grown(this.#sequences);
+    this.#milliseconds = grown(this.#milliseconds);
   }
 }

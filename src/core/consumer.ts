@@ -7,6 +7,7 @@ import type { Cell } from '../telemetry/cells.ts';
 import { Acked, Delayed } from './attempts.ts';
 import type { Event } from './event.ts';
 import type { Handover } from './handover.ts';
+import type { Pauses } from './pauses.ts';
 import type { Plan } from './plan.ts';
 import { Redeliveries } from './redelivery.ts';
 import { Run } from './run.ts';
@@ -23,6 +24,7 @@ export interface ConsumerPorts extends SettlePorts {
   /** Shared by all consumers of a daemon. */
   readonly turns: Turns;
   readonly suspects: Suspects;
+  readonly pauses: Pauses;
 }
 
 /** What a consumer is told beside its plan. */
@@ -45,8 +47,6 @@ export class Consumer {
   /** Events and bytes in hand: received and not settled. */
   held = 0;
   heldBytes = 0;
-  /** The highest stream sequence received; 0 before the first. */
-  highestSequence = 0;
   /** Set for good when the consumer drains: what is queued does not start any more. */
   draining = false;
   /** Called when events were settled, so that the pulls can ask for more. */
@@ -56,6 +56,10 @@ export class Consumer {
   readonly #turns: Turns;
   readonly #suspects: Suspects;
   readonly #redeliveries: Redeliveries;
+  readonly #pauses: Pauses;
+  /** The highest stream sequence received, and up to which a delivery may be a repetition that does not say so. */
+  #highestSequence = 0;
+  #comesAgainUpTo = 0;
   /** Events in hand that cannot be let go, because what has to be stored for them is refused. */
   #blocking = 0;
   /** The runs in hand by sequence, made when events come again and kept as long as they do. */
@@ -73,6 +77,7 @@ export class Consumer {
     this.#received = ports.cells.received;
     this.#inFlight = ports.cells.inFlight;
     this.#suspects = ports.suspects;
+    this.#pauses = ports.pauses;
     this.settle = new Settle(this, ports);
     this.#redeliveries = new Redeliveries(this, ports.attempts, ports.suspects);
   }
@@ -84,7 +89,10 @@ export class Consumer {
    */
   receive(event: Event, handed?: Handover): void {
     const run = this.#accept(event, handed);
-    if (event.position.deliveries === 1 && handed === undefined) this.#turns.begin(run);
+    const { deliveries, sequence } = event.position;
+    // It may have lain in the socket until the server gave it to somebody else, who has it in hand now.
+    if (this.#pauses.age(run.receivedAt) > this.limits.ackWait / 2) return this.settle.lose(run);
+    if (deliveries === 1 && handed === undefined && sequence > this.#comesAgainUpTo) this.#turns.begin(run);
     else this.#redeliveries.take(run);
   }
 
@@ -175,7 +183,7 @@ export class Consumer {
     this.#received.increment();
     this.#inFlight.increment();
     const { sequence } = event.position;
-    if (sequence > this.highestSequence && handed === undefined) this.highestSequence = sequence;
+    if (sequence > this.#highestSequence && handed === undefined) this.#highestSequence = sequence;
     if (this.#bySequence !== undefined) this.#note(run);
     this.held++;
     this.heldBytes += event.carrier.body.length;
@@ -261,14 +269,18 @@ export class Consumer {
     else if (run.openDeliveries > 0) expireDeliveries(run, now);
   }
 
-  /** Cuts off what still runs, at the end of a drain: what it confirmed is kept, and the events go back. */
-  interrupt(): void {
-    for (const run of this.runs()) this.settle.interrupt(run);
+  /**
+   * Cuts off what still runs, at the end of a drain: what it confirmed is kept, and the events go back.
+   *
+   * @param delay Milliseconds before the server hands them out again.
+   */
+  interrupt(delay: number): void {
+    for (const run of this.runs()) this.settle.interrupt(run, delay);
   }
 
-  /** Gives back what has not started; the server hands it out again. */
-  giveBackUnstarted(): void {
-    for (const run of this.runs()) if (!run.started) this.settle.giveBack(run);
+  /** Gives back what has not started. @param delay Milliseconds before the server hands it out again. */
+  giveBackUnstarted(delay: number): void {
+    for (const run of this.runs()) if (!run.started) this.settle.giveBack(run, delay);
   }
 
   /** Seconds since the receipt of the oldest event in hand; 0 without one. */
@@ -276,17 +288,15 @@ export class Consumer {
     return this.#oldest === undefined ? 0 : (performance.now() - this.#oldest.receivedAt) / 1000;
   }
 
-  /** The lowest stream sequence without an outcome, in hand or waiting to be tried again; undefined without one. */
-  lowestSequence(): number | undefined {
-    let lowest = this.delayed.lowestSequence();
-    for (const run of this.runs())
-      if (run.handed === undefined && (lowest === undefined || run.sequence < lowest)) lowest = run.sequence;
-    return lowest;
+  /** Its durable was made anew: events that were received come again as if for the first time. */
+  comesAgain(): void {
+    this.#comesAgainUpTo = this.#highestSequence;
   }
 
   /** Forgets what it knows by sequence: the stream was made anew and counts from 1 again. */
   startOver(): void {
-    this.highestSequence = 0;
+    this.#highestSequence = 0;
+    this.#comesAgainUpTo = 0;
     this.delayed.clear();
   }
 

@@ -43,6 +43,8 @@ export interface Plan {
   readonly retry: RetryPolicy;
   /** Every route that there is. */
   readonly routes: readonly string[];
+  /** Their targets, as the breakers know them. */
+  readonly targets: readonly string[];
   /** Whether no event could be delivered now: every target is known to be unavailable. */
   readonly unavailable: () => boolean;
   /** Milliseconds after its first failure in which an event may be tried again, over all routes. */

@@ -30,8 +30,9 @@ export interface SettlePorts {
   readonly cells: SettleCells;
 }
 
-/** Milliseconds before what could not be stored is stored again. */
-const STORE_AGAIN = 5_000;
+/** Milliseconds before what could not be stored is stored again: at first, and at most. */
+const STORE_AGAIN = 500;
+const STORE_AGAIN_MOST = 5_000;
 
 export class Settle {
   readonly #consumer: Consumer;
@@ -128,7 +129,14 @@ export class Settle {
    *
    * @param tooLarge What to do instead with an event that is too large for it.
    */
-  #keep(run: Run, what: Keepsake, store: (done: Done) => void, stored: () => void, tooLarge?: () => void): void {
+  #keep(
+    run: Run,
+    what: Keepsake,
+    store: (done: Done) => void,
+    stored: () => void,
+    tooLarge?: () => void,
+    again = STORE_AGAIN,
+  ): void {
     let heard = false;
     const done: Done = (error) => {
       if (heard || run.settled) return;
@@ -140,8 +148,9 @@ export class Settle {
       if (tooLarge !== undefined && asOuzelError(error).code === 'TARGET_TOO_LARGE') return tooLarge();
       if (run.lost) return this.lose(run);
       this.#consumer.block(run);
-      this.#tell(() => this.#ports.observer.refused(run, what, error, STORE_AGAIN));
-      setTimeout(() => this.#keep(run, what, store, stored, tooLarge), STORE_AGAIN).unref();
+      this.#tell(() => this.#ports.observer.refused(run, what, error, again));
+      const next = Math.min(STORE_AGAIN_MOST, again * 2);
+      setTimeout(() => this.#keep(run, what, store, stored, tooLarge, next), again).unref();
     };
     if (run.settled) return;
     try {
@@ -151,15 +160,19 @@ export class Settle {
     }
   }
 
-  /** The event's handling has not started and will not here: the server hands it out again at once. */
-  giveBack(run: Run): void {
+  /**
+   * The event's handling has not started and will not here.
+   *
+   * @param delay Milliseconds before the server hands it out again.
+   */
+  giveBack(run: Run, delay = 0): void {
     if (run.decided) return;
     if (run.lost) return this.lose(run);
-    this.#return(run);
+    this.#return(run, delay);
   }
 
   /** The event's handling is cut off, by a drain that runs out of time: what it confirmed is kept, and it goes back. */
-  interrupt(run: Run): void {
+  interrupt(run: Run, delay: number): void {
     if (run.decided) return;
     run.abort();
     if (run.lost) return this.lose(run);
@@ -167,16 +180,16 @@ export class Settle {
     const confirmed = [...known.confirmed, ...confirmedRoutes(run)];
     if (confirmed.length > 0) run.record = { ...known, confirmed };
     run.opened ||= confirmed.length > 0;
-    this.#return(run);
+    this.#return(run, delay);
   }
 
   /** Goes back without an attempt; what was noted of one that was about to begin is taken back first. */
-  #return(run: Run): void {
+  #return(run: Run, delay: number): void {
     run.decided = true;
     const { attempts, cells } = this.#ports;
     const back = (): void => {
       cells.returned.increment();
-      this.#nak(run, 0);
+      this.#nak(run, delay);
     };
     if (!run.opened) return back();
     const record = { ...(run.record ?? NO_ATTEMPTS), open: false };

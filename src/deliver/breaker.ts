@@ -52,9 +52,9 @@ export class Breaker {
     return this.#state !== 'closed';
   }
 
-  /** Why it opened, and when (milliseconds since the epoch); undefined while it is closed. */
+  /** Why it opened last, and when (milliseconds since the epoch); undefined when it never did. */
   get trouble(): { readonly error: OuzelError; readonly since: number } | undefined {
-    return this.#error === undefined || !this.isOpen ? undefined : { error: this.#error, since: this.#openedAt };
+    return this.#error === undefined ? undefined : { error: this.#error, since: this.#openedAt };
   }
 
   /** Events that wait for it. */
@@ -62,7 +62,7 @@ export class Breaker {
     return this.#waiting.size;
   }
 
-  /** Whether something was delivered here since an instant, in milliseconds since the epoch. */
+  /** Whether a delivery that began after an instant got through; in milliseconds since the epoch. */
   succeededSince(instant: number): boolean {
     return this.#lastSuccess > instant;
   }
@@ -99,9 +99,9 @@ export class Breaker {
     return this.isOpen ? pauseBefore(this.#probes) : 0;
   }
 
-  /** The target took something. */
-  succeeded(): void {
-    this.#lastSuccess = Date.now();
+  /** The target took something. @param startedAt When that delivery began; milliseconds of the monotonic clock. */
+  succeeded(startedAt: number): void {
+    this.#lastSuccess = Math.max(this.#lastSuccess, performance.timeOrigin + startedAt);
     this.#isThere();
   }
 

@@ -41,7 +41,7 @@ export class Delivery {
     if (this.state !== 'open') return;
     this.state = 'confirmed';
     this.route.cells.confirmed.increment();
-    this.route.breaker.succeeded();
+    this.route.breaker.succeeded(this.startedAt);
     this.#close();
   }
 

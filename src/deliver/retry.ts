@@ -17,10 +17,12 @@ const HOPELESS: Partial<Record<ErrorCode, string>> = {
   EVENT_MISSING_FIELD: 'missing_field',
   EVENT_INVALID_SUBJECT: 'invalid_subject',
   EVENT_INVALID_PATH: 'invalid_path',
+  EVENT_INVALID_URL: 'invalid_url',
   EVENT_HOPS: 'too_many_hops',
   EVENT_POISON: 'poison',
   EVENT_ROUTE_GONE: 'route_gone',
   TARGET_TOO_LARGE: 'too_large',
+  TARGET_REJECTED_FOR_GOOD: 'rejected',
 };
 
 /**

@@ -11,6 +11,7 @@ import { headerEntries } from '../core/headers.ts';
 import type { Plan, Step } from '../core/plan.ts';
 import type { Acknowledger, AttemptStore, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
 import { PENDING, Run, type Verdict } from '../core/run.ts';
+import { Pauses } from '../core/pauses.ts';
 import { Suspects } from '../core/suspects.ts';
 import { Turns } from '../core/turns.ts';
 import { Breakers } from '../deliver/breaker.ts';
@@ -119,6 +120,7 @@ class Explainer {
       attempts: NO_ATTEMPTS,
       parking: NO_PARKING,
       suspects: new Suspects(),
+      pauses: new Pauses(),
       observer: this.#observer(plan, resolve),
       turns: new Turns(),
       cells: cellsOf(this.#name, metrics),

@@ -1,12 +1,15 @@
 /** The connection to NATS: it reconnects without limit, and says what becomes of it. */
 import { readFileSync } from 'node:fs';
 import {
+  type Auth,
+  type Authenticator,
   connect,
-  type ConnectionOptions,
   credsAuthenticator,
   type NatsConnection,
   nkeyAuthenticator,
   PermissionViolationError,
+  tokenAuthenticator,
+  usernamePasswordAuthenticator,
 } from '@nats-io/transport-node';
 import { OuzelError } from '../errors.ts';
 import { Denials } from './denials.ts';
@@ -40,24 +43,31 @@ const RECONNECT_WAIT = 500;
 /** An NKey seed, from a file or as it is (RFC 4648 base32, starting with S). */
 const seedOf = (nkey: string): string => (/^S[A-Z2-7]{50,}$/.test(nkey) ? nkey : readFileSync(nkey, 'utf8').trim());
 
-function authenticator(settings: NatsSettings): Partial<ConnectionOptions> {
-  const { creds, nkey, token, user, password } = settings;
-  if (creds !== undefined) return { authenticator: credsAuthenticator(() => readFileSync(creds)) };
-  if (nkey !== undefined) return { authenticator: nkeyAuthenticator(() => Buffer.from(seedOf(nkey))) };
-  if (token !== undefined) return { token };
-  if (user !== undefined) return { user, ...(password === undefined ? {} : { pass: password }) };
-  return {};
+/** How the user says who it is, asked anew at every connect: what was replaced meanwhile counts. */
+function authenticator(current: () => NatsSettings): Authenticator {
+  return (nonce) => {
+    const settings = current();
+    const { creds, nkey, token, user, password } = settings;
+    if (creds !== undefined) return credsAuthenticator(() => readFileSync(creds))(nonce);
+    if (nkey !== undefined) return nkeyAuthenticator(() => Buffer.from(seedOf(nkey)))(nonce);
+    if (token !== undefined) return tokenAuthenticator(token)(nonce);
+    if (user !== undefined) return usernamePasswordAuthenticator(user, password)(nonce);
+    return userinfo(urlsOf(settings));
+  };
 }
 
+const urlsOf = ({ servers }: NatsSettings): string[] =>
+  typeof servers === 'string' ? servers.split(',').map((each) => each.trim()) : [...servers];
+
 /** User and password of `nats://user:password@host`, which nats.js does not take from the URL. */
-function userinfo(servers: readonly string[]): Partial<ConnectionOptions> {
+function userinfo(servers: readonly string[]): Auth {
   for (const server of servers) {
     const match = /^[a-z]+:\/\/([^@/]+)@/i.exec(server)?.[1];
     if (match === undefined) continue;
     const [user, pass] = match.split(':').map(decodeURIComponent);
-    return pass === undefined ? { token: user ?? '' } : { user: user ?? '', pass };
+    return pass === undefined ? { auth_token: user ?? '' } : { user: user ?? '', pass };
   }
-  return {};
+  return undefined;
 }
 
 /**
@@ -65,13 +75,15 @@ function userinfo(servers: readonly string[]): Partial<ConnectionOptions> {
  *
  * @param settings The section `nats` of the configuration.
  * @param wait Whether to wait for a server that is away; else its absence is an error.
+ * @param current Settings whose credentials count at the next connect: those of the configuration in force.
  * @throws OuzelError NATS_UNAVAILABLE (only when not waiting, or when the connection was closed meanwhile)
  */
-export async function connectNats(settings: NatsSettings, wait = true): Promise<NatsConnection> {
-  const servers =
-    typeof settings.servers === 'string'
-      ? settings.servers.split(',').map((each) => each.trim())
-      : [...settings.servers];
+export async function connectNats(
+  settings: NatsSettings,
+  wait = true,
+  current: () => NatsSettings = () => settings,
+): Promise<NatsConnection> {
+  const servers = urlsOf(settings);
   const { ca, cert, key } = settings.tls ?? {};
   const tls =
     settings.tls === undefined
@@ -95,8 +107,7 @@ export async function connectNats(settings: NatsSettings, wait = true): Promise<
       maxPingOut: 2,
       timeout: 10_000,
       noEcho: false,
-      ...userinfo(servers),
-      ...authenticator(settings),
+      authenticator: authenticator(current),
       ...tls,
     });
   } catch (error) {
@@ -149,9 +160,14 @@ export async function watchConnection(
   denials = new Denials(connection, (message) => events.warning(message)),
 ): Promise<void> {
   const warn = sparing((message) => events.warning(message));
+  let connected = true;
   for await (const status of connection.status()) {
-    if (status.type === 'disconnect') events.disconnected(status.server);
-    else if (status.type === 'reconnect') {
+    if (status.type === 'disconnect') {
+      // A server that refuses the user ends the connection each time it is tried.
+      if (connected) events.disconnected(status.server);
+      connected = false;
+    } else if (status.type === 'reconnect') {
+      connected = true;
       denials.clear();
       events.reconnected(status.server);
     } else if (status.type === 'error') {

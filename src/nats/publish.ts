@@ -11,6 +11,7 @@ import { headerBytes, type Wire } from './wire.ts';
 
 interface PubAck {
   readonly stream?: string;
+  readonly seq?: number;
   readonly duplicate?: boolean;
   readonly error?: { readonly code?: number; readonly err_code?: number; readonly description?: string };
 }
@@ -44,7 +45,7 @@ class Pending extends Sent<PublishListener> {
       ack = {};
     }
     if (ack.error !== undefined) return this.listener.failed(errorOf(this.subject, ack.error));
-    if (typeof ack.stream === 'string') return this.listener.confirmed(ack.duplicate === true);
+    if (typeof ack.stream === 'string') return this.listener.confirmed(ack.duplicate === true, ack.seq);
     // Some other subscriber answered in the stream's place, which confirms nothing.
     this.failed('TARGET_UNAVAILABLE', 'the answer is no PubAck of a stream');
   }

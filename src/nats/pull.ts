@@ -38,8 +38,12 @@ export interface PullOptions {
 /** Milliseconds that a request lives, and between the server's signs of life while it does. */
 const EXPIRES = 3_000;
 const HEARTBEAT = 1_000;
+/** Milliseconds that an answer may be on its way, there and back: a slow network is no silence. */
+const LATENCY = 4_500;
+/** The reason of a loss that nobody announced. */
+export const SILENCE = 'missed heartbeats';
 /** Milliseconds of silence after which the durable is looked at. */
-const SILENCE = 2 * HEARTBEAT + 500;
+const LONGEST_SILENCE = 2 * HEARTBEAT + LATENCY;
 /** Bytes in hand, and as many on their way, at most. */
 const BYTES = 64 * 1024 * 1024;
 /** Room for subject, reply and headers in `max_bytes`, beside the payload. */
@@ -68,7 +72,9 @@ export class Pull {
   readonly #options: PullOptions;
   readonly #inbox = `${createInbox()}.`;
   readonly #request: string;
-  readonly #subscription: Subscription;
+  #subscription: Subscription;
+  /** When the server ended the subscription (a permission was taken away); undefined while there is one. */
+  #endedAt: number | undefined;
   readonly #watch: NodeJS.Timeout;
   #number = 0;
   /** Events asked for and neither received nor given up by the server. */
@@ -87,19 +93,9 @@ export class Pull {
 
   constructor(options: PullOptions) {
     this.#options = options;
-    const { domain, stream, durable, connection } = options;
+    const { domain, stream, durable } = options;
     this.#request = `${domain === undefined ? '$JS' : `$JS.${domain}`}.API.CONSUMER.MSG.NEXT.${stream}.${durable}`;
-    this.#subscription = connection.subscribe(`${this.#inbox}*`, {
-      callback: (error, message) => {
-        // What is thrown in here would end the connection's reader.
-        try {
-          if (error !== null) this.#options.onWarning(`the pull's subscription failed: ${error.message}`);
-          else this.#receive(message);
-        } catch (thrown) {
-          this.#options.onWarning(`a message could not be taken: ${String(thrown)}`);
-        }
-      },
-    });
+    this.#subscription = this.#subscribe();
     this.#watch = setInterval(() => this.#look(), HEARTBEAT);
     this.#watch.unref();
     options.consumer.onRelease.push(this.#ask);
@@ -146,10 +142,30 @@ export class Pull {
     for (const run of this.#refused) run.consumer.settle.giveBack(run);
   }
 
+  /** Milliseconds in which what is given back may still come straight back here, because a request is under way. */
+  get spentIn(): number {
+    return this.#outstanding > 0 ? Math.max(0, this.#lastExpiry - performance.now()) : 0;
+  }
+
   /** Lets go of a pull that never asked. */
   discard(): void {
     clearInterval(this.#watch);
     this.#subscription.unsubscribe();
+  }
+
+  #subscribe(): Subscription {
+    return this.#options.connection.subscribe(`${this.#inbox}*`, {
+      callback: (error, message) => {
+        // What is thrown in here would end the connection's reader.
+        try {
+          if (error === null) this.#receive(message);
+          // It is over for good: it is made again, until that is allowed. The connection says what was refused.
+          else this.#endedAt = performance.now();
+        } catch (thrown) {
+          this.#options.onWarning(`a message could not be taken: ${String(thrown)}`);
+        }
+      },
+    });
   }
 
   #receive(message: Msg): void {
@@ -202,7 +218,7 @@ export class Pull {
   }
 
   readonly #ask = (): void => {
-    if (this.#stopping || this.#paused || !this.#options.wire.connected) return;
+    if (this.#stopping || this.#paused || this.#endedAt !== undefined || !this.#options.wire.connected) return;
     const { consumer, connection, wire, most = Number.POSITIVE_INFINITY } = this.#options;
     const { room } = consumer;
     const free = Math.min(room - consumer.held, most) - this.#outstanding;
@@ -210,6 +226,8 @@ export class Pull {
     if (free < 1 || (free < Math.min(room, most) / 4 && this.#outstanding + consumer.held > 0)) return;
     if (consumer.heldBytes >= BYTES) return;
     const batch = this.#large ? 1 : free;
+    // Nothing was to be heard while nothing was asked for.
+    if (this.#outstanding === 0) this.#lastHeard = performance.now();
     this.#outstanding += batch;
     this.#lastExpiry = performance.now() + EXPIRES;
     const largest = (connection.info?.max_payload ?? 1024 * 1024) + OVERHEAD;
@@ -227,13 +245,19 @@ export class Pull {
   #look(): void {
     if (this.#paused || !this.#options.wire.connected) return;
     const now = performance.now();
+    if (this.#endedAt !== undefined && now - this.#endedAt >= HEARTBEAT) {
+      this.#endedAt = undefined;
+      this.#subscription = this.#subscribe();
+      // What was asked for went to nobody; the server hands it out again after ack_wait.
+      this.#outstanding = 0;
+    }
     const late = now - this.#lastLook > 2 * HEARTBEAT;
     this.#lastLook = now;
     // A process that was stopped or busy has not read what came meanwhile: it may not speak of silence.
     if (late) this.#lastHeard = now;
-    if (this.#outstanding > 0 && now - this.#lastHeard > SILENCE) return this.#lost('missed heartbeats');
+    if (this.#outstanding > 0 && now - this.#lastHeard > LONGEST_SILENCE) return this.#lost(SILENCE);
     // Past the last request's life nothing can be on its way any more.
-    if (now > this.#lastExpiry + HEARTBEAT) this.#outstanding = 0;
+    if (now > this.#lastExpiry + LATENCY) this.#outstanding = 0;
     this.#ask();
   }
 }

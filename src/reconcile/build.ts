@@ -8,18 +8,17 @@ import { Consumer, type ConsumerCells } from '../core/consumer.ts';
 import type { Decoder } from '../core/event.ts';
 import type { Plan } from '../core/plan.ts';
 import type { AttemptStore, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
+import type { Pauses } from '../core/pauses.ts';
 import type { Suspects } from '../core/suspects.ts';
 import type { Turns } from '../core/turns.ts';
-import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
 import type { Breakers } from '../deliver/breaker.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
-import { ATTEMPTS_STREAM, ATTEMPTS_STREAM_OPTIONS, ATTEMPTS_SUBJECTS } from '../nats/attempts.ts';
-import { type Bodies, KEPT } from '../nats/bodies.ts';
+import type { Bodies } from '../nats/bodies.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
-import { TIMER_STREAM, TIMER_STREAM_OPTIONS, TIMER_SUBJECTS } from '../nats/timers.ts';
 import type { Wire } from '../nats/wire.ts';
+import { INCIDENT_PREFIX, INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Traces } from '../telemetry/traces.ts';
@@ -41,6 +40,7 @@ export interface Services {
   readonly bodies: Bodies;
   readonly breakers: Breakers;
   readonly suspects: Suspects;
+  readonly pauses: Pauses;
   readonly observer: Observer;
   readonly turns: Turns;
   readonly logger: Logger;
@@ -66,45 +66,6 @@ export const streamSpecs = (config: Config): StreamSpec[] =>
     discard: stream.discard,
     manage: stream.manage,
   }));
-
-/** The stream of dead letters. */
-export const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
-  name: DEAD_LETTER_STREAM,
-  subjects: [DEAD_LETTER_SUBJECTS],
-  replicas: system.replicas,
-  discard: 'new',
-  maxAge: KEPT,
-  description: 'Dead letters of Ouzel',
-  manage: false,
-});
-
-/** The stream of what is known of failing events. */
-export const attemptsSpec = ({ nats: { system } }: Config): StreamSpec => ({
-  name: ATTEMPTS_STREAM,
-  subjects: ATTEMPTS_SUBJECTS,
-  replicas: system.replicas,
-  discard: 'new',
-  description: 'Attempts at failing events of Ouzel',
-  options: ATTEMPTS_STREAM_OPTIONS,
-  manage: false,
-});
-
-/** The stream of what waits. */
-export const timersSpec = ({ nats: { system } }: Config): StreamSpec => ({
-  name: TIMER_STREAM,
-  subjects: TIMER_SUBJECTS,
-  replicas: system.replicas,
-  description: 'Timers of Ouzel, and what is due',
-  options: TIMER_STREAM_OPTIONS,
-  manage: false,
-});
-
-/** The streams that Ouzel keeps for itself. */
-export const systemSpecs = (config: Config): StreamSpec[] => [
-  deadLetterSpec(config),
-  attemptsSpec(config),
-  timersSpec(config),
-];
 
 /** The durable that a consumer is to have. */
 export function durableSpec(name: string, consumer: ConsumerConfig, revision: string): DurableSpec {
@@ -135,7 +96,7 @@ export function decoderOf(config: Config, stream: string): Decoder {
   const declared = config.streams[stream];
   return createDecoder({
     stream,
-    strip: declared?.strip ?? '',
+    strip: declared?.strip ?? (stream === INCIDENT_STREAM ? INCIDENT_PREFIX : ''),
     source: declared?.source?.bind(bindFilters(config)),
   });
 }

@@ -11,12 +11,14 @@ import { targets } from '../deliver/targets/index.ts';
 import { OuzelError, type Place } from '../errors.ts';
 import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
+import { ownIncidentsStep } from '../flow/own-incidents.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
 import { condition } from '../pipeline/faults.ts';
 import { filters } from '../pipeline/filters/index.ts';
 import { transformers } from '../pipeline/transformers/index.ts';
 import type { LoadedPlugin } from '../plugins/load.ts';
 import { kindOfPlugin } from '../plugins/define.ts';
+import { INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { PluginCompiler } from './plugins.ts';
@@ -44,7 +46,7 @@ export interface CompileInput {
 
 /** What a step of a plan is, for `explain`. */
 export interface StageInfo {
-  readonly kind: 'types' | PipelineComponent['kind'] | 'admit' | 'deliver';
+  readonly kind: 'own_incidents' | 'types' | PipelineComponent['kind'] | 'admit' | 'deliver';
   /** The component of a stage of the pipeline: `filter`, `set`, … */
   readonly component?: string;
   /** Its options as validated. */
@@ -126,12 +128,16 @@ class PlanCompiler {
 
   plan(): ExplainedPlan {
     const { admission, revision, config } = this.#input;
-    const { types, timeout, deliver } = this.#consumer;
+    const { stream, types, timeout, deliver } = this.#consumer;
     const pipeline = this.#consumer.pipeline.flatMap((stage, index) => this.#stage(stage, index));
     // Filters that lead the pipeline decide before an event waits for admission.
     const first = pipeline.findIndex(({ leads }) => !leads);
     const leading = first === -1 ? pipeline.length : first;
     const stages: Stage[] = [];
+    if (stream === INCIDENT_STREAM) {
+      const own = ownIncidentsStep(this.#input.name, this.#outcome('filtered', 'own_incident'));
+      stages.push({ info: { kind: 'own_incidents' }, leads: true, step: own });
+    }
     if (types !== undefined)
       stages.push({ info: { kind: 'types' }, leads: true, step: typesStep(types, this.#outcome('filtered', 'type')) });
     stages.push(...pipeline.slice(0, leading));
@@ -152,6 +158,7 @@ class PlanCompiler {
       retry,
       longestRetry: Math.max(retry.for, ...routes.map((route) => route.retry.for)),
       routes: routes.map(({ name }) => name),
+      targets: routes.map(({ breaker }) => breaker.target),
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
       onSettled: admission?.onSettled,

@@ -19,7 +19,9 @@ import {
 import { ATTEMPTS_PREFIX, ATTEMPTS_STREAM } from '../nats/attempts.ts';
 import { findDurable, findStream } from '../nats/provision.ts';
 import { TIMER_STREAM, timerSubject } from '../nats/timers.ts';
-import { durableSpec, revisionsOf, streamSpecs, systemSpecs } from './build.ts';
+import { INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
+import { durableSpec, revisionsOf, streamSpecs } from './build.ts';
+import { incidentSpec, systemSpecs } from './system-streams.ts';
 
 /** One thing that was looked at. */
 export interface PlanItem {
@@ -79,8 +81,9 @@ class Previewer {
   }
 
   async items(): Promise<readonly PlanItem[]> {
-    for (const spec of [...systemSpecs(this.#config), ...streamSpecs(this.#config)])
+    for (const spec of [...systemSpecs(this.#config), incidentSpec(this.#config), ...streamSpecs(this.#config)])
       await this.#looked('stream', spec.name, () => this.#stream(spec));
+    this.#need(INCIDENT_SUBJECTS, 'for incidents', false);
     for (const [name, revision] of revisionsOf(this.#loaded))
       await this.#looked('consumer', name, () => this.#consumer(name, revision));
     this.#need(this.#api(`STREAM.MSG.GET.${ATTEMPTS_STREAM}`), 'to read what is known of failing events');
@@ -102,7 +105,7 @@ class Previewer {
   }
 
   #place(...path: readonly (string | number)[]): { readonly place?: string } {
-    // The stream of dead letters stands in no file.
+    // The streams that Ouzel keeps for itself stand in no file.
     return path[0] === 'streams' && this.#config.streams[String(path[1])] === undefined
       ? {}
       : { place: formatPlace(this.#loaded.placeOf(path)) };

@@ -6,7 +6,7 @@ import { Event } from '../core/event.ts';
 import { asOuzelError } from '../errors.ts';
 import type { Bodies } from '../nats/bodies.ts';
 import { type Difference, ensureDurable, findDurable, type Provisioned } from '../nats/provision.ts';
-import { Pull } from '../nats/pull.ts';
+import { Pull, SILENCE } from '../nats/pull.ts';
 import type { Wire } from '../nats/wire.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -29,6 +29,8 @@ export interface RuntimeOptions {
 /** Milliseconds between attempts to provision a consumer that cannot run. */
 const RETRY_FIRST = 1_000;
 const RETRY_MAX = 15_000;
+/** Milliseconds after which it is said again that a server says nothing. */
+const SAY_AGAIN = 60_000;
 /** Milliseconds that events which are cut off at the end of a drain have to be noted and given back. */
 const INTERRUPT = 1_000;
 
@@ -44,6 +46,7 @@ export class ConsumerRuntime {
   #reason = '';
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
+  #silenceSaidAt = Number.NEGATIVE_INFINITY;
   /** Last of the durable's acknowledgements that is known, for making it anew where it was. */
   #ackFloor: number | undefined;
   /** When its stream was made: one that is deleted and made anew counts from 1 again. */
@@ -120,8 +123,10 @@ export class ConsumerRuntime {
       this.#ackFloor = undefined;
     }
     this.#streamMade = done.streamMade;
+    this.#ackFloor = done.ackFloor;
     if (done.made && sequence === undefined) logger.info({ consumer: this.name, stream: spec.stream }, 'durable made');
     else if (done.made) {
+      this.consumer.comesAgain();
       metrics.consumerRecreated.with(this.name).increment();
       logger.warn({ consumer: this.name, from: sequence }, 'the durable was gone and has been made anew');
     }
@@ -193,10 +198,10 @@ export class ConsumerRuntime {
     clearTimeout(this.#retry);
     this.consumer.draining = true;
     await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop()]), deadline]);
-    this.consumer.giveBackUnstarted();
+    this.consumer.giveBackUnstarted(this.#pull.spentIn);
     await Promise.race([this.consumer.idle(), deadline]);
     if (this.consumer.held > 0) {
-      this.consumer.interrupt();
+      this.consumer.interrupt(this.#pull.spentIn);
       await Promise.race([this.consumer.idle(), new Promise((resolve) => setTimeout(resolve, INTERRUPT).unref())]);
     }
     this.consumer.plan.close();
@@ -279,7 +284,12 @@ export class ConsumerRuntime {
 
   /** The durable did not answer: it is made anew if it is gone, from the first event that has no outcome yet. */
   #lost(reason: string): void {
-    this.#options.logger.warn({ consumer: this.name, reason }, 'the pull ended; its durable is looked at');
+    const now = performance.now();
+    // A silence that goes on is found again every few seconds.
+    if (reason !== SILENCE || now - this.#silenceSaidAt > SAY_AGAIN) {
+      this.#options.logger.warn({ consumer: this.name, reason }, 'the pull ended; its durable is looked at');
+      if (reason === SILENCE) this.#silenceSaidAt = now;
+    }
     this.#recover().catch((error: unknown) => this.#failed(error, () => this.#recover()));
   }
 
@@ -303,12 +313,13 @@ export class ConsumerRuntime {
     }
   }
 
+  /**
+   * Where a durable that is gone is made anew: behind the last event that all instances were done with, as far as is
+   * known. This instance may be further, but others, or one that died, may have had earlier ones in hand. What was done
+   * since is done again, with the same ids.
+   */
   #resumeFrom(): number | undefined {
-    const { highestSequence } = this.consumer;
-    const settled = this.#ackFloor === undefined ? 0 : this.#ackFloor + 1;
-    // What failed once may have left the stream since; nothing up to the ack floor is taken up again for it.
-    if (highestSequence > 0) return Math.max(settled, this.consumer.lowestSequence() ?? highestSequence + 1);
-    return settled === 0 ? undefined : settled;
+    return this.#ackFloor === undefined ? undefined : this.#ackFloor + 1;
   }
 }
 

@@ -108,6 +108,11 @@ export const METRICS = {
     'Errors that a plugin threw where nothing could catch them: in a timer, or in a promise that is not awaited.',
     ['plugin'],
   ),
+  incidents: counter('incidents_total', 'Incidents published in the stream OUZEL_EVENTS.', ['type']),
+  incidentsDropped: counter(
+    'incidents_dropped_total',
+    'Incidents that were not published: too many waited, the stream refused them, or they went round in a circle.',
+  ),
   logLinesSuppressed: counter('log_lines_suppressed_total', 'Log lines left out by the rate limit.'),
   spansDropped: counter(
     'spans_dropped_total',
@@ -147,6 +152,8 @@ export const ATTRIBUTES = {
   consumerGroup: 'messaging.consumer.group.name',
   messageId: 'messaging.message.id',
   bodySize: 'messaging.message.body.size',
+  httpMethod: 'http.request.method',
+  serverAddress: 'server.address',
   errorType: 'error.type',
   stream: 'ouzel.stream',
   sequence: 'ouzel.sequence',

@@ -51,6 +51,7 @@ it('says what would be made, makes nothing, and then has nothing to say', async 
   expect(before).toMatchObject({ code: 0, stderr: '' });
   expect(before.items.map(brief)).toEqual([
     'make stream OUZEL_DLQ',
+    'make stream OUZEL_EVENTS',
     'make stream EVENTS',
     'make stream OUT',
     'make consumer billing',
@@ -106,6 +107,7 @@ consumers:
   expect(code).toBe(78);
   expect(items.map(brief)).toEqual([
     'make stream OUZEL_DLQ',
+    'make stream OUZEL_EVENTS',
     'change stream EVENTS',
     'keep stream KEPT',
     'refuse stream CLASH STREAM_REFUSED',
@@ -117,14 +119,14 @@ consumers:
     'make consumer fine',
     'refuse target lost TARGET_NO_STREAM',
   ]);
-  expect(items[1]?.differences).toEqual([{ field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 }]);
-  expect(items[3]).toMatchObject({ place: 'ouzel.yaml:7:3', detail: expect.stringContaining('TAKEN') as string });
+  expect(items[2]?.differences).toEqual([{ field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 }]);
+  expect(items[4]).toMatchObject({ place: 'ouzel.yaml:7:3', detail: expect.stringContaining('TAKEN') as string });
 
   const printed = await text();
   expect(printed.code).toBe(78);
   for (const line of printed.stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   expect(printed.stdout).toContain('max_age: 1m → 2m');
-  expect(printed.stdout).toMatch(/2 to make, 2 to change, 1 left as they are, 6 refused\.\n$/);
+  expect(printed.stdout).toMatch(/3 to make, 2 to change, 1 left as they are, 6 refused\.\n$/);
 });
 
 const user = (allow: readonly string[]): string =>
@@ -148,8 +150,9 @@ it.each([
     '$JS.API.CONSUMER.MSG.NEXT.EVENTS.billing',
     '$JS.API.STREAM.CREATE.OUT',
     '$JS.API.STREAM.CREATE.OUZEL_DLQ',
+    '$JS.API.STREAM.CREATE.OUZEL_EVENTS',
   ];
-  const publishes = ['ouzel.dlq.billing', 'out.*.x'];
+  const publishes = ['ouzel.events.>', 'ouzel.dlq.billing', 'out.*.x'];
   expect(missing.toSorted()).toEqual(more.length > 0 ? [...certain, ...publishes].toSorted() : certain);
   const unknown = items
     .filter(({ kind, action }) => kind === 'permission' && action === 'unknown')

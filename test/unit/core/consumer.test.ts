@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { NO_ATTEMPTS } from '../../../src/core/attempts.ts';
 import type { Run } from '../../../src/core/run.ts';
 import type { Delivery } from '../../../src/deliver/delivery.ts';
 import { deliverStep } from '../../../src/deliver/route.ts';
@@ -39,9 +40,6 @@ describe('the runs in hand', () => {
         expect(consumer.runs()).toEqual(expected);
         expect(consumer.held).toBe(expected.length);
         expect(consumer.heldBytes).toBe(expected.reduce((sum, { event }) => sum + event.carrier.body.length, 0));
-        expect(consumer.lowestSequence()).toBe(
-          expected.length === 0 ? undefined : Math.min(...expected.map((run) => run.sequence)),
-        );
       }
     }
   });
@@ -58,19 +56,34 @@ describe('the runs in hand', () => {
     expect(consumer.oldestAge()).toBe(0);
   });
 
-  it('remember the highest sequence received', () => {
-    const { consumer, receive } = gated();
-    for (const sequence of [5, 9, 7]) receive(jsonEvent({}, { sequence })).resume();
-    expect(consumer.highestSequence).toBe(9);
+  it('come again as if for the first time when the durable is made anew, and are looked up all the same', () => {
+    const { consumer, receive, attempts, acks, gate } = gated();
+    receive(jsonEvent({}, { sequence: 5 })).resume();
+    receive(jsonEvent({}, { sequence: 9 }));
+    consumer.comesAgain();
+    receive(jsonEvent({}, { sequence: 5, reply: 'again.5' }));
+    consumer.receive(jsonEvent({}, { sequence: 9, reply: 'again.9' }));
+    attempts.records.set(7, { ...NO_ATTEMPTS, used: 1 });
+    attempts.records.set(10, { ...NO_ATTEMPTS, used: 1 });
+    receive(jsonEvent({}, { sequence: 7 }));
+    receive(jsonEvent({}, { sequence: 10 }));
+    // 5 was acked, 9 is in hand, 7 was with somebody else, and 10 is new: nobody asks about it.
+    expect(acks.final.map(([, reply]) => reply)).toEqual(['reply.5', 'again.5']);
+    expect(gate.waiting.map(({ sequence, attempt }) => [sequence, attempt])).toEqual([
+      [5, 1],
+      [9, 1],
+      [7, 2],
+      [10, 1],
+    ]);
   });
 
-  it('and what failed and waits to be tried again have the lowest sequence without an outcome', () => {
-    const { consumer, receive } = gated();
-    receive(jsonEvent({}, { sequence: 3 })).fail(error());
-    receive(jsonEvent({}, { sequence: 8 }));
-    expect(consumer.lowestSequence()).toBe(3);
-    receive(jsonEvent({}, { sequence: 3, deliveries: 2 })).resume();
-    expect(consumer.lowestSequence()).toBe(8);
+  it('are new when the stream was made anew, and counts from 1 again', () => {
+    const { consumer, receive, attempts } = gated();
+    receive(jsonEvent({}, { sequence: 9 }));
+    consumer.comesAgain();
+    consumer.startOver();
+    attempts.records.set(1, { ...NO_ATTEMPTS, used: 1 });
+    expect(receive(jsonEvent({}, { sequence: 1 })).attempt).toBe(1);
   });
 
   it('end each with one call of onRelease and onSettled', () => {
@@ -189,7 +202,7 @@ describe('sweep', () => {
     consumer.sweep(run.receivedAt + 60_000);
     expect(acks.answers).toEqual([['working', 'reply.42']]);
     expect(retries()).toEqual({});
-    consumer.giveBackUnstarted();
+    consumer.giveBackUnstarted(0);
     expect(acks.final).toEqual([['nak', 'reply.42', 0]]);
     expect(counts()).toMatchObject({ received: 1, returned: 1, in_flight: 0 });
   });
@@ -257,7 +270,7 @@ describe('giveBackUnstarted', () => {
     });
     for (const sequence of [1, 2, 3, 4]) receive(jsonEvent({}, { sequence }));
     consumer.draining = true;
-    consumer.giveBackUnstarted();
+    consumer.giveBackUnstarted(0);
     expect(acks.final).toEqual([
       ['nak', 'reply.3', 0],
       ['nak', 'reply.4', 0],

@@ -6,18 +6,8 @@ import type { Run } from '../../../src/core/run.ts';
 import type { Delivery } from '../../../src/deliver/delivery.ts';
 import { deliverStep } from '../../../src/deliver/route.ts';
 import { redriven } from './handed.ts';
-import {
-  error,
-  Gate,
-  harness,
-  type HarnessOptions,
-  jsonEvent,
-  later,
-  outcome,
-  RecordingAttempts,
-  route,
-  stopClocks,
-} from './helpers.ts';
+import { error, Gate, harness, type HarnessOptions, jsonEvent, later, outcome, route, stopClocks } from './helpers.ts';
+import { RecordingAttempts } from './recording.ts';
 
 stopClocks();
 
@@ -48,11 +38,14 @@ describe('the attempts of an event that is to be tried again', () => {
     receive();
     consumer.runs()[0]?.fail(error());
     expect([consumer.room, consumer.held, acks.final]).toEqual([0, 1, []]);
-    expect(observer.heard).toEqual(['retried TARGET_REJECTED 1000', 'refused attempts: storage full 5000']);
+    expect(observer.heard).toEqual(['retried TARGET_REJECTED 1000', 'refused attempts: storage full 500']);
     expect(retries()).toEqual({});
+    later(500);
     attempts.error = undefined;
-    later(5000);
-    // Its second has long passed.
+    later(999);
+    expect(acks.final).toEqual([]);
+    later(1);
+    // Its second has passed.
     expect(acks.final).toEqual([['nak', 'reply.42', 1]]);
     expect([consumer.room, consumer.held, retries()]).toEqual([2000, 0, { rejected: 1 }]);
   });
@@ -77,7 +70,7 @@ describe('the attempts of an event that is to be tried again', () => {
     later(4000);
     consumer.sweep(performance.now());
     expect(consumer.held).toBe(1);
-    later(1000);
+    later(5000);
     expect([acks.answers, consumer.held, consumer.blocked]).toEqual([[], 0, false]);
   });
 
@@ -140,7 +133,7 @@ describe('an event that waits long for its next attempt', () => {
     parking.error = full();
     receive().fail(error());
     expect([acks.final, consumer.room]).toEqual([[], 0]);
-    expect(observer.heard.at(-1)).toBe('refused timer: storage full 5000');
+    expect(observer.heard.at(-1)).toBe('refused timer: storage full 500');
     parking.error = undefined;
     later(5000);
     expect([acks.final, consumer.room]).toEqual([[['ack', 'reply.42']], 2000]);
@@ -185,7 +178,7 @@ describe('the dead letter of an event that was driven again', () => {
   it.each<[name: string, end: (run: Run) => void]>([
     ['is tried again', (run) => run.fail(error())],
     ['goes back', (run) => run.consumer.settle.giveBack(run)],
-    ['is cut off', (run) => run.consumer.settle.interrupt(run)],
+    ['is cut off', (run) => run.consumer.settle.interrupt(run, 0)],
     ['was lost', (run) => run.consumer.settle.lose(run)],
   ])('stays when the event %s', (_name, end) => {
     const { receive, letters } = gated();
@@ -207,7 +200,7 @@ describe('the dead letter of an event that was driven again', () => {
     receive(jsonEvent({}), redriven()).resume();
     dones[0]?.(full());
     expect([acks.final, consumer.room, counts().delivered]).toEqual([[], 0, 0]);
-    expect(observer.heard).toEqual(['refused removal of the dead letter: storage full 5000']);
+    expect(observer.heard).toEqual(['refused removal of the dead letter: storage full 500']);
     later(5000);
     dones[1]?.();
     expect([acks.final, consumer.room, counts().delivered]).toEqual([[['ack', 'reply.42']], 2000, 1]);
@@ -234,7 +227,7 @@ describe('an attempt that is cut off at the end of a drain', () => {
     const run = receive();
     const signals = open.map(({ signal }) => signal.aborted);
     open[0]?.confirm();
-    consumer.interrupt();
+    consumer.interrupt(0);
     expect(attempts.puts).toEqual([{ ...NO_ATTEMPTS, confirmed: ['a'] }]);
     expect(acks.final).toEqual([['nak', 'reply.42', 0]]);
     expect(counts()).toMatchObject({ returned: 1, retries: 0, in_flight: 0 });
@@ -249,7 +242,7 @@ describe('an attempt that is cut off at the end of a drain', () => {
     attempts.records.set(42, { ...NO_ATTEMPTS, used: 1, confirmed: ['a'] });
     const run = receive(jsonEvent({}, { deliveries: 2 }));
     expect(run.deliveries?.map((each) => each.route.name)).toEqual(['b']);
-    consumer.interrupt();
+    consumer.interrupt(0);
     expect(attempts.records.get(42)).toEqual({ ...NO_ATTEMPTS, used: 1, confirmed: ['a'] });
   });
 
@@ -257,14 +250,14 @@ describe('an attempt that is cut off at the end of a drain', () => {
     const { receive, consumer, attempts } = delivering();
     receive(jsonEvent({}, { deliveries: 2 }));
     expect(attempts.records.get(42)).toMatchObject({ open: true });
-    consumer.interrupt();
+    consumer.interrupt(0);
     expect(attempts.records.get(42)).toMatchObject({ used: 0, open: false });
   });
 
   it('of which there is nothing to keep writes nothing', () => {
     const { receive, consumer, attempts, acks } = delivering();
     receive();
-    consumer.interrupt();
+    consumer.interrupt(0);
     expect([attempts.puts, acks.final]).toEqual([[], [['nak', 'reply.42', 0]]]);
   });
 
@@ -272,7 +265,7 @@ describe('an attempt that is cut off at the end of a drain', () => {
     const { receive, consumer, open, attempts, acks, counts } = delivering();
     receive().lost = true;
     open[0]?.confirm();
-    consumer.interrupt();
+    consumer.interrupt(0);
     expect([attempts.puts, acks.answers]).toEqual([[], []]);
     expect(counts()).toMatchObject({ returned: 1, in_flight: 0 });
   });
@@ -281,7 +274,7 @@ describe('an attempt that is cut off at the end of a drain', () => {
     const { receive, consumer, letters, acks } = gated();
     letters.answer = () => undefined;
     receive().fail(error('EVENT_UNDECODABLE'));
-    consumer.interrupt();
+    consumer.interrupt(0);
     expect(acks.answers).toEqual([]);
     letters.letters[0]?.done();
     expect(acks.answers).toEqual([['ack', 'reply.42']]);

@@ -195,3 +195,18 @@ describe('a delivery of an event that was let go', () => {
     expect(signal?.aborted).toBe(true);
   });
 });
+
+describe('what is given back', () => {
+  it('comes again when the delay is over that a drain gives it', () => {
+    const { receive, consumer, acks } = harness({ steps: [new Gate()] });
+    receive();
+    consumer.refuse(jsonEvent({}, { sequence: 43 }));
+    consumer.draining = true;
+    consumer.giveBackUnstarted(2000);
+    consumer.interrupt(3000);
+    expect(acks.final).toEqual([
+      ['nak', 'reply.43', 2000],
+      ['nak', 'reply.42', 3000],
+    ]);
+  });
+});

@@ -87,7 +87,7 @@ describe('Turns', () => {
     leaving.consumer.receive(jsonEvent({}, { sequence: 2 }));
     staying.consumer.receive(jsonEvent({}, { sequence: 3 }));
     leaving.consumer.draining = true;
-    leaving.consumer.giveBackUnstarted();
+    leaving.consumer.giveBackUnstarted(0);
     while (immediates.length > 0) turn();
     expect(order).toEqual([1, 3]);
     expect(leaving.counts()).toMatchObject({ delivered: 1, returned: 1, in_flight: 0 });
@@ -101,7 +101,7 @@ describe('Turns', () => {
     consumer.draining = true;
     while (immediates.length > 0) turn();
     expect(order).toEqual([1]);
-    consumer.giveBackUnstarted();
+    consumer.giveBackUnstarted(0);
     expect(counts()).toMatchObject({ returned: 1, in_flight: 0 });
   });
 

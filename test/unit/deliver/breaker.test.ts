@@ -58,7 +58,7 @@ describe('a closed breaker', () => {
   });
 
   it.each<[name: string, answer: (breaker: Breaker) => void]>([
-    ['something was delivered', (breaker) => breaker.succeeded()],
+    ['something was delivered', (breaker) => breaker.succeeded(performance.now())],
     ['an event was refused, which the target must be there for', (breaker) => breaker.failed(error())],
   ])('begins to count anew when %s', (_name, answer) => {
     const { breaker, fail } = breakerOf();
@@ -121,7 +121,7 @@ describe('an open breaker', () => {
   });
 
   it.each<[name: string, answer: (breaker: Breaker) => void]>([
-    ['takes the probe', (breaker) => breaker.succeeded()],
+    ['takes the probe', (breaker) => breaker.succeeded(performance.now())],
     ['refuses the probe for its own fault', (breaker) => breaker.failed(error('TARGET_REJECTED'))],
   ])('closes when the target %s, and begins anew', (_name, answer) => {
     const { breaker, changes, fail } = opened();
@@ -131,7 +131,7 @@ describe('an open breaker', () => {
     }
     probeOf(breaker);
     answer(breaker);
-    expect([breaker.state, breaker.pause, breaker.trouble]).toEqual(['closed', 0, undefined]);
+    expect([breaker.state, breaker.isOpen, breaker.pause]).toEqual(['closed', false, 0]);
     expect([breaker.admits(), breaker.admits()]).toEqual([true, true]);
     expect(changes).toEqual([true, false]);
     fail(2);
@@ -143,7 +143,7 @@ describe('an open breaker', () => {
 
   it('closes when something gets through that was sent before it opened', () => {
     const { breaker } = opened();
-    breaker.succeeded();
+    breaker.succeeded(performance.now());
     expect([breaker.state, breaker.admits()]).toEqual(['closed', true]);
   });
 
@@ -193,7 +193,7 @@ describe('an open breaker', () => {
     const start = Date.now();
     expect([breaker.succeededSince(0), breaker.openedSince(0)]).toEqual([false, false]);
     later(10);
-    breaker.succeeded();
+    breaker.succeeded(performance.now());
     later(10);
     fail(3);
     expect([breaker.succeededSince(start), breaker.succeededSince(start + 10)]).toEqual([true, false]);

@@ -143,7 +143,7 @@ describe("an answer that may be this event's own fault", () => {
     (problem) => {
       const { fails, breaker } = failing();
       expect(fails(problem)).toMatchObject({ reason: 'unavailable', record: { used: 0, deferred: 1, doubtful: true } });
-      breaker.succeeded();
+      breaker.succeeded(performance.now());
       expect(fails(problem)).toMatchObject({ reason: 'rejected', record: { used: 2, deferred: 1, doubtful: false } });
     },
   );
@@ -151,9 +151,9 @@ describe("an answer that may be this event's own fault", () => {
   it('is a dead letter after as many attempts as a refusal', () => {
     const { fails, breaker } = failing();
     fails();
-    breaker.succeeded();
+    breaker.succeeded(performance.now());
     fails();
-    breaker.succeeded();
+    breaker.succeeded(performance.now());
     // Three in all; the letter names the last one as the record's next.
     expect(fails()).toMatchObject({ retry: false, reason: 'rejected', record: { used: 2 } });
   });
@@ -161,13 +161,13 @@ describe("an answer that may be this event's own fault", () => {
   it('is one at the second failure where two attempts are all', () => {
     const { fails, breaker } = failing({ attempts: 2 });
     fails();
-    breaker.succeeded();
+    breaker.succeeded(performance.now());
     expect(fails()).toMatchObject({ retry: false, reason: 'rejected', record: { used: 1 } });
   });
 
   it('counts for nothing as long as nobody gets through', () => {
     const { fails, breaker } = failing();
-    breaker.succeeded();
+    breaker.succeeded(performance.now());
     for (let times = 1; times <= 5; times++)
       expect(fails()).toMatchObject({ retry: true, reason: 'unavailable', record: { used: 0, deferred: times } });
   });
@@ -177,10 +177,10 @@ describe("an answer that may be this event's own fault", () => {
     onTestFinished(() => breaker.close());
     fails();
     for (let times = 0; times < 3; times++) breaker.failed(answer(503));
-    breaker.succeeded();
+    breaker.succeeded(performance.now());
     expect(fails()).toMatchObject({ reason: 'unavailable', record: { used: 0, deferred: 2 } });
     // From now on it is as it was.
-    breaker.succeeded();
+    breaker.succeeded(performance.now());
     expect(fails()).toMatchObject({ reason: 'rejected', record: { used: 2 } });
   });
 
@@ -189,7 +189,7 @@ describe("an answer that may be this event's own fault", () => {
     (problem) => {
       const { fails, breaker } = failing();
       for (let times = 1; times <= 4; times++) {
-        breaker.succeeded();
+        breaker.succeeded(performance.now());
         expect(fails(problem)).toMatchObject({ reason: 'unavailable', record: { used: 0, doubtful: false } });
       }
     },
@@ -198,7 +198,7 @@ describe("an answer that may be this event's own fault", () => {
   it('takes the one before into account only if that was doubtful too', () => {
     const { fails, breaker } = failing();
     fails(answer(429));
-    breaker.succeeded();
+    breaker.succeeded(performance.now());
     expect(fails(answer(500))).toMatchObject({ reason: 'rejected', record: { used: 1, deferred: 1 } });
   });
 
