@@ -1,22 +1,14 @@
 /** Events from plain values, and a consumer whose ports only write down what they are told. */
+import { afterEach, beforeEach, vi } from 'vitest';
 import { createDecoder } from '../../../src/contracts/decode.ts';
-import { Consumer } from '../../../src/core/consumer.ts';
+import { Consumer, type ConsumerLimits } from '../../../src/core/consumer.ts';
 import { Event } from '../../../src/core/event.ts';
+import type { Handover } from '../../../src/core/handover.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../../../src/core/plan.ts';
-import type { AttemptRecord } from '../../../src/core/attempts.ts';
-import type {
-  Acknowledger,
-  AttemptStore,
-  DeadLetterStore,
-  Done,
-  Keepsake,
-  Observer,
-  Parking,
-  Tracer,
-} from '../../../src/core/ports.ts';
+import type { Observer, Tracer } from '../../../src/core/ports.ts';
 import { Pauses } from '../../../src/core/pauses.ts';
 import { Suspects } from '../../../src/core/suspects.ts';
-import { type Failure, PENDING, type Run, type Verdict } from '../../../src/core/run.ts';
+import { PENDING, type Run, type Verdict } from '../../../src/core/run.ts';
 import { Turns } from '../../../src/core/turns.ts';
 import { Breaker } from '../../../src/deliver/breaker.ts';
 import type { PreparedTarget, Route } from '../../../src/deliver/route.ts';
@@ -24,6 +16,13 @@ import { type ErrorCode, OuzelError } from '../../../src/errors.ts';
 import type { Evaluate } from '../../../src/expression/index.ts';
 import { Cell, HistogramCell } from '../../../src/telemetry/cells.ts';
 import { observeAll } from '../../../src/telemetry/observe.ts';
+import {
+  RecordingAcks,
+  RecordingAttempts,
+  RecordingLetters,
+  RecordingObserver,
+  RecordingParking,
+} from './recording.ts';
 
 export const bytes = (text: string): Uint8Array => Buffer.from(text);
 
@@ -46,15 +45,18 @@ export interface EventOptions {
   readonly deliveries?: number;
   readonly milliseconds?: number;
   readonly nanoseconds?: number;
+  /** What the delivery is answered by. */
+  readonly reply?: string;
 }
 
 /** An event with this body, as a message of the stream EVENTS would bring it. */
 export function eventOf(body: string | Uint8Array, options: EventOptions = {}): Event {
   const { headers, headerBlock, subject = 'events.orders.created', stream = 'EVENTS', strip = 'events.' } = options;
   const { sequence = 42, deliveries = 1, milliseconds = Date.UTC(2026, 0, 2, 3, 4, 5, 6), nanoseconds = 0 } = options;
+  const { reply = `reply.${sequence}` } = options;
   const carrier = {
     subject,
-    reply: bytes(`reply.${sequence}`),
+    reply: bytes(reply),
     headers: headerBlock ?? (headers === undefined ? undefined : block(headers)),
     body: typeof body === 'string' ? bytes(body) : body,
   };
@@ -116,125 +118,26 @@ class AtOnce extends Turns {
   }
 }
 
-export type Answer = readonly ['ack' | 'nak' | 'working', reply: string, delay?: number];
-
-/** Writes down what the server is told. */
-class RecordingAcks implements Acknowledger {
-  readonly answers: Answer[] = [];
-
-  ack(reply: Uint8Array): void {
-    this.answers.push(['ack', Buffer.from(reply).toString()]);
-  }
-
-  nak(reply: Uint8Array, delay: number): void {
-    this.answers.push(['nak', Buffer.from(reply).toString(), delay]);
-  }
-
-  /** Whether there is a server to tell. */
-  connected = true;
-
-  working(reply: Uint8Array): boolean {
-    if (this.connected) this.answers.push(['working', Buffer.from(reply).toString()]);
-    return this.connected;
-  }
-
-  /** The answers that end an event. */
-  get final(): Answer[] {
-    return this.answers.filter(([verb]) => verb !== 'working');
-  }
+/**
+ * Stops the clocks for every test of a file or a `describe`: they go on by `vi.advanceTimersByTime` alone, so that a
+ * delay is to the millisecond what was decided, and a wait of hours takes none.
+ */
+export function stopClocks(): void {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance', 'setTimeout', 'clearTimeout'] });
+    // The monotonic clock begins anew at 0, which is how a run says that it has not started.
+    vi.advanceTimersByTime(1_000);
+  });
+  afterEach(() => void vi.useRealTimers());
 }
 
-export interface Letter {
-  readonly run: Run;
-  readonly failure: Failure;
-  readonly reason: string;
-  readonly done: (error?: Error) => void;
-}
+/** The second, third… delivery of an event comes when it is due. */
+export const later = (milliseconds: number): void => void vi.advanceTimersByTime(milliseconds);
 
-/** Keeps dead letters, and answers when it is told to. */
-class RecordingLetters implements DeadLetterStore {
-  readonly letters: Letter[] = [];
-  /** What `store` does beside writing it down. */
-  answer: (letter: Letter) => void = ({ done }) => done();
-
-  /** Numbers of the letters that were taken away. */
-  readonly removed: number[] = [];
-
-  store(run: Run, failure: Failure, reason: string, done: (error?: Error) => void): void {
-    const letter = { run, failure, reason, done };
-    this.letters.push(letter);
-    this.answer(letter);
-  }
-
-  remove(sequence: number, done: Done): void {
-    this.removed.push(sequence);
-    done();
-  }
-}
-
-/** Keeps records by the number of the event, and answers at once unless told otherwise. */
-export class RecordingAttempts implements AttemptStore {
-  readonly records = new Map<number, AttemptRecord>();
-  /** Everything that was put, in order. */
-  readonly puts: AttemptRecord[] = [];
-  readonly removed: number[] = [];
-  /** What `get` and `put` answer with. */
-  error: Error | undefined;
-
-  get(run: Run, done: (error: Error | undefined, record?: AttemptRecord) => void): void {
-    if (this.error === undefined) done(undefined, this.records.get(run.sequence));
-    else done(this.error);
-  }
-
-  put(run: Run, record: AttemptRecord, done: Done): void {
-    this.puts.push(record);
-    if (this.error !== undefined) return done(this.error);
-    this.records.set(run.sequence, record);
-    done();
-  }
-
-  remove(run: Run): void {
-    this.removed.push(run.sequence);
-    this.records.delete(run.sequence);
-  }
-}
-
-export interface Parked {
-  readonly run: Run;
-  readonly record: AttemptRecord;
-  readonly at: number;
-}
-
-class RecordingParking implements Parking {
-  readonly parked: Parked[] = [];
-  error: Error | undefined;
-
-  park(run: Run, record: AttemptRecord, at: number, done: Done): void {
-    if (this.error === undefined) this.parked.push({ run, record, at });
-    done(this.error);
-  }
-}
-
-class RecordingObserver implements Observer {
-  readonly heard: string[] = [];
-  readonly attempts: number[] = [];
-
-  retried(run: Run, { error: { code } }: Failure, delay: number): void {
-    this.attempts.push(run.attempt);
-    this.heard.push(`retried ${code} ${delay}`);
-  }
-
-  deadLettered(run: Run, _failure: Failure, reason: string): void {
-    this.attempts.push(run.attempt);
-    this.heard.push(`dead_lettered ${reason}`);
-  }
-
-  refused(_run: Run, what: Keepsake, { message }: Error, delay: number): void {
-    this.heard.push(`refused ${what}: ${message} ${delay}`);
-  }
-
-  settled(_run: Run, { kind, reason }: Outcome): void {
-    this.heard.push(reason === '' ? kind : `${kind} ${reason}`);
+/** The process never stands still, whatever a test's clocks do. */
+class Awake extends Pauses {
+  override age(): number {
+    return 0;
   }
 }
 
@@ -244,6 +147,15 @@ export interface HarnessOptions {
   readonly timeout?: number;
   readonly onSettled?: (run: Run) => void;
   readonly turns?: Turns;
+  readonly limits?: Partial<ConsumerLimits>;
+  /** What an earlier process left, or another one shares. */
+  readonly attempts?: RecordingAttempts;
+  readonly suspects?: Suspects;
+  readonly pauses?: Pauses;
+  /** Names of all routes, for dead letters. */
+  readonly routes?: readonly string[];
+  /** Whether no event could be delivered now. */
+  readonly unavailable?: () => boolean;
   /** Another observer beside the recording one. */
   readonly observer?: Observer;
   readonly tracer?: Tracer;
@@ -251,10 +163,15 @@ export interface HarnessOptions {
 
 /** A consumer with recording ports, and all that it counts. */
 export function harness(options: HarnessOptions = {}) {
-  const { steps = [], retry, timeout = 30_000, onSettled, turns = new AtOnce(), tracer } = options;
+  const { steps = [], retry, timeout = 30_000, onSettled, turns = new AtOnce(), tracer, routes = [] } = options;
+  const {
+    attempts = new RecordingAttempts(),
+    suspects = new Suspects(),
+    unavailable = () => false,
+    pauses = new Awake(),
+  } = options;
   const acks = new RecordingAcks();
   const letters = new RecordingLetters();
-  const attempts = new RecordingAttempts();
   const parking = new RecordingParking();
   const observer = new RecordingObserver();
   const retries = new Map<string, Cell>();
@@ -284,9 +201,9 @@ export function harness(options: HarnessOptions = {}) {
     delivered: outcome('delivered'),
     retry: { ...POLICY, ...retry },
     timeout,
-    routes: [],
+    routes,
     targets: [],
-    unavailable: () => false,
+    unavailable,
     longestRetry: POLICY.for,
     onSettled,
     close: () => void closed.push('r1'),
@@ -297,12 +214,14 @@ export function harness(options: HarnessOptions = {}) {
     letters,
     attempts,
     parking,
-    suspects: new Suspects(),
-    pauses: new Pauses(),
+    suspects,
+    pauses,
     observer: options.observer === undefined ? observer : observeAll([observer, options.observer]),
     cells,
     turns,
   });
+  // Where it matters when the server takes an event for lost, a test says so.
+  consumer.limits = { prefetch: 2000, ackWait: 3_600_000, ...options.limits };
   const sum = (values: Iterable<Cell>): number => [...values].reduce((total, { value }) => total + value, 0);
   return {
     consumer,
@@ -327,8 +246,8 @@ export function harness(options: HarnessOptions = {}) {
       in_flight: cells.inFlight.value,
     }),
     /** Takes an event and answers with its run. */
-    receive: (event: Event = jsonEvent({})): Run => {
-      consumer.receive(event);
+    receive: (event: Event = jsonEvent({}), handed?: Handover): Run => {
+      consumer.receive(event, handed);
       const run = consumer.runs().find((each) => each.event === event);
       return run ?? ({ settled: true } as Run);
     },
