@@ -212,7 +212,7 @@ describe("an answer that may be this event's own fault", () => {
 describe('Retry-After', () => {
   const asked = (retryAfter: number, more: Partial<Situation> = {}): Decision => {
     const { code = 'TARGET_UNAVAILABLE', known } = more;
-    const run = situation({ ...(known === undefined ? {} : { known }) });
+    const run = situation(known === undefined ? {} : { known });
     return decide(run, { error: new OuzelError(code, 'no', { retryAfter }), route: undefined }, NOW, 0.5);
   };
 
