@@ -165,12 +165,12 @@ describe('room', () => {
     consumer.block(first, 'full');
     consumer.block(first, 'full');
     consumer.block(second, 'full');
-    expect([consumer.room, consumer.blocked]).toEqual([0, true]);
+    expect([consumer.room, consumer.blocked]).toEqual([0, 'full']);
     consumer.unblock(first);
     expect(consumer.room).toBe(0);
     consumer.unblock(second);
     consumer.unblock(second);
-    expect([consumer.room, consumer.blocked]).toEqual([1, false]);
+    expect([consumer.room, consumer.blocked]).toEqual([1, '']);
   });
 
   it('that may have grown is told to every pull', () => {
