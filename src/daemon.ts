@@ -374,7 +374,7 @@ export class Daemon {
   }
 
   /** A target became unavailable, or is there again. */
-  #targetChanged({ target, isOpen, trouble }: Breaker): void {
+  #targetChanged({ target, isOpen, isGone, trouble }: Breaker): void {
     this.#metrics.targetBreakerOpen.with(target).set(isOpen ? 1 : 0);
     const concerned = this.#runtimes().filter(({ consumer }) => consumer.plan.targets.includes(target));
     const consumers = concerned.map(({ name }) => name);
@@ -385,7 +385,8 @@ export class Daemon {
       this.#incidents.targetUnavailable(target, error);
     } else {
       const lasted = Math.round((Date.now() - since) / 1000);
-      this.#logger.info({ target, consumers, for_s: lasted }, 'target is available again');
+      const what = isGone ? 'target that was unavailable left the configuration' : 'target is available again';
+      this.#logger.info({ target, consumers, for_s: lasted }, what);
       this.#incidents.targetRecovered(target);
     }
     for (const { consumer } of concerned) consumer.ask();

@@ -72,9 +72,25 @@ export class Redeliveries {
   /** An attempt at it was cut off: it runs alone, so that if the process dies again, it is known over what. */
   #suspect(run: Run): void {
     const { used } = run.record ?? NO_ATTEMPTS;
+    run.cutOff = true;
     if (used < run.plan.retry.attempts) return this.#suspects.enter(run, () => this.#begin(run));
     const message = `its handling began ${used} times and never ended: the process died each time, or lost the event`;
     run.fail(new OuzelError('EVENT_POISON', message));
+  }
+
+  /**
+   * The attempt that was noted as begun waits for its target: to die meanwhile is not its fault. When that cannot be
+   * noted, it counts as an attempt at worst.
+   */
+  closeWhileWaiting(run: Run): void {
+    run.opened = false;
+    this.#attempts.put(run, { ...(run.record ?? NO_ATTEMPTS), open: false }, () => undefined);
+  }
+
+  /** The wait is over. */
+  goOn(run: Run): void {
+    if (run.cutOff) this.#suspects.enter(run, () => this.#begin(run));
+    else this.#begin(run);
   }
 
   /** Notes that an attempt begins, and only then begins it. */

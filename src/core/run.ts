@@ -48,7 +48,8 @@ export class Run implements Scope, MessageView {
   recorded = false;
   /** Set when the attempt store says that this attempt has begun. */
   opened = false;
-  /** Set while it runs alone (`core/suspects.ts`). */
+  /** Set when an attempt at it was cut off, and set while it runs alone for that (`core/suspects.ts`). */
+  cutOff = false;
   suspect = false;
   /** Set when the server has given the event to somebody else: it did not hear of it for longer than `ack_wait`. */
   lost = false;
@@ -58,6 +59,8 @@ export class Run implements Scope, MessageView {
   letterGone = false;
   /** Milliseconds since the epoch since when it waits for a target that is unavailable; 0: it does not. */
   waitingSince = 0;
+  /** The route that it waits for. */
+  waitingFor: Route | undefined;
   settled = false;
   /** Set when it ends for sure: settled, or a dead letter that is about to be stored. Later answers come too late. */
   decided = false;

@@ -68,10 +68,11 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
     Math.max(backoff(policy, times, chance), Math.min(error.retryAfter ?? 0, policy.max));
 
   if (error.kind === 'unavailable' && !isOwnFault(known, error, route)) {
+    const left = record.firstFailedAt + policy.for - now;
+    if (left <= 0) return { retry: false, reason: 'unavailable_too_long', record };
     const deferred = record.deferred + 1;
-    const delay = Math.max(wait(deferred), route?.breaker.pause ?? 0);
-    if (now + delay - record.firstFailedAt > policy.for)
-      return { retry: false, reason: 'unavailable_too_long', record };
+    // The last try is at the bound, however long the pauses have become by then.
+    const delay = Math.min(left, Math.max(wait(deferred), route?.breaker.pause ?? 0));
     const doubtful = mayBeOwnFault(error);
     return {
       retry: true,
