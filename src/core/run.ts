@@ -166,7 +166,7 @@ export class Run implements Scope, MessageView {
 
   /** The number of the attempt that runs now, from 1. */
   get attempt(): number {
-    return this.record === undefined ? 1 : this.record.used + 1;
+    return this.record === undefined ? 1 : this.record.used + this.record.cutOffs + 1;
   }
 
   header(name: string): string | undefined {

@@ -161,7 +161,7 @@ export class Breaker {
       if (run.settled || run.decided) continue;
       count--;
       run.waitingSince = 0;
-      run.consumer.start(run);
+      run.consumer.goOn(run);
     }
   }
 }

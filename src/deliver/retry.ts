@@ -54,6 +54,8 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
   const record: AttemptRecord = {
     ...known,
     open: false,
+    alone: false,
+    suspect: false,
     doubtful: false,
     firstFailedAt: known.firstFailedAt === 0 ? now : known.firstFailedAt,
     failedAt: now,
@@ -88,9 +90,8 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
   return { retry: true, delay, reason, record: { ...record, used, next: now + delay } };
 }
 
-/** Whether an error that says "not now" may be the answer to this one event: 5xx, no answer in time, no such stream. */
-const mayBeOwnFault = ({ code, status = 0 }: OuzelError): boolean =>
-  status >= 500 || code === 'TARGET_TIMEOUT' || code === 'TARGET_NO_STREAM';
+/** Whether an error that says "not now" may be the answer to this one event. */
+const mayBeOwnFault = ({ status = 0 }: OuzelError): boolean => status >= 500;
 
 /**
  * While other events succeed at a target, a 5xx is a refusal of this event: one poisonous event must not go round for
