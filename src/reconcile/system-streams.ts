@@ -40,8 +40,6 @@ export const timersSpec = ({ nats: { system } }: Config): StreamSpec => ({
   name: TIMER_STREAM,
   subjects: TIMER_SUBJECTS,
   replicas: system.replicas,
-  // Where an operator set a limit, what waits must not push out what waits longer.
-  discard: 'new',
   description: 'Timers of Ouzel, and what is due',
   options: TIMER_STREAM_OPTIONS,
   manage: false,
