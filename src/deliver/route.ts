@@ -95,10 +95,12 @@ function outstanding(taken: readonly Route[], routes: readonly Route[], run: Run
   return taken.filter(({ name }) => (only === undefined || only.includes(name)) && !confirmed.includes(name));
 }
 
-/** Whether the event waits in hand until its targets are there again, rather than being given back. */
+/** Whether the event waits in hand until its targets are there again, rather than being given back or up. */
 function waits(blocked: readonly Route[], run: Run): boolean {
   const [first] = blocked;
   if (first === undefined) return false;
+  const since = run.record?.firstFailedAt ?? 0;
+  if (since > 0 && Date.now() - since >= first.retry.for) return false;
   const { consumer, plan } = run;
   return plan.unavailable() || first.breaker.waiting < consumer.limits.prefetch * WAITING_SHARE;
 }
