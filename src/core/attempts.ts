@@ -3,7 +3,8 @@
  * bucket OUZEL_ATTEMPTS, or the timer that an event was handed over to), and only for such events: nothing is written
  * for one that succeeds at once.
  */
-import type { Event } from './event.ts';
+import type { Event, Position } from './event.ts';
+import type { Handed } from './handover.ts';
 
 export interface AttemptRecord {
   /** Attempts that failed. */
@@ -125,27 +126,47 @@ const REMEMBERED = 256;
 const REMEMBERED_MOST = 16_384;
 
 /**
- * The events that were acked last. An ack can be lost with the connection, or with the durable, and the event comes
- * once more.
+ * The messages that were acked last. An ack can be lost with the connection, or with the durable, and the message comes
+ * once more. An event that was handed over is known by the message that brought it: the event itself may come so again.
  */
 export class Acked {
+  readonly #ofStream = new AckedPositions();
+  readonly #due = new AckedPositions();
+
+  add({ event, handed }: Received): void {
+    if (handed === undefined) this.#ofStream.add(event.position);
+    else this.#due.add(handed.due);
+  }
+
+  has({ event, handed }: Received): boolean {
+    return handed === undefined ? this.#ofStream.has(event.position) : this.#due.has(handed.due);
+  }
+}
+
+/** A message as its run knows it. */
+interface Received {
+  readonly event: Event;
+  readonly handed: Handed | undefined;
+}
+
+class AckedPositions {
   #sequences = new Float64Array(REMEMBERED);
   #milliseconds = new Float64Array(REMEMBERED);
   #next = 0;
 
-  add({ position }: Event): void {
+  add({ sequence, milliseconds }: Position): void {
     if (this.#next === this.#sequences.length) this.#turn();
-    this.#sequences[this.#next] = position.sequence;
-    this.#milliseconds[this.#next] = position.milliseconds;
+    this.#sequences[this.#next] = sequence;
+    this.#milliseconds[this.#next] = milliseconds;
     this.#next++;
   }
 
   /** A stream that was made anew counts from 1 again, so that the timestamp decides too. */
-  has({ position }: Event): boolean {
-    let index = this.#sequences.indexOf(position.sequence);
+  has({ sequence, milliseconds }: Position): boolean {
+    let index = this.#sequences.indexOf(sequence);
     while (index !== -1) {
-      if (this.#milliseconds[index] === position.milliseconds) return true;
-      index = this.#sequences.indexOf(position.sequence, index + 1);
+      if (this.#milliseconds[index] === milliseconds) return true;
+      index = this.#sequences.indexOf(sequence, index + 1);
     }
     return false;
   }

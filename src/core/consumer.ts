@@ -6,7 +6,7 @@ import { OuzelError } from '../errors.ts';
 import type { Cell } from '../telemetry/cells.ts';
 import { Acked, Delayed } from './attempts.ts';
 import type { Event } from './event.ts';
-import type { Handover } from './handover.ts';
+import type { Handed } from './handover.ts';
 import type { Pauses } from './pauses.ts';
 import type { Plan } from './plan.ts';
 import { Redeliveries } from './redelivery.ts';
@@ -88,7 +88,7 @@ export class Consumer {
    *
    * @param handed What came with it when it was handed over by a timer or a re-drive.
    */
-  receive(event: Event, handed?: Handover): void {
+  receive(event: Event, handed?: Handed): void {
     const run = this.#accept(event, handed);
     const { deliveries, sequence } = event.position;
     // It may have lain in the socket until the server gave it to somebody else, who has it in hand now.
@@ -187,13 +187,13 @@ export class Consumer {
   }
 
   /** Takes an event in hand only to give it back: the consumer is stopping. */
-  refuse(event: Event, handed?: Handover): Run {
+  refuse(event: Event, handed?: Handed): Run {
     const run = this.#accept(event, handed);
     run.startedAt = 0;
     return run;
   }
 
-  #accept(event: Event, handed?: Handover): Run {
+  #accept(event: Event, handed?: Handed): Run {
     const run = new Run(this, this.plan, event, performance.now(), handed);
     this.#received.increment();
     this.#inFlight.increment();
@@ -265,7 +265,7 @@ export class Consumer {
         }
       }
       if (!run.decided) this.#expire(run, now);
-      if (!run.settled && now - run.heardOfAt > ackWait / 3) this.settle.working(run, now);
+      if (!run.settled && !run.lost && now - run.heardOfAt > ackWait / 3) this.settle.working(run, now);
     }
     this.#bySequence = undefined;
     if (this.delayed.size > 0) this.delayed.forgetBefore(Date.now() - ackWait);

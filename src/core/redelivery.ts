@@ -38,10 +38,8 @@ export class Redeliveries {
       twin.lost = false;
       return settle.lose(run);
     }
-    if (run.handed === undefined) {
-      this.#consumer.delayed.remove(run.sequence);
-      if (acked.has(run.event)) return settle.ackAgain(run);
-    }
+    if (run.handed === undefined) this.#consumer.delayed.remove(run.sequence);
+    if (acked.has(run)) return settle.ackAgain(run);
     this.#ask(run);
   }
 
@@ -96,11 +94,12 @@ export class Redeliveries {
   /** Notes that an attempt begins, and only then begins it. */
   #begin(run: Run): void {
     if (run.settled) return;
+    // From now on a drain takes the note back, be it stored by then or not.
+    run.opened = true;
     this.#attempts.put(run, { ...(run.record ?? NO_ATTEMPTS), open: true, alone: run.suspect }, (error) => {
-      if (run.settled) return;
+      if (run.settled || run.decided) return;
       if (error !== undefined) return void setTimeout(() => this.#begin(run), ASK_AGAIN).unref();
       run.recorded = true;
-      run.opened = true;
       if (this.#consumer.draining) return this.#consumer.settle.giveBack(run);
       this.#consumer.start(run);
     });

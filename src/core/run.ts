@@ -9,7 +9,7 @@ import type { Route } from '../deliver/route.ts';
 import type { AttemptRecord } from './attempts.ts';
 import type { Consumer } from './consumer.ts';
 import type { Event } from './event.ts';
-import type { Handover } from './handover.ts';
+import type { Handed } from './handover.ts';
 import { headerEntries } from './headers.ts';
 import type { Outcome, Plan } from './plan.ts';
 import type { AttemptSpan } from './ports.ts';
@@ -42,7 +42,7 @@ export class Run implements Scope, MessageView {
   /** The ack subject that answers for the event: that of its last delivery. */
   reply: Uint8Array;
   /** What came with an event that was handed over, by a timer or a re-drive. */
-  readonly handed: Handover | undefined;
+  readonly handed: Handed | undefined;
   /** What is known of earlier attempts at the event, and whether the attempt store knows it too. */
   record: AttemptRecord | undefined;
   recorded = false;
@@ -77,7 +77,7 @@ export class Run implements Scope, MessageView {
   #abort: AbortController | undefined;
   #span: AttemptSpan | undefined;
 
-  constructor(consumer: Consumer, plan: Plan, event: Event, receivedAt: number, handed?: Handover) {
+  constructor(consumer: Consumer, plan: Plan, event: Event, receivedAt: number, handed?: Handed) {
     this.consumer = consumer;
     this.plan = plan;
     this.event = event;

@@ -74,7 +74,7 @@ export class Settle {
       // Whoever looks on cannot break the work.
     }
     if (run.recorded) attempts.remove(run);
-    if (run.handed === undefined) this.#consumer.acked.add(run.event);
+    this.#consumer.acked.add(run);
     this.#release(run);
   }
 
@@ -106,6 +106,7 @@ export class Settle {
       cells.parked.increment();
       if (run.recorded) attempts.remove(run);
       this.#ports.acks.ack(run.reply);
+      this.#consumer.acked.add(run);
       this.#release(run);
     };
     this.#keep(run, 'timer', (done) => parking.park(run, record, record.next, done), parked, giveBack);

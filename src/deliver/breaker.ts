@@ -125,7 +125,8 @@ export class Breaker {
 
   /** The target took something. @param startedAt When that delivery began; milliseconds of the monotonic clock. */
   succeeded(startedAt: number): void {
-    this.#lastSuccess = Math.max(this.#lastSuccess, performance.timeOrigin + startedAt);
+    // By the wall clock as it is now: failures of events are known by it, over processes.
+    this.#lastSuccess = Date.now() - (performance.now() - startedAt);
     this.#isThere();
   }
 

@@ -130,8 +130,9 @@ export function deliverStep(routes: readonly Route[], noRoute: Outcome): Step {
       let taken = always ? routes : choose(routes, run);
       if (run.record !== undefined || run.handed !== undefined) {
         const left = outstanding(taken, routes, run);
-        // All that it takes has confirmed before: this is where it ends.
-        if (left.length === 0 && taken.length > 0 && run.handed?.routes === undefined) return undefined;
+        const wanted = run.handed?.routes ?? taken.map(({ name }) => name);
+        // All that it is to go to has confirmed before: this is where it ends.
+        if (wanted.length > 0 && wanted.every((name) => run.record?.confirmed.includes(name))) return undefined;
         taken = left;
       }
       if (taken.length === 0) return noRoute;

@@ -25,7 +25,7 @@ export function openHanded({ decode, bodies, onWarning }: HandedOptions) {
     if (handed === undefined) return take(new Event(carrier, position, TIMER_STREAM, decode()));
     const { bodyName } = handed;
     const taken = (body: Uint8Array, decoder: Decoder): void =>
-      take(eventOf(carrier, position, handed, body, decoder), handed);
+      take(eventOf(carrier, position, handed, body, decoder), { ...handed, due: position });
     if (bodyName === undefined) return taken(carrier.body, decode());
     bodies
       .get(bodyName)

@@ -9,13 +9,13 @@ import { createInbox, type Msg, type NatsConnection, type Subscription } from '@
 import { headerDescription, headerStatus, headerValue } from '../core/headers.ts';
 import type { Consumer } from '../core/consumer.ts';
 import type { Carrier, Event, Position } from '../core/event.ts';
-import type { Handover } from '../core/handover.ts';
+import type { Handed } from '../core/handover.ts';
 import type { Run } from '../core/run.ts';
 import { numbersAt, parsePosition } from './position.ts';
 import { headerBytes, replyBytes, type Wire } from './wire.ts';
 
 /** Takes an event in hand. */
-export type Take = (event: Event, handed?: Handover) => void;
+export type Take = (event: Event, handed?: Handed) => void;
 
 export interface PullOptions {
   readonly connection: NatsConnection;

@@ -131,8 +131,10 @@ describe('Delayed', () => {
 });
 
 describe('Acked', () => {
-  const place = (sequence: number, milliseconds = sequence * 1000, deliveries = 1) =>
-    jsonEvent({}, { sequence, milliseconds, deliveries });
+  const place = (sequence: number, milliseconds = sequence * 1000, deliveries = 1) => ({
+    event: jsonEvent({}, { sequence, milliseconds, deliveries }),
+    handed: undefined,
+  });
 
   it('knows an event again by its place in the stream, whichever delivery brings it', () => {
     const acked = new Acked();
@@ -140,6 +142,21 @@ describe('Acked', () => {
     acked.add(place(7));
     expect(acked.has(place(7, 7000, 5))).toBe(true);
     expect(acked.has(place(8))).toBe(false);
+  });
+
+  it('knows what was handed over by the message that brought it, not by the event', () => {
+    const acked = new Acked();
+    const handedAt = (sequence: number) => {
+      const { event } = place(7);
+      const { position, stream } = event;
+      const due = { ...position, sequence };
+      const rest = { headers: undefined, run: '', record: undefined, routes: undefined, letter: undefined };
+      return { event, handed: { ...rest, stream, subject: 'x', position, bodyName: undefined, due } };
+    };
+    acked.add(handedAt(1));
+    expect([acked.has(handedAt(1)), acked.has(handedAt(2)), acked.has(place(7))]).toEqual([true, false, false]);
+    acked.add(place(7));
+    expect([acked.has(handedAt(2)), acked.has(place(7))]).toEqual([false, true]);
   });
 
   it('does not take another event of that number for it: the stream was made anew', () => {
@@ -154,8 +171,12 @@ describe('Acked', () => {
     const acked = new Acked();
     const event = jsonEvent({});
     // Of one event: to make each from its text takes longer than all the rest.
-    const at = (sequence: number) =>
-      Object.create(event, { position: { value: { ...event.position, sequence, milliseconds: sequence } } }) as Event;
+    const at = (sequence: number) => ({
+      event: Object.create(event, {
+        position: { value: { ...event.position, sequence, milliseconds: sequence } },
+      }) as Event,
+      handed: undefined,
+    });
     const knows = (...sequences: number[]) => sequences.map((sequence) => acked.has(at(sequence)));
     for (let sequence = 1; sequence <= 16_384; sequence++) {
       acked.add(at(sequence));

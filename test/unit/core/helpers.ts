@@ -3,7 +3,7 @@ import { afterEach, beforeEach, vi } from 'vitest';
 import { createDecoder } from '../../../src/contracts/decode.ts';
 import { Consumer, type ConsumerLimits } from '../../../src/core/consumer.ts';
 import { Event } from '../../../src/core/event.ts';
-import type { Handover } from '../../../src/core/handover.ts';
+import type { Handed, Handover } from '../../../src/core/handover.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../../../src/core/plan.ts';
 import type { Observer, Tracer } from '../../../src/core/ports.ts';
 import { Pauses } from '../../../src/core/pauses.ts';
@@ -141,6 +141,14 @@ class Awake extends Pauses {
   }
 }
 
+let due = 0;
+
+/** A handover, brought by a message of its own. */
+export const handedBy = (handover: Handover): Handed => ({
+  ...handover,
+  due: { ...handover.position, deliveries: 1, sequence: ++due },
+});
+
 export interface HarnessOptions {
   readonly steps?: readonly Step[];
   readonly retry?: Partial<RetryPolicy>;
@@ -247,7 +255,7 @@ export function harness(options: HarnessOptions = {}) {
     }),
     /** Takes an event and answers with its run. */
     receive: (event: Event = jsonEvent({}), handed?: Handover): Run => {
-      consumer.receive(event, handed);
+      consumer.receive(event, handed === undefined ? undefined : handedBy(handed));
       const run = consumer.runs().find((each) => each.event === event);
       return run ?? ({ settled: true } as Run);
     },

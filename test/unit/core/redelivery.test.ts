@@ -12,6 +12,7 @@ import {
   jsonEvent,
   later,
   stopClocks,
+  handedBy,
 } from './helpers.ts';
 import { RecordingAttempts } from './recording.ts';
 
@@ -112,7 +113,7 @@ describe('an event that comes again', () => {
   it('is not the one in hand that is another run of it', () => {
     const { receive, consumer, gate } = gated();
     receive();
-    consumer.receive(again(2), handedOver({ run: 'redrive-1' }));
+    consumer.receive(again(2), handedBy(handedOver({ run: 'redrive-1' })));
     expect(gate.waiting.map(({ id }) => id)).toEqual(['', 'redrive-1']);
   });
 
@@ -320,7 +321,7 @@ describe('an event that was handed over', () => {
 
   it('is not taken for one of the stream that was acked: its first passage ended in the timer', () => {
     const { receive, gate, consumer } = gated();
-    consumer.acked.add(jsonEvent({}));
+    consumer.acked.add({ event: jsonEvent({}), handed: undefined });
     receive(again(2), handedOver({ record }));
     expect(gate.waiting).toHaveLength(1);
   });
