@@ -362,8 +362,10 @@ export class Daemon {
     for (const runtime of this.#runtimes()) await runtime.poll();
     if (this.#manager === undefined) return;
     const waiting = await waitingTimers(this.#manager);
-    if (waiting === undefined) return;
-    for (const { name } of this.#runtimes()) this.#metrics.timersPending.with(name).set(waiting.get(name) ?? 0);
+    // A number that is not known any more is not shown.
+    for (const { name } of this.#runtimes())
+      if (waiting === undefined) this.#metrics.timersPending.remove('consumer', name);
+      else this.#metrics.timersPending.with(name).set(waiting.get(name) ?? 0);
   }
 
   /** Whose events are due: whoever set their timers may be gone, and a re-drive comes from anywhere. */

@@ -6,10 +6,15 @@
 import type { Event } from './event.ts';
 
 export interface AttemptRecord {
-  /** Attempts that were used up: failed, or cut off. */
+  /** Attempts that failed. */
   readonly used: number;
-  /** Whether a further attempt began and nothing was heard of it since: the process died over it, or lost it. */
+  /** Attempts that were cut off while the event ran alone: whatever ended the process, it was at work on this event. */
+  readonly cutOffs: number;
+  /** Whether a further attempt began and nothing was heard of it since, and whether the event runs alone in it. */
   readonly open: boolean;
+  readonly alone: boolean;
+  /** Whether an attempt was cut off and none came to its end since: it may have been the event that ended the process. */
+  readonly suspect: boolean;
   /** Deferrals that used none up, because a target was unavailable. */
   readonly deferred: number;
   /** Milliseconds since the epoch of the first failure and of the last; 0: none yet. */
@@ -25,7 +30,10 @@ export interface AttemptRecord {
 
 export const NO_ATTEMPTS: AttemptRecord = {
   used: 0,
+  cutOffs: 0,
   open: false,
+  alone: false,
+  suspect: false,
   deferred: 0,
   firstFailedAt: 0,
   failedAt: 0,
@@ -34,9 +42,14 @@ export const NO_ATTEMPTS: AttemptRecord = {
   next: 0,
 };
 
-/** An attempt that nobody has heard the end of counts as used up. */
+/**
+ * What is known when an attempt has begun that nobody has heard the end of. Many events are at work when a process dies:
+ * that makes each of them suspect, and counts for none of them. It counts for one that ran alone.
+ */
 export const withCutOff = (record: AttemptRecord): AttemptRecord =>
-  record.open ? { ...record, used: record.used + 1, open: false } : record;
+  record.open
+    ? { ...record, cutOffs: record.cutOffs + (record.alone ? 1 : 0), open: false, alone: false, suspect: true }
+    : record;
 
 export const writeRecord = (record: AttemptRecord): string => JSON.stringify(record);
 
@@ -56,7 +69,10 @@ export function readRecord(text: string): AttemptRecord | undefined {
   };
   return {
     used: number('used'),
+    cutOffs: number('cutOffs'),
     open: given['open'] === true,
+    alone: given['alone'] === true,
+    suspect: given['suspect'] === true,
     deferred: number('deferred'),
     firstFailedAt: number('firstFailedAt'),
     failedAt: number('failedAt'),
@@ -72,7 +88,8 @@ export function newerRecord(
   right: AttemptRecord | undefined,
 ): AttemptRecord | undefined {
   if (left === undefined || right === undefined) return left ?? right;
-  const steps = ({ used, deferred, open }: AttemptRecord): number => 2 * (used + deferred) + (open ? 1 : 0);
+  const steps = ({ used, cutOffs, deferred, open, suspect }: AttemptRecord): number =>
+    4 * (used + cutOffs + deferred) + (suspect ? 2 : 0) + (open ? 1 : 0);
   return steps(right) > steps(left) ? right : left;
 }
 

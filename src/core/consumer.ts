@@ -97,7 +97,7 @@ export class Consumer {
     else this.#redeliveries.take(run);
   }
 
-  /** Begins a run that has waited, or goes on with it, when it is its turn. */
+  /** Begins a run, or goes on with it, when it is its turn. */
   start(run: Run): void {
     this.#turns.again(run);
   }
@@ -167,17 +167,15 @@ export class Consumer {
     for (const ask of this.onRelease) ask();
   }
 
-  /** To be called when a run waits for something that may take long: another suspect may run meanwhile. */
+  /** To be called when a run waits for something that may take long. `goOn` takes it up again. */
   waits(run: Run): void {
     run.startedAt = 0;
-    if (run.opened) this.#redeliveries.closeWhileWaiting(run);
-    if (run.suspect) this.#suspects.left(run);
+    this.#redeliveries.waits(run);
   }
 
-  /** Goes on with a run that has waited, once it is noted again where it has to be. */
+  /** Goes on with a run that has waited, when it is its turn. */
   goOn(run: Run): void {
-    if (run.recorded || run.cutOff) this.#redeliveries.goOn(run);
-    else this.start(run);
+    this.#redeliveries.goOn(run);
   }
 
   /**

@@ -63,7 +63,7 @@ export class Redeliveries {
     const record = newerRecord(brought, stored);
     run.recorded = stored !== undefined;
     run.record = record === undefined ? undefined : withCutOff(record);
-    if (record?.open === true) return this.#suspect(run);
+    if (run.record?.suspect === true) return this.#suspect(run);
     if (stored !== undefined && stored.next > Date.now() + EARLY) return settle.defer(run, stored.next);
     if (run.event.position.deliveries === 1) return this.#consumer.start(run);
     this.#begin(run);
@@ -71,32 +71,32 @@ export class Redeliveries {
 
   /** An attempt at it was cut off: it runs alone, so that if the process dies again, it is known over what. */
   #suspect(run: Run): void {
-    const { used } = run.record ?? NO_ATTEMPTS;
-    run.cutOff = true;
-    if (used < run.plan.retry.attempts) return this.#suspects.enter(run, () => this.#begin(run));
-    const message = `its handling began ${used} times and never ended: the process died each time, or lost the event`;
+    const { cutOffs } = run.record ?? NO_ATTEMPTS;
+    if (cutOffs < run.plan.retry.attempts) return this.#suspects.enter(run, () => this.#begin(run));
+    const message = `its handling began ${cutOffs} times with no other suspect at work and never ended: the process died each time, or lost the event`;
     run.fail(new OuzelError('EVENT_POISON', message));
   }
 
-  /**
-   * The attempt that was noted as begun waits for its target: to die meanwhile is not its fault. When that cannot be
-   * noted, it counts as an attempt at worst.
-   */
-  closeWhileWaiting(run: Run): void {
-    run.opened = false;
-    this.#attempts.put(run, { ...(run.record ?? NO_ATTEMPTS), open: false }, () => undefined);
+  /** Goes on with a run that has waited for its target, which was noted as no attempt. */
+  goOn(run: Run): void {
+    if (!run.recorded) return this.#consumer.start(run);
+    if (run.record?.suspect === true) this.#suspects.enter(run, () => this.#begin(run));
+    else this.#begin(run);
   }
 
-  /** The wait is over. */
-  goOn(run: Run): void {
-    if (run.cutOff) this.#suspects.enter(run, () => this.#begin(run));
-    else this.#begin(run);
+  /** The run waits for its target, and that may take long: if the process ends meanwhile, it is not over this event. */
+  waits(run: Run): void {
+    if (run.suspect) this.#suspects.left(run);
+    if (!run.opened) return;
+    run.opened = false;
+    // Should it not be stored: the event is suspect after a crash, and nothing worse.
+    this.#attempts.put(run, run.record ?? NO_ATTEMPTS, () => undefined);
   }
 
   /** Notes that an attempt begins, and only then begins it. */
   #begin(run: Run): void {
     if (run.settled) return;
-    this.#attempts.put(run, { ...(run.record ?? NO_ATTEMPTS), open: true }, (error) => {
+    this.#attempts.put(run, { ...(run.record ?? NO_ATTEMPTS), open: true, alone: run.suspect }, (error) => {
       if (run.settled) return;
       if (error !== undefined) return void setTimeout(() => this.#begin(run), ASK_AGAIN).unref();
       run.recorded = true;

@@ -48,8 +48,7 @@ export class Run implements Scope, MessageView {
   recorded = false;
   /** Set when the attempt store says that this attempt has begun. */
   opened = false;
-  /** Set when an attempt at it was cut off, and set while it runs alone for that (`core/suspects.ts`). */
-  cutOff = false;
+  /** Set while it runs alone (`core/suspects.ts`). */
   suspect = false;
   /** Set when the server has given the event to somebody else: it did not hear of it for longer than `ack_wait`. */
   lost = false;
@@ -169,7 +168,7 @@ export class Run implements Scope, MessageView {
 
   /** The number of the attempt that runs now, from 1. */
   get attempt(): number {
-    return this.record === undefined ? 1 : this.record.used + 1;
+    return this.record === undefined ? 1 : this.record.used + this.record.cutOffs + 1;
   }
 
   header(name: string): string | undefined {

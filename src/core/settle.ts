@@ -192,7 +192,7 @@ export class Settle {
       this.#nak(run, delay);
     };
     if (!run.opened) return back();
-    const record = { ...(run.record ?? NO_ATTEMPTS), open: false };
+    const record = run.record ?? NO_ATTEMPTS;
     this.#keep(run, 'attempts', (done) => attempts.put(run, record, done), back);
   }
 

@@ -214,7 +214,7 @@ export class Breaker {
 
 /** Whether a delivery failed before the target had a say: without NATS, for what the event is, or in a plugin's code. */
 const saysNothing = ({ code }: OuzelError): boolean =>
-  code === 'NATS_UNAVAILABLE' || code === 'PLUGIN_FAILED' || code === 'INTERNAL' || code.startsWith('EVENT_');
+  ['NATS_UNAVAILABLE', 'PLUGIN_FAILED', 'TARGET_TOO_LARGE', 'INTERNAL'].includes(code) || code.startsWith('EVENT_');
 
 const pauseBefore = (probes: number): number => {
   const pause = Math.min(LONGEST, FIRST * FACTOR ** probes);

@@ -19,7 +19,6 @@ const HOPELESS: Partial<Record<ErrorCode, string>> = {
   EVENT_INVALID_PATH: 'invalid_path',
   EVENT_INVALID_URL: 'invalid_url',
   EVENT_HOPS: 'too_many_hops',
-  EVENT_POISON: 'poison',
   EVENT_ROUTE_GONE: 'route_gone',
   TARGET_TOO_LARGE: 'too_large',
   TARGET_REJECTED_FOR_GOOD: 'rejected',
@@ -54,12 +53,17 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
   const record: AttemptRecord = {
     ...known,
     open: false,
+    alone: false,
+    suspect: false,
     doubtful: false,
     firstFailedAt: known.firstFailedAt === 0 ? now : known.firstFailedAt,
     failedAt: now,
     confirmed: [...known.confirmed, ...confirmedRoutes(run)],
   };
   const hopeless = HOPELESS[error.code];
+  // No attempt was made this time.
+  if (error.code === 'EVENT_POISON')
+    return { retry: false, reason: 'poison', record: { ...record, cutOffs: record.cutOffs - 1 } };
   if (hopeless !== undefined) return { retry: false, reason: hopeless, record };
   if (givesUp(run, policy, error)) return { retry: false, reason: 'given_up', record };
 
@@ -89,9 +93,8 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
   return { retry: true, delay, reason, record: { ...record, used, next: now + delay } };
 }
 
-/** Whether an error that says "not now" may be the answer to this one event: 5xx, no answer in time, no such stream. */
-const mayBeOwnFault = ({ code, status = 0 }: OuzelError): boolean =>
-  status >= 500 || code === 'TARGET_TIMEOUT' || code === 'TARGET_NO_STREAM';
+/** Whether an error that says "not now" may be the answer to this one event. */
+const mayBeOwnFault = ({ status = 0 }: OuzelError): boolean => status >= 500;
 
 /**
  * While other events succeed at a target, a 5xx is a refusal of this event: one poisonous event must not go round for

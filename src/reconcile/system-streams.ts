@@ -14,7 +14,7 @@ const INCIDENTS_KEPT = 7 * 86_400_000;
 const INCIDENTS_SIZE = 256 * 2 ** 20;
 
 /** The stream of dead letters. */
-export const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
+const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
   name: DEAD_LETTER_STREAM,
   subjects: [DEAD_LETTER_SUBJECTS],
   replicas: system.replicas,
@@ -25,7 +25,7 @@ export const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
 });
 
 /** The stream of what is known of failing events. */
-export const attemptsSpec = ({ nats: { system } }: Config): StreamSpec => ({
+const attemptsSpec = ({ nats: { system } }: Config): StreamSpec => ({
   name: ATTEMPTS_STREAM,
   subjects: ATTEMPTS_SUBJECTS,
   replicas: system.replicas,

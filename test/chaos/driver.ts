@@ -102,10 +102,13 @@ async function makeTrouble(
 }
 
 /** Waits until the durables have nothing more to hand out, nothing in hand, no timer waits, and the daemons say so too. */
-async function untilQuiet({ client: { jsm }, instances }: World, timeout: number, problems: Problems): Promise<void> {
+async function untilQuiet(world: World, timeout: number, problems: Problems): Promise<void> {
+  const { client, instances } = world;
+  const { jsm } = client;
   let open: string[] = [];
   const look = async (): Promise<boolean> => {
     const now: string[] = [];
+    await world.supervise();
     for (const consumer of CONSUMERS) {
       const { num_pending: pending, num_ack_pending: inHand } = await jsm.consumers.info(STREAM, consumer);
       if (pending + inHand > 0) now.push(`${consumer}: ${pending} pending, ${inHand} not acked`);

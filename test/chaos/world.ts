@@ -198,6 +198,15 @@ export class World {
     }
   }
 
+  /** Starts again what killed itself, as an init system would. */
+  async supervise(): Promise<void> {
+    for (const instance of this.instances) {
+      if (instance.daemon === undefined || !(await instance.fell())) continue;
+      this.counts.kills++;
+      await instance.start(this.yaml);
+    }
+  }
+
   /** Does something that must succeed in the end: tried again while the server is away. */
   async insist<T>(what: string, action: () => Promise<T>): Promise<void> {
     await waitFor(async () => [await action()], { timeout: PATIENCE, every: 200, what });

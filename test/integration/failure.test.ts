@@ -273,7 +273,9 @@ consumers:
   expect(outcomesOf(await full.metrics(), consumer)).toMatchObject({ ended: 1, deadLettered: 1, inFlight: 2 });
   const ready = await fetch(`${full.http}/readyz`);
   expect(ready.status).toBe(503);
-  expect(await ready.text()).toContain('consumer full: dead letter cannot be stored: publish to ouzel.dlq.full: maximum messages exceeded');
+  expect(await ready.text()).toContain(
+    'consumer full: dead letter cannot be stored: publish to ouzel.dlq.full: maximum messages exceeded',
+  );
   await publish(producer, { subject: 'in.x', body: 'no JSON: d' });
   const info = await producer.jsm.consumers.info('IN', consumer);
   expect(info.ack_floor.stream_seq).toBe(1);

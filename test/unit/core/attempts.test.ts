@@ -14,7 +14,10 @@ import { jsonEvent } from './helpers.ts';
 
 const FULL: AttemptRecord = {
   used: 2,
+  cutOffs: 1,
   open: true,
+  alone: true,
+  suspect: true,
   deferred: 3,
   firstFailedAt: 1_767_322_000_000,
   failedAt: 1_767_322_060_000,
@@ -55,8 +58,10 @@ describe('a record', () => {
     expect(readRecord(text)).toStrictEqual({ ...NO_ATTEMPTS, ...read }),
   );
 
-  it('whose attempt never ended has used it up', () => {
-    expect(withCutOff(FULL)).toEqual({ ...FULL, used: 3, open: false });
+  it('whose attempt never ended makes a suspect, and counts for an event that ran alone', () => {
+    expect(withCutOff(FULL)).toEqual({ ...FULL, cutOffs: 2, open: false, alone: false });
+    const among = { ...NO_ATTEMPTS, used: 1, open: true };
+    expect(withCutOff(among)).toEqual({ ...NO_ATTEMPTS, used: 1, suspect: true });
     const ended = { ...FULL, open: false };
     expect(withCutOff(ended)).toEqual(ended);
     expect(withCutOff(withCutOff(FULL))).toEqual(withCutOff(FULL));

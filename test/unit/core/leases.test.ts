@@ -162,15 +162,15 @@ describe('room', () => {
   it('is none while an event cannot be let go, whatever else', () => {
     const { consumer, receive } = harness({ steps: [new Gate()], unavailable: () => true });
     const [first, second] = [receive(jsonEvent({}, { sequence: 1 })), receive(jsonEvent({}, { sequence: 2 }))];
-    consumer.block(first);
-    consumer.block(first);
-    consumer.block(second);
-    expect([consumer.room, consumer.blocked]).toEqual([0, true]);
+    consumer.block(first, 'full');
+    consumer.block(first, 'full');
+    consumer.block(second, 'full');
+    expect([consumer.room, consumer.blocked]).toEqual([0, 'full']);
     consumer.unblock(first);
     expect(consumer.room).toBe(0);
     consumer.unblock(second);
     consumer.unblock(second);
-    expect([consumer.room, consumer.blocked]).toEqual([1, false]);
+    expect([consumer.room, consumer.blocked]).toEqual([1, '']);
   });
 
   it('that may have grown is told to every pull', () => {

@@ -148,25 +148,46 @@ describe('an event that comes again', () => {
 });
 
 describe('an attempt of which nobody heard the end', () => {
-  const cutOff = (used: number): AttemptRecord => ({ ...NO_ATTEMPTS, used, open: true, firstFailedAt: 5 });
+  /** Of an event that ran alone and was cut off for the `cutOffs`-th time. */
+  const cutOff = (cutOffs: number): AttemptRecord => ({
+    ...NO_ATTEMPTS,
+    cutOffs: cutOffs - 1,
+    open: true,
+    alone: true,
+    suspect: true,
+    firstFailedAt: 5,
+  });
 
-  it('counts as used up, and makes the event a suspect', () => {
+  it('makes the event a suspect, and counts only for one that ran alone', () => {
     const { receive, attempts } = gated();
-    attempts.records.set(42, cutOff(1));
-    const run = receive(again(3));
-    expect([run.attempt, run.suspect]).toEqual([3, true]);
-    expect(attempts.puts).toEqual([{ ...cutOff(2), open: true }]);
+    attempts.records.set(42, { ...NO_ATTEMPTS, open: true });
+    const among = receive(again(3));
+    expect([among.attempt, among.suspect]).toEqual([1, true]);
+    expect(attempts.puts).toEqual([{ ...NO_ATTEMPTS, open: true, alone: true, suspect: true }]);
+    const { receive: next, attempts: others } = gated();
+    others.records.set(42, cutOff(1));
+    const alone = next(again(3));
+    expect([alone.attempt, alone.suspect]).toEqual([2, true]);
+    expect(others.puts).toEqual([cutOff(2)]);
+  });
+
+  it('is forgiven when the event fails without ending the process', () => {
+    const { receive, attempts, gate } = gated();
+    attempts.records.set(42, cutOff(2));
+    receive(again(3));
+    gate.next().fail(error());
+    expect(attempts.records.get(42)).toMatchObject({ used: 1, cutOffs: 2, open: false, alone: false, suspect: false });
   });
 
   it('makes no suspect of an event whose last attempt was heard of', () => {
     const { receive, attempts } = gated();
-    attempts.records.set(42, { ...cutOff(2), open: false });
+    attempts.records.set(42, { ...cutOff(2), open: false, alone: false, suspect: false });
     expect(receive(again(9)).suspect).toBe(false);
   });
 
   it('lets one of them run at a time', () => {
     const { receive, attempts, gate } = gated();
-    for (const sequence of [1, 2, 3]) attempts.records.set(sequence, cutOff(0));
+    for (const sequence of [1, 2, 3]) attempts.records.set(sequence, cutOff(1));
     for (const sequence of [1, 2, 3]) receive(again(2, { sequence }));
     const running = () => gate.waiting.map(({ sequence }) => sequence);
     expect(running()).toEqual([1]);
@@ -180,7 +201,7 @@ describe('an attempt of which nobody heard the end', () => {
 
   it('ends as a dead letter, reason poison, when the attempts are used up', () => {
     const { receive, attempts, letters, acks, gate } = gated({ retry: { attempts: 3 } });
-    attempts.records.set(42, cutOff(2));
+    attempts.records.set(42, cutOff(3));
     receive(again(4));
     expect(letters.letters.map(({ reason, failure }) => [reason, failure.error.code])).toEqual([
       ['poison', 'EVENT_POISON'],
@@ -202,8 +223,8 @@ describe('an attempt of which nobody heard the end', () => {
       buried += letters.letters.length;
       if (buried > 0) break;
     }
-    // The very first one is not noted: nothing is written for an event that succeeds at once.
-    expect([begun, buried]).toEqual([4, 1]);
+    // The very first one is not noted: nothing is written for an event that succeeds at once. The second makes it suspect.
+    expect([begun, buried]).toEqual([5, 1]);
   });
 });
 

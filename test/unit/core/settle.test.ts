@@ -86,12 +86,13 @@ describe('a dead letter', () => {
       later(1);
     }
     expect(acks.answers).toEqual([]);
-    expect([consumer.room, consumer.blocked, consumer.held, asked]).toEqual([0, true, 1, 0]);
+    expect([consumer.room, consumer.held, asked]).toEqual([0, 1, 0]);
+    expect(consumer.blocked).toBe('dead letter cannot be stored: storage full');
     expect(observer.heard).toEqual([...pauses, 5000].map((pause) => `refused dead letter: storage full ${pause}`));
     letters.answer = ({ done }) => done();
     later(5000);
     expect(acks.answers).toEqual([['ack', 'reply.42']]);
-    expect([consumer.room, consumer.blocked, consumer.held, asked]).toEqual([2000, false, 0, 1]);
+    expect([consumer.room, consumer.blocked, consumer.held, asked]).toEqual([2000, '', 0, 1]);
     expect(counts()).toMatchObject({ in_flight: 0, dead_lettered: 1, retries: 0 });
   });
 
@@ -276,7 +277,7 @@ describe('the sum of all counters', () => {
     balance();
     expect(counts().in_flight).toBe(0);
     expect(consumer.heldBytes).toBe(0);
-    expect(consumer.blocked).toBe(false);
+    expect(consumer.blocked).toBe('');
   });
 });
 
