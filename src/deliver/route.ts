@@ -95,14 +95,18 @@ function outstanding(taken: readonly Route[], routes: readonly Route[], run: Run
   return taken.filter(({ name }) => (only === undefined || only.includes(name)) && !confirmed.includes(name));
 }
 
-/** Whether the event waits in hand until its targets are there again, rather than being given back or up. */
+/** Whether the event waits in hand until its targets are there again, rather than being given back. */
 function waits(blocked: readonly Route[], run: Run): boolean {
   const [first] = blocked;
   if (first === undefined) return false;
-  const since = run.record?.firstFailedAt ?? 0;
-  if (since > 0 && Date.now() - since >= first.retry.for) return false;
   const { consumer, plan } = run;
   return plan.unavailable() || first.breaker.waiting < consumer.limits.prefetch * WAITING_SHARE;
+}
+
+/** Whether an event has waited for a target for as long as it may. */
+function isOverdue(run: Run, route: Route): boolean {
+  const since = run.record?.firstFailedAt ?? 0;
+  return since > 0 && Date.now() - since >= route.retry.for;
 }
 
 function start(delivery: Delivery, blocked: readonly Route[]): void {
@@ -137,9 +141,11 @@ export function deliverStep(routes: readonly Route[], noRoute: Outcome): Step {
       }
       if (taken.length === 0) return noRoute;
       const blocked = taken.filter(({ breaker }) => !breaker.admits());
-      if (blocked.length === taken.length && waits(blocked, run)) {
-        const [first] = blocked;
-        if (first !== undefined) first.breaker.wait(run, first);
+      const [first] = blocked;
+      if (first !== undefined && blocked.length === taken.length && waits(blocked, run)) {
+        const { trouble } = first.breaker;
+        if (trouble !== undefined && isOverdue(run, first)) run.fail(trouble.error, first);
+        else first.breaker.wait(run, first);
         return PENDING;
       }
       // All are opened before the first starts: one that answers at once must not end the run for the others.

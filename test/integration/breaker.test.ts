@@ -289,7 +289,7 @@ consumers: { c: { stream: IN, start: all, ack_wait: 1s, prefetch: ${PREFETCH}, d
 `;
   const count = 100;
   await publishNumbers(client, 0, count);
-  for (let kills = 0; kills < 4; kills++) {
+  for (let kills = 0; kills < 2; kills++) {
     const daemon = await startDaemon(yaml, { server });
     await untilOpen(daemon, 'partner');
     // Those of the process before come again, and wait.

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { NO_ATTEMPTS } from '../../../src/core/attempts.ts';
 import type { RetryPolicy } from '../../../src/core/plan.ts';
 import { Breaker, Breakers } from '../../../src/deliver/breaker.ts';
 import type { Delivery } from '../../../src/deliver/delivery.ts';
@@ -267,6 +268,33 @@ describe('events that wait for a target', () => {
     expect(sequences()).toEqual([7]);
   });
 
+  it('are not noted as begun while they wait, though they came again, and are once they go on', () => {
+    const { receive, attempts, sent } = waiting(0);
+    const noted = (): unknown => attempts.records.get(7)?.open;
+    receive(jsonEvent({}, { sequence: 7, deliveries: 2 }));
+    expect([noted(), sent.length]).toEqual([false, 0]);
+    later(1000);
+    expect([noted(), sent.length]).toEqual([true, 1]);
+  });
+
+  it('are dead letters at once when they come again after their time', () => {
+    const { receive, attempts, letters, breaker } = waiting(0, { for: 900 });
+    attempts.records.set(7, { ...NO_ATTEMPTS, deferred: 1, firstFailedAt: Date.now() - 900 });
+    receive(jsonEvent({}, { sequence: 7, deliveries: 2 }));
+    expect(letters.letters.map(({ reason }) => reason)).toEqual(['unavailable_too_long']);
+    expect(breaker.waiting).toBe(0);
+  });
+
+  it('let another one probe when the one that was let go does not get as far', () => {
+    const { sequences, consumer } = waiting(3);
+    consumer.goOn = () => undefined;
+    later(1000);
+    expect(sequences()).toEqual([]);
+    Reflect.deleteProperty(consumer, 'goOn');
+    later(1000);
+    expect(sequences()).toHaveLength(1);
+  });
+
   it('count their waiting as the time since their first failure', () => {
     const { runs, sent, parking, acks } = waiting(1);
     const since = Date.now();
@@ -290,6 +318,41 @@ describe('events that wait for a target', () => {
     expect(acks.final).toEqual([['ack', 'reply.1']]);
     later(1000);
     expect([breaker.waiting, sent]).toEqual([0, []]);
+  });
+});
+
+describe('a breaker whose probe fails before the target has a say', () => {
+  it.each<ErrorCode>(['EVENT_MISSING_FIELD', 'PLUGIN_FAILED', 'INTERNAL'])(
+    'stays open after %s, and probes again',
+    (code) => {
+      const { breaker, changes, fail } = opened();
+      probeOf(breaker);
+      fail(1, error(code));
+      expect([breaker.state, changes]).toEqual(['open', [true]]);
+      expect(probeOf(breaker)).toBe(1000);
+    },
+  );
+
+  it('is not probed sooner for what is held back while its probe is on its way', () => {
+    const { breaker, fail } = opened();
+    probeOf(breaker);
+    fail(20, error('TARGET_BREAKER_OPEN'));
+    expect(breaker.state).toBe('probing');
+    fail();
+    expect(probeOf(breaker)).toBe(2000);
+  });
+
+  it('is probed at once when the target may have been mended, and holds nothing back once it is gone', () => {
+    const { breaker, changes, fail } = opened();
+    for (let probe = 0; probe < 4; probe++) {
+      probeOf(breaker);
+      fail();
+    }
+    breaker.probeSoon();
+    expect(probeOf(breaker)).toBeLessThanOrEqual(100);
+    breaker.close();
+    fail(10);
+    expect([breaker.state, breaker.isGone, changes]).toEqual(['closed', true, [true, false]]);
   });
 });
 
