@@ -362,8 +362,10 @@ export class Daemon {
     for (const runtime of this.#runtimes()) await runtime.poll();
     if (this.#manager === undefined) return;
     const waiting = await waitingTimers(this.#manager);
-    if (waiting === undefined) return;
-    for (const { name } of this.#runtimes()) this.#metrics.timersPending.with(name).set(waiting.get(name) ?? 0);
+    // A number that is not known any more is not shown.
+    for (const { name } of this.#runtimes())
+      if (waiting === undefined) this.#metrics.timersPending.remove('consumer', name);
+      else this.#metrics.timersPending.with(name).set(waiting.get(name) ?? 0);
   }
 
   /** Whose events are due: whoever set their timers may be gone, and a re-drive comes from anywhere. */
@@ -374,7 +376,7 @@ export class Daemon {
   }
 
   /** A target became unavailable, or is there again. */
-  #targetChanged({ target, isOpen, trouble }: Breaker): void {
+  #targetChanged({ target, isOpen, isGone, trouble }: Breaker): void {
     this.#metrics.targetBreakerOpen.with(target).set(isOpen ? 1 : 0);
     const concerned = this.#runtimes().filter(({ consumer }) => consumer.plan.targets.includes(target));
     const consumers = concerned.map(({ name }) => name);
@@ -385,7 +387,8 @@ export class Daemon {
       this.#incidents.targetUnavailable(target, error);
     } else {
       const lasted = Math.round((Date.now() - since) / 1000);
-      this.#logger.info({ target, consumers, for_s: lasted }, 'target is available again');
+      const what = isGone ? 'target that was unavailable left the configuration' : 'target is available again';
+      this.#logger.info({ target, consumers, for_s: lasted }, what);
       this.#incidents.targetRecovered(target);
     }
     for (const { consumer } of concerned) consumer.ask();

@@ -178,6 +178,14 @@ export class Consumer {
     this.#redeliveries.goOn(run);
   }
 
+  /**
+   * Gives back what waits for its target on a plan that was replaced: it began nothing, and the server hands it out
+   * again for the plan in force.
+   */
+  giveBackOutdated(): void {
+    for (const run of this.runs()) if (run.waitingSince > 0 && run.plan !== this.plan) this.settle.giveBack(run);
+  }
+
   /** Takes an event in hand only to give it back: the consumer is stopping. */
   refuse(event: Event, handed?: Handover): Run {
     const run = this.#accept(event, handed);
@@ -233,6 +241,7 @@ export class Consumer {
     this.heldBytes -= run.event.carrier.body.length;
     if (this.#bySequence !== undefined) this.#forgetNote(run);
     run.plan.onSettled?.(run);
+    run.waitingFor?.breaker.leave(run);
     if (run.suspect) this.#suspects.left(run);
     if (this.#retiring !== undefined) this.#retire(run.plan);
     this.ask();
@@ -263,13 +272,15 @@ export class Consumer {
   }
 
   #expire(run: Run, now: number): void {
-    const { timeout, retry } = run.plan;
-    if (run.waitingSince > 0) {
+    const { timeout } = run.plan;
+    const { waitingFor } = run;
+    if (waitingFor !== undefined) {
       // It waits for its target, and began nothing; `retry.for` bounds that as if it had tried.
-      if (Date.now() - run.waitingSince <= retry.for) return;
-      return run.fail(
-        new OuzelError('TARGET_UNAVAILABLE', `its target was unavailable for longer than ${retry.for} ms`),
-      );
+      const bound = waitingFor.retry.for;
+      if (Date.now() - (run.record?.firstFailedAt ?? run.waitingSince) <= bound) return;
+      const reason = waitingFor.breaker.trouble?.error.message ?? '';
+      const message = `${waitingFor.targetName} was unavailable for longer than ${bound} ms: ${reason}`;
+      return run.fail(new OuzelError('TARGET_UNAVAILABLE', message), waitingFor);
     }
     if (run.started && now - run.startedAt > timeout)
       run.expire(new OuzelError('TARGET_TIMEOUT', `no answer within ${timeout} ms`));

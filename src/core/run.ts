@@ -58,6 +58,8 @@ export class Run implements Scope, MessageView {
   letterGone = false;
   /** Milliseconds since the epoch since when it waits for a target that is unavailable; 0: it does not. */
   waitingSince = 0;
+  /** The route that it waits for. */
+  waitingFor: Route | undefined;
   settled = false;
   /** Set when it ends for sure: settled, or a dead letter that is about to be stored. Later answers come too late. */
   decided = false;

@@ -5,6 +5,7 @@
 import { NO_ATTEMPTS } from '../core/attempts.ts';
 import type { Run } from '../core/run.ts';
 import type { OuzelError } from '../errors.ts';
+import type { Route } from './route.ts';
 
 /** closed: all go. open: none. probing: one is on its way, and decides. */
 export type BreakerState = 'closed' | 'open' | 'probing';
@@ -21,7 +22,7 @@ const LONGEST_ASKED = 300_000;
 const PROBE_LOST = 120_000;
 
 export interface BreakerEvents {
-  /** It opened, or is closed again: what waited for it goes on. */
+  /** It opened, or is closed again, or gone: what waited for it goes on. */
   changed(breaker: Breaker): void;
 }
 
@@ -32,11 +33,14 @@ export class Breaker {
   #state: BreakerState = 'closed';
   #failures = 0;
   #probes = 0;
-  #probedAt = 0;
   #lastSuccess = 0;
   #openedAt = 0;
   #error: OuzelError | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** Whether the next event that asks is the probe. */
+  #due = false;
+  /** Nothing in the configuration delivers there any more: what still does is not held up, and nothing is said of it. */
+  #gone = false;
   readonly #waiting = new Set<Run>();
 
   constructor(target: string, events: BreakerEvents) {
@@ -46,6 +50,11 @@ export class Breaker {
 
   get state(): BreakerState {
     return this.#state;
+  }
+
+  /** Whether it left the configuration. */
+  get isGone(): boolean {
+    return this.#gone;
   }
 
   get isOpen(): boolean {
@@ -75,23 +84,38 @@ export class Breaker {
   /** Whether a run may deliver now. While it is open, one at a time may, and is the probe. */
   admits(): boolean {
     if (this.#state === 'closed') return true;
-    const now = performance.now();
-    if (this.#timer !== undefined) return false;
-    if (this.#state === 'probing' && now - this.#probedAt < PROBE_LOST) return false;
+    if (!this.#due) return false;
     this.#state = 'probing';
-    this.#probedAt = now;
+    this.#wakeIn(PROBE_LOST);
     return true;
   }
 
-  /** Keeps a run until it may deliver. */
-  wait(run: Run): void {
+  /**
+   * Keeps a run until it may deliver.
+   *
+   * @param route The one that it waits for, whose `retry.for` bounds that.
+   */
+  wait(run: Run, route: Route): void {
     const now = Date.now();
     run.waitingSince = now;
+    run.waitingFor = route;
     const record = run.record ?? NO_ATTEMPTS;
     // `retry.for` counts from here, whether or not it will have tried in between.
     if (record.firstFailedAt === 0) run.record = { ...record, firstFailedAt: now };
-    run.consumer.waits(run);
     this.#waiting.add(run);
+    run.consumer.waits(run);
+  }
+
+  /** A run that waits was settled meanwhile. */
+  leave(run: Run): void {
+    this.#waiting.delete(run);
+  }
+
+  /** The target may have been mended: what waits is probed with at once, and the pauses begin anew. */
+  probeSoon(): void {
+    if (!this.isOpen) return;
+    this.#probes = 0;
+    this.#wakeIn(0);
   }
 
   /** Milliseconds until the next probe; 0 while it is closed. */
@@ -109,34 +133,46 @@ export class Breaker {
   #isThere(): void {
     this.#failures = 0;
     if (this.#state === 'closed') return;
-    this.#state = 'closed';
-    this.#probes = 0;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#release(this.#waiting.size);
+    this.#close();
     this.#events.changed(this);
   }
 
-  /** A delivery failed. Without the connection to NATS nothing is known of a target. */
-  failed(error: OuzelError): void {
-    if (error.code === 'NATS_UNAVAILABLE' || error.code === 'TARGET_BREAKER_OPEN') return this.#probeLost();
+  #close(): void {
+    this.#state = 'closed';
+    this.#probes = 0;
+    this.#due = false;
+    clearTimeout(this.#timer);
+    this.#release(this.#waiting.size);
+  }
+
+  /**
+   * A delivery failed.
+   *
+   * @param mostAsked Milliseconds that the target may ask to be left alone, at most.
+   */
+  failed(error: OuzelError, mostAsked = LONGEST_ASKED): void {
+    // It was held back here, and nothing went out.
+    if (this.#gone || error.code === 'TARGET_BREAKER_OPEN') return;
+    if (saysNothing(error)) return this.#probeLost();
     if (error.kind !== 'unavailable') return this.#isThere();
     this.#failures++;
     if (this.#state === 'closed' && this.#failures < THRESHOLD) return;
-    const opens = this.#state === 'closed';
     // What was sent before it opened may still fail, and says nothing new.
-    if (this.#state === 'open' && this.#timer !== undefined) return;
+    if (this.#state === 'open') return;
+    const opens = this.#state === 'closed';
     this.#error = error;
-    this.#state = 'open';
     if (opens) this.#openedAt = Date.now();
-    this.#pause(Math.max(pauseBefore(this.#probes++), Math.min(error.retryAfter ?? 0, LONGEST_ASKED)));
+    const asked = Math.min(error.retryAfter ?? 0, mostAsked, LONGEST_ASKED);
+    this.#pause(Math.max(pauseBefore(this.#probes++), asked));
     if (opens) this.#events.changed(this);
   }
 
-  /** Lets go of what waits: nobody uses it any more. */
+  /** Nobody delivers there any more: it lets go of what waits, and holds nothing back. */
   close(): void {
-    clearTimeout(this.#timer);
-    this.#release(this.#waiting.size);
+    const { isOpen } = this;
+    this.#gone = true;
+    this.#close();
+    if (isOpen) this.#events.changed(this);
   }
 
   #probeLost(): void {
@@ -145,9 +181,18 @@ export class Breaker {
 
   #pause(milliseconds: number): void {
     this.#state = 'open';
+    this.#wakeIn(milliseconds);
+  }
+
+  /** After a while the next probe is due; one that is on its way then counts as lost. */
+  #wakeIn(milliseconds: number): void {
+    this.#due = false;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#timer = undefined;
+      // Whoever is let go may not get as far as to probe: its consumer drains, or has lost it. Then another one may.
+      this.#wakeIn(FIRST);
+      this.#state = 'open';
+      this.#due = true;
       this.#release(1);
     }, milliseconds);
     this.#timer.unref();
@@ -161,10 +206,15 @@ export class Breaker {
       if (run.settled || run.decided) continue;
       count--;
       run.waitingSince = 0;
+      run.waitingFor = undefined;
       run.consumer.goOn(run);
     }
   }
 }
+
+/** Whether a delivery failed before the target had a say: without NATS, for what the event is, or in a plugin's code. */
+const saysNothing = ({ code }: OuzelError): boolean =>
+  ['NATS_UNAVAILABLE', 'PLUGIN_FAILED', 'TARGET_TOO_LARGE', 'INTERNAL'].includes(code) || code.startsWith('EVENT_');
 
 const pauseBefore = (probes: number): number => {
   const pause = Math.min(LONGEST, FIRST * FACTOR ** probes);
@@ -197,12 +247,18 @@ export class Breakers {
     return [...this.#breakers.values()].filter(({ isOpen }) => isOpen);
   }
 
-  /** Lets go of the breakers of targets that are gone. */
-  keepOnly(targets: ReadonlySet<string>): void {
-    for (const [target, breaker] of this.#breakers) {
-      if (targets.has(target)) continue;
-      breaker.close();
+  /** Lets go of the breakers of targets that are gone, and returns which those were. */
+  keepOnly(targets: ReadonlySet<string>): readonly string[] {
+    const gone = [...this.#breakers.keys()].filter((target) => !targets.has(target));
+    for (const target of gone) {
+      this.#breakers.get(target)?.close();
       this.#breakers.delete(target);
     }
+    return gone;
+  }
+
+  /** These targets may have been mended. */
+  probeSoon(targets: readonly string[]): void {
+    for (const target of targets) this.#breakers.get(target)?.probeSoon();
   }
 }

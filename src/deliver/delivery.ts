@@ -52,7 +52,7 @@ export class Delivery {
     this.error = asOuzelError(reason, 'EVENT_FAILED');
     this.#abort?.abort(this.error);
     (this.error.kind === 'unavailable' ? this.route.cells.unavailable : this.route.cells.rejected).increment();
-    this.route.breaker.failed(this.error);
+    this.route.breaker.failed(this.error, this.route.retry.max);
     this.#close();
   }
 

@@ -19,7 +19,6 @@ const HOPELESS: Partial<Record<ErrorCode, string>> = {
   EVENT_INVALID_PATH: 'invalid_path',
   EVENT_INVALID_URL: 'invalid_url',
   EVENT_HOPS: 'too_many_hops',
-  EVENT_POISON: 'poison',
   EVENT_ROUTE_GONE: 'route_gone',
   TARGET_TOO_LARGE: 'too_large',
   TARGET_REJECTED_FOR_GOOD: 'rejected',
@@ -62,6 +61,9 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
     confirmed: [...known.confirmed, ...confirmedRoutes(run)],
   };
   const hopeless = HOPELESS[error.code];
+  // No attempt was made this time.
+  if (error.code === 'EVENT_POISON')
+    return { retry: false, reason: 'poison', record: { ...record, cutOffs: record.cutOffs - 1 } };
   if (hopeless !== undefined) return { retry: false, reason: hopeless, record };
   if (givesUp(run, policy, error)) return { retry: false, reason: 'given_up', record };
 
@@ -70,10 +72,11 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
     Math.max(backoff(policy, times, chance), Math.min(error.retryAfter ?? 0, policy.max));
 
   if (error.kind === 'unavailable' && !isOwnFault(known, error, route)) {
+    const left = record.firstFailedAt + policy.for - now;
+    if (left <= 0) return { retry: false, reason: 'unavailable_too_long', record };
     const deferred = record.deferred + 1;
-    const delay = Math.max(wait(deferred), route?.breaker.pause ?? 0);
-    if (now + delay - record.firstFailedAt > policy.for)
-      return { retry: false, reason: 'unavailable_too_long', record };
+    // The last try is at the bound, however long the pauses have become by then.
+    const delay = Math.min(left, Math.max(wait(deferred), route?.breaker.pause ?? 0));
     const doubtful = mayBeOwnFault(error);
     return {
       retry: true,

@@ -135,7 +135,8 @@ export function deliverStep(routes: readonly Route[], noRoute: Outcome): Step {
       if (taken.length === 0) return noRoute;
       const blocked = taken.filter(({ breaker }) => !breaker.admits());
       if (blocked.length === taken.length && waits(blocked, run)) {
-        blocked[0]?.breaker.wait(run);
+        const [first] = blocked;
+        if (first !== undefined) first.breaker.wait(run, first);
         return PENDING;
       }
       // All are opened before the first starts: one that answers at once must not end the run for the others.

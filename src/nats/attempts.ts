@@ -75,7 +75,8 @@ export function createAttemptStore(
       });
     },
     put(run, record, done) {
-      const lines = headerLine('Nats-TTL', `${Math.ceil(run.plan.longestRetry / 1000) + OUTLIVES}s`);
+      const longest = Math.max(run.plan.longestRetry, record.next - Date.now());
+      const lines = headerLine('Nats-TTL', `${Math.ceil(longest / 1000) + OUTLIVES}s`);
       publisher.publish(subjectOf(run), headerBlock(lines), writeRecord(record), TIMEOUT, {
         confirmed: () => done(),
         failed: done,

@@ -4,13 +4,14 @@ import type { Pool } from 'undici';
 import { OuzelError } from '../../errors.ts';
 import { bareHost, specialAddress, specialHost } from './addresses.ts';
 import { codeOfStatus, EXCERPT, type HttpAnswer } from './answer.ts';
+import { Places } from './places.ts';
 
 export interface HttpClientOptions {
   /** `https://partner.example`. */
   readonly origin: string;
   /** Connections at most. */
   readonly connections: number;
-  /** Milliseconds that an exchange may take, from the wait for a connection to the end of the answer's body. */
+  /** Milliseconds that an exchange may take, from its turn on one of the connections to the end of the answer's body. */
   readonly timeout: number;
   /** Bytes of an answer that are read; the connection of a larger one is closed. */
   readonly maxResponse: number;
@@ -30,10 +31,12 @@ const ATTEMPT = 1000;
 
 export class HttpClient {
   readonly #options: HttpClientOptions;
+  readonly #places: Places;
   #pool: Promise<Pool> | undefined;
 
   constructor(options: HttpClientOptions) {
     this.#options = options;
+    this.#places = new Places(options.connections);
   }
 
   /**
@@ -47,6 +50,8 @@ export class HttpClient {
     const { timeout } = this.#options;
     // Before the clock starts: loading the client is not the target's time.
     const pool = await (this.#pool ??= this.#open());
+    // Nor is the time that others take who came first.
+    await this.#places.take(signal);
     const abort = new AbortController();
     const ended = (): void => abort.abort(signal.reason);
     signal.addEventListener('abort', ended, { once: true });
@@ -58,6 +63,7 @@ export class HttpClient {
     const finish = (): void => {
       clearTimeout(timer);
       signal.removeEventListener('abort', ended);
+      this.#places.give();
     };
     try {
       const { path, method, headers, body } = request;

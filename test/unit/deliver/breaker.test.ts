@@ -4,7 +4,7 @@ import { Breaker, Breakers } from '../../../src/deliver/breaker.ts';
 import type { Delivery } from '../../../src/deliver/delivery.ts';
 import { deliverStep } from '../../../src/deliver/route.ts';
 import { type ErrorCode, OuzelError } from '../../../src/errors.ts';
-import { error, harness, jsonEvent, later, outcome, route, stopClocks } from '../core/helpers.ts';
+import { error, harness, jsonEvent, later, outcome, POLICY, route, stopClocks } from '../core/helpers.ts';
 
 stopClocks();
 
@@ -206,7 +206,10 @@ describe('events that wait for a target', () => {
   function waiting(count: number, retry: Partial<RetryPolicy> = {}) {
     const { breaker, fail } = opened();
     const sent: Delivery[] = [];
-    const target = route('partner', (delivery) => void sent.push(delivery), { breaker });
+    const target = route('partner', (delivery) => void sent.push(delivery), {
+      breaker,
+      retry: { ...POLICY, ...retry },
+    });
     const made = harness({
       steps: [deliverStep([target], outcome('filtered', 'no_route'))],
       unavailable: () => breaker.isOpen,
@@ -300,13 +303,13 @@ describe('the breakers of a daemon', () => {
   it('are shown while they are open, and let go of with their targets', () => {
     const breakers = new Breakers({ changed: () => undefined });
     const [gone, kept] = [breakers.of('gone'), breakers.of('kept')];
-    onTestFinished(() => breakers.keepOnly(new Set()));
+    onTestFinished(() => void breakers.keepOnly(new Set()));
     for (let time = 0; time < 3; time++) {
       gone.failed(away());
       kept.failed(away());
     }
     expect(breakers.open).toEqual([gone, kept]);
-    breakers.keepOnly(new Set(['kept']));
+    expect(breakers.keepOnly(new Set(['kept']))).toEqual(['gone']);
     expect(breakers.open).toEqual([kept]);
     expect(breakers.of('kept')).toBe(kept);
     expect(breakers.of('gone')).not.toBe(gone);

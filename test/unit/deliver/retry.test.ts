@@ -93,14 +93,33 @@ describe('an unavailable target', () => {
     [{ known: { used: 2, deferred: 1 } }, { retry: true, delay: 2000 }],
     [{ known: { deferred: 500 } }, { retry: true, delay: 10_000 }],
     [{ deliveries: 99 }, { retry: true, delay: 1000 }],
-    [{ known: {}, now: NOW + 59_000 }, { retry: true }],
     [
-      { known: {}, now: NOW + 59_001 },
+      { known: {}, now: NOW + 59_000 },
+      { retry: true, delay: 1000 },
+    ],
+    // The last try is at the bound.
+    [
+      { known: {}, now: NOW + 59_999 },
+      { retry: true, delay: 1 },
+    ],
+    [
+      { known: {}, now: NOW + 60_000 },
       { retry: false, reason: 'unavailable_too_long' },
     ],
     [{ policy: { attempts: 1 } }, { retry: true }],
-    [{ policy: { for: 10 } }, { retry: false, reason: 'unavailable_too_long' }],
-    [{ targetPolicy: { for: 10 } }, { retry: false }],
+    [
+      { policy: { for: 10 }, known: {}, now: NOW + 9 },
+      { retry: true, delay: 1 },
+    ],
+    [
+      { policy: { for: 10 }, known: {}, now: NOW + 10 },
+      { retry: false, reason: 'unavailable_too_long' },
+    ],
+    [
+      { targetPolicy: { for: 10 }, known: {}, now: NOW + 9 },
+      { retry: true, delay: 1 },
+    ],
+    [{ targetPolicy: { for: 10 }, known: {}, now: NOW + 10 }, { retry: false }],
     [
       { code: 'TARGET_TIMEOUT', known: { used: 2 } },
       { retry: true, reason: 'unavailable' },
@@ -236,6 +255,7 @@ describe('an open breaker', () => {
     const target = route('partner', () => undefined);
     onTestFinished(() => target.breaker.close());
     for (let times = 0; times < 5; times++) {
+      target.breaker.admits();
       target.breaker.failed(error('TARGET_UNAVAILABLE'));
       later(60_000);
     }
@@ -379,7 +399,7 @@ describe('any policy', () => {
         const made = decide(run, { error: error('TARGET_UNAVAILABLE'), route: undefined }, now, chance());
         if (!made.retry) {
           expect(made.reason).toBe('unavailable_too_long');
-          expect(now - NOW + policy.max * (1 + policy.jitter) + 1).toBeGreaterThan(policy.for);
+          expect(now - NOW).toBe(policy.for);
           break;
         }
         expect(made.record.used).toBe(0);
