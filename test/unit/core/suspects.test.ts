@@ -86,4 +86,22 @@ describe('suspects', () => {
     target.breaker.close();
     later(0);
   });
+
+  it('that wait for a target are noted as no attempt, and as one again, alone, when they go on', () => {
+    const sent: Run[] = [];
+    const target = route('partner', ({ run }) => void sent.push(run));
+    for (let time = 0; time < 3; time++) target.breaker.failed(error('TARGET_UNAVAILABLE'));
+    const { attempts, receive } = harness({
+      steps: [deliverStep([target], outcome('filtered'))],
+      unavailable: () => target.breaker.isOpen,
+    });
+    attempts.records.set(42, { ...NO_ATTEMPTS, open: true });
+    const run = receive(jsonEvent({}, { deliveries: 2 }));
+    expect([sent, run.opened]).toEqual([[], false]);
+    expect(attempts.records.get(42)).toMatchObject({ open: false, cutOffs: 0, suspect: true });
+    // The first probe comes in a second, within a tenth.
+    later(1100);
+    expect([sent, run.opened]).toEqual([[run], true]);
+    expect(attempts.records.get(42)).toMatchObject({ open: true, alone: true });
+  });
 });
