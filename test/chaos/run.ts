@@ -55,7 +55,7 @@ else if (
       rate,
       only: new RegExp(values.faults),
       gap: [500, 5_000],
-      quietWithin: 300_000,
+      quietWithin: 600_000,
       write: (text) => void process.stdout.write(text),
       signal: interrupted.signal,
     });

@@ -5,10 +5,10 @@ export type Kind = (typeof KINDS)[number];
 
 /** How many of a hundred events are of a kind. The lethal ones come as a fault (`faults.ts`). */
 export const WEIGHTS: Readonly<Record<Kind, number>> = {
-  order: 72,
+  order: 73,
   call: 10,
   hook: 10,
-  slow: 2,
+  slow: 1,
   patient: 2,
   broken: 2,
   refused: 2,

@@ -12,8 +12,8 @@ test(`nothing is lost while processes, network, server and targets fail (CHAOS_S
     servers: 1,
     rate: 100,
     gap: [100, 600],
-    quietWithin: 90_000,
+    quietWithin: 240_000,
     write: (text) => void process.stderr.write(text),
   });
   expect(Object.fromEntries(problems)).toEqual({});
-}, 300_000);
+}, 420_000);
