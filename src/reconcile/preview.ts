@@ -189,7 +189,7 @@ class Previewer {
     // Fewer tokens than an ack has: nobody hears it. In a domain the subject holds the account, which is not known here.
     if (this.#config.nats.domain === undefined) this.#need(`$JS.ACK.${stream}.${name}.probe`, `to ack for ${name}`);
     this.#need(deadLetterSubject(name), `for the dead letters of ${name}`, false);
-    this.#need(`${ATTEMPTS_PREFIX}${name}.*`, `to note failed attempts of ${name}`, false);
+    this.#need(`${ATTEMPTS_PREFIX}${name}.>`, `to note failed attempts of ${name}`, false);
     this.#need(timerSubject(name, 'retry', '*'), `to park retries of ${name}`, false);
     if (stream === TIMER_STREAM) return;
     this.#needsOf({ name, stream: TIMER_STREAM });
