@@ -229,13 +229,13 @@ export class Daemon {
     this.#housekeeping.every(SWEEP, () => this.#sweep());
     this.#sweep();
     if (!(await this.#prepare(link))) return;
+    const states = Object.fromEntries(this.#runtimes().map(({ name, state }) => [name, state]));
+    this.#logger.info({ consumers: states }, 'ready');
+    this.#incidents.started(states);
     this.#problem = '';
     this.#housekeeping.asking(POLL, () => this.#poll());
     this.#housekeeping.asking(POLL_DUE, () => this.#pollDue());
     await this.#poll();
-    const states = Object.fromEntries(this.#runtimes().map(({ name, state }) => [name, state]));
-    this.#logger.info({ consumers: states }, 'ready');
-    this.#incidents.started(states);
   }
 
   /**
