@@ -49,7 +49,7 @@ export const deadly = defineFilter({
 
 test('an event whose handling kills the process ends as poison, and takes no other event with it', async () => {
   const { server, client } = await world();
-  const yaml = `${HEAD}  c: { stream: IN, start: all, ack_wait: 1s, pipeline: [{ plugin: deadly }], deliver: [{ to: { publish: { subject: out.x } } }] }\n`;
+  const yaml = `${HEAD}  c: { stream: IN, start: all, ack_wait: 3s, pipeline: [{ plugin: deadly }], deliver: [{ to: { publish: { subject: out.x } } }] }\n`;
   const deadly = 17;
   const count = 40;
   await publishMany(client, count, (n) => ({ subject: 'in.x', body: { n, deadly: n === deadly } }));
@@ -96,7 +96,7 @@ test('an event whose handling kills the process ends as poison, and takes no oth
 // frain-dev/convoy#1833: the attempt counter survives a restart.
 test('attempts are counted over restarts and instances, and a kill is none', async () => {
   const { server, client } = await world();
-  const yaml = `${HEAD}  c: { stream: IN, start: all, ack_wait: 1s, retry: { attempts: 4 }, deliver: [{ to: ${REFUSED} }] }\n`;
+  const yaml = `${HEAD}  c: { stream: IN, start: all, ack_wait: 3s, retry: { attempts: 4 }, deliver: [{ to: ${REFUSED} }] }\n`;
   await publish(client, { subject: 'in.x', body: {} });
   for (const attempt of [1, 2]) {
     const daemon = await startDaemon(yaml, { server });
@@ -122,7 +122,7 @@ test('a route that confirmed is not repeated by the next process', async () => {
   const heard: string[] = [];
   client.nc.subscribe('heard.once', { callback: (_error, message) => void heard.push(message.string()) });
   const fails = `deliver: [{ name: sure, to: { publish: { subject: heard.once, core: true } } }, { name: bad, to: ${REFUSED} }]`;
-  const yaml = `${HEAD}  c: { stream: IN, start: all, ack_wait: 1s, retry: { backoff: { first: 2s } }, ${fails} }\n`;
+  const yaml = `${HEAD}  c: { stream: IN, start: all, ack_wait: 3s, retry: { backoff: { first: 4s } }, ${fails} }\n`;
   await publish(client, { subject: 'in.x', body: { n: 1 } });
   const first = await startDaemon(yaml, { server });
   await waitFor(async () => outcomesOf(await first.metrics(), 'c').parked === 1, { what: 'the first failure' });
@@ -137,7 +137,7 @@ test('a route that confirmed is not repeated by the next process', async () => {
 test('a retry that waits in a timer comes back though its process is gone, with the event as it was', async () => {
   const { server, client } = await world();
   const yaml = (target: string): string =>
-    `${HEAD}  c: { stream: IN, start: all, ack_wait: 1s, retry: { backoff: { first: 3s } }, deliver: [{ to: ${target} }] }\n`;
+    `${HEAD}  c: { stream: IN, start: all, ack_wait: 3s, retry: { backoff: { first: 4s } }, deliver: [{ to: ${target} }] }\n`;
   await publish(client, {
     subject: 'in.x',
     body: '{"n":  1}',
