@@ -19,6 +19,7 @@ export default defineConfig({
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 5_000 } },
       { extends: true, test: { name: 'conformance', include: ['test/conformance/**/*.test.ts'], ...server } },
+      { extends: true, test: { name: 'chaos', include: ['test/chaos/**/*.test.ts'], ...server } },
       { extends: true, test: { name: 'integration', include: ['test/integration/**/*.test.ts'], ...server } },
     ],
   },

@@ -1,35 +1,42 @@
 /** The composition root: connects, provisions, runs the consumers, drains. */
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
+import { jetstream, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
-import { createDeadLetterStore, DEAD_LETTER_STREAM } from './deadletter/store.ts';
+import { Pauses } from './core/pauses.ts';
+import { Suspects } from './core/suspects.ts';
+import { type LetterAccess, removeLetter } from './deadletter/read.ts';
+import { createDeadLetterStore } from './deadletter/store.ts';
+import { type Breaker, Breakers } from './deliver/breaker.ts';
 import { FileStore } from './deliver/files/store.ts';
-import { asOuzelError } from './errors.ts';
+import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
+import { Housekeeping } from './housekeeping.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
+import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
-import { checkServer, connectNats, watchConnection } from './nats/connect.ts';
-import { ensureStream } from './nats/provision.ts';
-import { JetStreamPublisher } from './nats/publish.ts';
-import { NatsRequester } from './nats/request.ts';
-import { Wire } from './nats/wire.ts';
+import { checkServer } from './nats/connect.ts';
+import { Link } from './nats/link.ts';
+import { SystemStreams } from './nats/system.ts';
+import { createParking, dueConsumers, waitingTimers } from './nats/timers.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
 import { Reconciler } from './reconcile/apply.ts';
-import { deadLetterSpec, type Services } from './reconcile/build.ts';
+import type { Services } from './reconcile/build.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { type Loader, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
-import type { DaemonStatus } from './status.ts';
+import { ensureIncidentStream, systemSpecs } from './reconcile/system-streams.ts';
+import { type DaemonStatus, statusOf } from './status.ts';
+import { Incidents } from './telemetry/incidents.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { LogObserver, observeAll } from './telemetry/observe.ts';
 import { tapQuery } from './telemetry/tap-query.ts';
 import { TapHub } from './telemetry/tap.ts';
+import { startTracesWhere } from './telemetry/optional-traces.ts';
 import type { Traces } from './telemetry/traces.ts';
 import { VERSION } from './version.ts';
 
@@ -37,8 +44,12 @@ import { VERSION } from './version.ts';
 const SWEEP = 500;
 /** Milliseconds between questions to the server about the durables. */
 const POLL = 5_000;
+/** Milliseconds between looks for events that are due for a consumer which pulls none yet. */
+const POLL_DUE = 1_000;
 /** Milliseconds between attempts to prepare a server that is not ready for Ouzel. */
 const PREPARE_AGAIN = 5_000;
+/** Milliseconds of the drain that are left to note and give back what has to be cut off. */
+const CUT_OFF = 1_500;
 /** Milliseconds that a shutdown waits for a trace collector, at most. */
 const FLUSH_SPANS = 5_000;
 
@@ -48,24 +59,22 @@ export interface Address {
   readonly url: string;
 }
 
-/** What talks over the connection. */
-type Ports = Pick<Services, 'wire' | 'publisher' | 'requester'>;
-
 export class Daemon {
   readonly #logger: Logger;
   readonly #metrics = createMetrics();
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #housekeeping: Housekeeping;
   readonly #log: LogObserver;
+  readonly #incidents: Incidents;
   #loaded: LoadedConfig;
   readonly #reloads: Reloads;
   #watching: Watching | undefined;
   #http: HttpServer | undefined;
-  #connection: NatsConnection | undefined;
   #reconciler: Reconciler | undefined;
   readonly #files: FileStore;
-  #publisher: JetStreamPublisher | undefined;
-  #requester: NatsRequester | undefined;
-  #wire: Wire | undefined;
+  #link: Link | undefined;
+  #manager: JetStreamManager | undefined;
+  readonly #pauses = new Pauses();
+  readonly #breakers = new Breakers({ changed: (breaker) => this.#targetChanged(breaker) });
   #traces: Traces | undefined;
   /** Why the daemon as a whole cannot work; empty when it can. */
   #problem = 'NATS: connecting';
@@ -79,13 +88,17 @@ export class Daemon {
   constructor(loaded: LoadedConfig, load: Loader, logger: Logger) {
     this.#loaded = loaded;
     this.#logger = logger;
+    this.#housekeeping = new Housekeeping(logger);
     this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
     this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
+    const metrics = this.#metrics;
+    this.#incidents = new Incidents({ loaded: () => this.#loaded, keyOf: this.#keyOf, metrics, logger });
     this.#reloads = new Reloads({
       load,
       current: () => this.#loaded,
       apply: (next) => this.#apply(next),
-      metrics: this.#metrics,
+      onRejected: (outcome) => this.#incidents.reloadRejected(outcome),
+      metrics,
       logger,
     });
   }
@@ -112,10 +125,15 @@ export class Daemon {
       status: () => this.status(),
       refresh: () => this.#refresh(),
       tap: (selectors, sink) => this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf), sink),
+      deadLetters: () => this.#deadLetters(),
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
-    this.#traces = await this.#startTraces();
+    this.#traces = await startTracesWhere(config.telemetry.traces, {
+      logger: this.#logger,
+      dropped: this.#metrics.spansDropped.with(),
+      redact: (text) => this.#loaded.redact(text),
+    });
     this.#run().catch((error: unknown) => {
       if (this.#stopping) return;
       const { code, message } = asOuzelError(error);
@@ -136,46 +154,43 @@ export class Daemon {
   }
 
   status(): DaemonStatus {
-    const failed = [...(this.#reconciler?.failed ?? [])];
-    const consumers = [
-      ...this.#runtimes().map(({ name, state, reason }) => ({ name, state, reason })),
-      ...failed.map(([name, reason]) => ({ name, state: 'failed' as const, reason })),
-    ];
-    const connected = this.#wire?.connected ?? false;
-    const reasons = [
-      ...(this.#stopping ? ['draining'] : []),
-      ...(this.#problem === '' ? [] : [this.#problem]),
-      ...(this.#problem === '' && !connected ? ['NATS: disconnected'] : []),
-      ...consumers
-        .filter(({ state }) => state === 'failed' || state === 'starting')
-        .map(({ name, state, reason }) => `consumer ${name}: ${reason === '' ? state : reason}`),
-    ];
     const { file, hash } = this.#loaded;
-    const config = { file, hash, generation: this.#reloads.generation, last_reload: this.#reloads.last ?? null };
-    return { ready: reasons.length === 0, reasons, connected, consumers, config };
+    return statusOf({
+      stopping: this.#stopping,
+      problem: this.#problem,
+      connected: this.#link?.connected ?? false,
+      denied: this.#link?.denied ?? [],
+      runtimes: this.#runtimes(),
+      failed: this.#reconciler?.failed ?? new Map(),
+      breakers: this.#breakers.open,
+      config: { file, hash, generation: this.#reloads.generation, last_reload: this.#reloads.last ?? null },
+    });
   }
 
-  /** Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server. */
-  async stop(): Promise<void> {
+  /**
+   * Drains: no new events, what runs is finished within `http.drain`, the rest goes back to the server.
+   *
+   * @param reason Why, in a word: the signal that asked for it.
+   */
+  async stop(reason: string): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#watching?.close();
     const { drain } = this.#loaded.config.http;
     this.#logger.info({ drain_ms: drain }, 'draining');
+    this.#incidents.stopping(reason);
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, drain);
+    const timer = setTimeout(resolve, Math.max(drain / 2, drain - CUT_OFF));
     await Promise.race([this.#reloads.close(), deadline]);
     await this.#reconciler?.stop(deadline);
+    // Confirmed before the connection closes; without one, nothing is waited for.
+    await this.#incidents.close(this.#link?.connected === true ? deadline : Promise.resolve());
     await this.#flushSpans(deadline);
-    for (const each of this.#timers) clearInterval(each);
-    this.#wire?.flush();
-    const connection = this.#connection;
-    if (connection !== undefined && this.#wire?.connected === true) await connection.flush().catch(() => undefined);
-    this.#publisher?.close();
-    this.#requester?.close();
+    this.#housekeeping.stop();
+    await this.#link?.flush();
     await Promise.race([this.#files.close(), deadline]);
     clearTimeout(timer);
-    await connection?.close();
+    await this.#link?.connection.close();
     this.#taps.close('the daemon stops');
     await this.#http?.close();
     this.#log.close();
@@ -183,29 +198,6 @@ export class Daemon {
     if (left > 0) this.#logger.warn({ events: left }, 'stopped with events in hand; the server delivers them again');
     this.#endReports();
     this.#logger.info('stopped');
-  }
-
-  /** Traces, where an endpoint is configured; only then is anything of OpenTelemetry loaded. */
-  async #startTraces(): Promise<Traces | undefined> {
-    const { endpoint, sample } = this.#loaded.config.telemetry.traces;
-    if (endpoint === '') return undefined;
-    try {
-      const { startTraces } = await import('./telemetry/traces.ts');
-      return await startTraces({
-        endpoint,
-        sample,
-        env: process.env,
-        logger: this.#logger,
-        dropped: this.#metrics.spansDropped.with(),
-        redact: (text) => this.#loaded.redact(text),
-      });
-    } catch (error) {
-      this.#logger.error(
-        { error: asOuzelError(error).message },
-        'traces cannot be turned on; events are handled without',
-      );
-      return undefined;
-    }
   }
 
   async #flushSpans(deadline: Promise<void>): Promise<void> {
@@ -219,28 +211,31 @@ export class Daemon {
   }
 
   async #run(): Promise<void> {
-    const connection = await connectNats(this.#loaded.config.nats);
-    if (this.#stopping) return connection.close();
-    this.#connection = connection;
-    const wire = new Wire(connection);
-    const onWarning = (message: string): void => this.#logger.error(message);
-    const publisher = new JetStreamPublisher(connection, wire, onWarning);
-    const requester = new NatsRequester(connection, wire, onWarning);
-    this.#wire = wire;
-    this.#publisher = publisher;
-    this.#requester = requester;
-    this.#metrics.natsConnected.with().set(1);
-    this.#logger.info({ server: connection.getServer(), version: connection.info?.version }, 'connected to NATS');
-    this.#watch(connection).catch((error: unknown) => this.#unexpected(error));
-    if (!(await this.#prepare(connection, { wire, publisher, requester }))) return;
-    this.#problem = '';
-    this.#every(SWEEP, () => this.#sweep());
-    this.#every(POLL, () => {
-      this.#poll().catch((error: unknown) => this.#unexpected(error));
-    });
-    await this.#poll();
+    const link = await Link.open(() => this.#loaded.config.nats, this.#logger, this.#metrics);
+    if (this.#stopping) return link.connection.close();
+    this.#link = link;
+    link
+      .watch({
+        disconnected: () => {
+          for (const runtime of this.#runtimes()) runtime.disconnected();
+        },
+        reconnected: () => {
+          this.#incidents.reconnected();
+          for (const runtime of this.#runtimes())
+            runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
+        },
+      })
+      .catch((error: unknown) => this.#unexpected(error));
+    this.#housekeeping.every(SWEEP, () => this.#sweep());
+    this.#sweep();
+    if (!(await this.#prepare(link))) return;
     const states = Object.fromEntries(this.#runtimes().map(({ name, state }) => [name, state]));
     this.#logger.info({ consumers: states }, 'ready');
+    this.#incidents.started(states);
+    this.#problem = '';
+    this.#housekeeping.asking(POLL, () => this.#poll());
+    this.#housekeeping.asking(POLL_DUE, () => this.#pollDue());
+    await this.#poll();
   }
 
   /**
@@ -248,11 +243,11 @@ export class Daemon {
    *
    * @returns Whether it came to that; false when the daemon was stopped meanwhile.
    */
-  async #prepare(connection: NatsConnection, ports: Ports): Promise<boolean> {
+  async #prepare(link: Link): Promise<boolean> {
     while (!this.#stopping) {
       try {
-        checkServer(connection);
-        const services = await this.#services(connection, ports);
+        checkServer(link.connection);
+        const services = await this.#services(link);
         const reconciler = new Reconciler(services, this.#loaded.config.nats.domain);
         // A reload that comes meanwhile waits, and compares with what is started here.
         await this.#reloads.exclusively(async () => {
@@ -270,16 +265,18 @@ export class Daemon {
     return false;
   }
 
-  async #services(connection: NatsConnection, { wire, publisher, requester }: Ports): Promise<Services> {
+  async #services({ connection, wire, publisher, requester }: Link): Promise<Services> {
     const { domain, system } = this.#loaded.config.nats;
     const options = domain === undefined ? {} : { domain };
     const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
     const client = jetstream(connection, options);
-    const { made, kept } = await ensureStream(manager, deadLetterSpec(this.#loaded.config));
-    if (made) this.#logger.info({ stream: DEAD_LETTER_STREAM }, 'stream made');
-    // One that drops the oldest letters at its limit loses them in silence; that is worth a line at each start.
-    if (kept.length > 0)
-      this.#logger.warn({ stream: DEAD_LETTER_STREAM, differs: kept }, 'stream differs from what Ouzel would make');
+    const streams = new SystemStreams(manager, systemSpecs(this.#loaded.config), this.#logger);
+    await streams.ensure();
+    const own = streams.watched(publisher);
+    const bodies = createBodies(client, system.replicas);
+    this.#manager = manager;
+    await this.#incidents.connect(own, () => ensureIncidentStream(manager, this.#loaded.config, this.#logger));
+    this.#letterPorts = { client, manager, publisher, bodies };
     return {
       connection,
       manager,
@@ -287,16 +284,31 @@ export class Daemon {
       publisher,
       requester,
       files: this.#files,
-      letters: createDeadLetterStore(publisher, createBodies(client, system.replicas), {
+      letters: createDeadLetterStore(own, bodies, {
         keyOf: this.#keyOf,
         redact: (text) => this.#loaded.redact(text),
+        remove: (sequence) => removeLetter(manager, sequence),
       }),
+      attempts: createAttemptStore(own, requester, { domain, onMissing: streams.missing }),
+      parking: createParking(own),
+      bodies,
+      breakers: this.#breakers,
+      suspects: new Suspects(),
+      pauses: this.#pauses,
       observer: this.#observer(),
       traces: this.#traces,
       turns: new Turns(),
       logger: this.#logger,
       metrics: this.#metrics,
     };
+  }
+
+  #letterPorts: Omit<LetterAccess, 'config'> | undefined;
+
+  #deadLetters(): LetterAccess {
+    if (this.#letterPorts === undefined || this.#link?.connected !== true)
+      throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away; the dead letters are there');
+    return { config: this.#loaded.config, ...this.#letterPorts };
   }
 
   /** Puts another configuration in force. @throws OuzelError when it cannot come up; then all is as it was. */
@@ -321,7 +333,7 @@ export class Daemon {
 
   #observer(): Observer {
     const { observer } = this.#traces ?? {};
-    return observeAll([this.#log, this.#taps, ...(observer === undefined ? [] : [observer])]);
+    return observeAll([this.#log, this.#taps, this.#incidents, ...(observer === undefined ? [] : [observer])]);
   }
 
   /** The key of an event, by its stream's `key`. An event without one is still a letter. */
@@ -329,29 +341,6 @@ export class Daemon {
 
   /** Who looks at single events now. */
   readonly #taps = new TapHub({ keyOf: this.#keyOf, redact: (text) => this.#loaded.redact(text) });
-
-  async #watch(connection: NatsConnection): Promise<void> {
-    const connected = this.#metrics.natsConnected.with();
-    await watchConnection(connection, {
-      disconnected: (server) => {
-        connected.set(0);
-        this.#logger.warn({ server }, 'disconnected from NATS');
-        for (const runtime of this.#runtimes()) runtime.disconnected();
-        this.#publisher?.disconnected();
-        this.#requester?.disconnected();
-      },
-      reconnected: (server) => {
-        connected.set(1);
-        this.#metrics.natsReconnects.with().increment();
-        this.#logger.info({ server }, 'reconnected to NATS');
-        this.#wire?.resume();
-        for (const runtime of this.#runtimes())
-          runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
-      },
-      warning: (message) => this.#logger.warn(`NATS: ${message}`),
-    });
-    connected.set(0);
-  }
 
   /** What goes on beside the events failed: it is said, and the events go on. */
   #unexpected(error: unknown): void {
@@ -362,22 +351,51 @@ export class Daemon {
     return [...(this.#reconciler?.runtimes.values() ?? [])];
   }
 
-  #every(milliseconds: number, task: () => void): void {
-    this.#timers.push(setInterval(task, milliseconds));
-  }
-
   #sweep(): void {
     const now = performance.now();
-    for (const { consumer, blueprint } of this.#runtimes()) consumer.sweep(now, blueprint.spec.ackWait / 3);
+    this.#pauses.tick(now);
+    for (const { consumer } of this.#runtimes()) consumer.sweep(now);
   }
 
   async #poll(): Promise<void> {
-    if (this.#wire?.connected !== true) return;
+    if (this.#link?.connected !== true) return;
     for (const runtime of this.#runtimes()) await runtime.poll();
+    if (this.#manager === undefined) return;
+    const waiting = await waitingTimers(this.#manager);
+    // A number that is not known any more is not shown.
+    for (const { name } of this.#runtimes())
+      if (waiting === undefined) this.#metrics.timersPending.remove('consumer', name);
+      else this.#metrics.timersPending.with(name).set(waiting.get(name) ?? 0);
+  }
+
+  /** Whose events are due: whoever set their timers may be gone, and a re-drive comes from anywhere. */
+  async #pollDue(): Promise<void> {
+    if (this.#manager === undefined || this.#link?.connected !== true) return;
+    const due = await dueConsumers(this.#manager);
+    for (const runtime of this.#runtimes()) if (due.has(runtime.name)) runtime.wantDue();
+  }
+
+  /** A target became unavailable, or is there again. */
+  #targetChanged({ target, isOpen, isGone, trouble }: Breaker): void {
+    this.#metrics.targetBreakerOpen.with(target).set(isOpen ? 1 : 0);
+    const concerned = this.#runtimes().filter(({ consumer }) => consumer.plan.targets.includes(target));
+    const consumers = concerned.map(({ name }) => name);
+    if (trouble === undefined) return;
+    const { error, since } = trouble;
+    if (isOpen) {
+      this.#logger.warn({ target, consumers, error: error.message }, 'target is unavailable; it is probed');
+      this.#incidents.targetUnavailable(target, error);
+    } else {
+      const lasted = Math.round((Date.now() - since) / 1000);
+      const what = isGone ? 'target that was unavailable left the configuration' : 'target is available again';
+      this.#logger.info({ target, consumers, for_s: lasted }, what);
+      this.#incidents.targetRecovered(target);
+    }
+    for (const { consumer } of concerned) consumer.ask();
   }
 
   #refresh(): void {
-    this.#metrics.natsConnected.with().set(this.#wire?.connected === true ? 1 : 0);
+    this.#metrics.natsConnected.with().set(this.#link?.connected === true ? 1 : 0);
     for (const runtime of this.#runtimes()) runtime.refresh();
   }
 }

@@ -78,6 +78,9 @@ export const ERRORS = {
   EVENT_INVALID_PATH: rejected(
     'A value put into the path of a file is not part of one name: it is empty, begins with a dot, or holds a slash or control character.',
   ),
+  EVENT_INVALID_URL: rejected(
+    'A value put into the path of a URL leaves an empty segment, `.` or `..` there, or the URL became too long.',
+  ),
   EVENT_HOPS: rejected('The event went through Ouzel too often (`Ouzel-Hops`): a loop of consumers.'),
   EVENT_POISON: rejected(
     'The handling of this event began as often as it may and never ended: each time the process died or lost it.',
@@ -94,9 +97,18 @@ export const ERRORS = {
   ),
 
   TARGET_REJECTED: rejected('The target said no to this event.'),
+  TARGET_REJECTED_FOR_GOOD: rejected(
+    'The target said no to this event in a way that no further attempt can mend (HTTP 400, 410, 413, 414, 415, 422, 431).',
+  ),
   TARGET_TOO_LARGE: rejected("The event is larger than the server's max_payload. The message gives both sizes."),
+  TARGET_ADDRESS: unavailable(
+    'The host of a URL has no public address, but a private, loopback or special one. If that is meant, set `allow_private: true` in the target.',
+  ),
   TARGET_UNAVAILABLE: unavailable('The target is not there or cannot take anything now.'),
   TARGET_NO_STREAM: unavailable('No stream takes the subject that was published to.'),
+  TARGET_BREAKER_OPEN: unavailable(
+    'The target was unavailable to one event after another, and nothing is sent there before the next probe.',
+  ),
   TARGET_TIMEOUT: unavailable('The target did not answer in time.'),
 
   INTERNAL: internal('An error inside Ouzel. Please report it with the log line.'),

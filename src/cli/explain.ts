@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { loadConfig, type LoadedConfig } from '../config/load.ts';
 import type { Event } from '../core/event.ts';
+import { stringifyJson } from '../core/json.ts';
 import { EXIT, OuzelError } from '../errors.ts';
 import { explain, unknownConsumer } from '../explain/explain.ts';
 import { type Explanation, wouldFail } from '../explain/explanation.ts';
@@ -100,13 +101,7 @@ function consumerOf(loaded: LoadedConfig, { consumer }: Options): string {
   throw new OuzelError('USAGE', `--consumer says which: ${names.join(', ') || 'there are none'}`);
 }
 
-/** Numbers beyond ±2^53 are written as they are. */
-const bigNumbers = (_key: string, value: unknown): unknown =>
-  typeof value === 'bigint' ? JSON.rawJSON(value.toString()) : value;
-
 function print(loaded: LoadedConfig, explanation: Explanation, json: boolean): void {
-  const text = json
-    ? JSON.stringify(explanation, bigNumbers, 2)
-    : renderExplanation(explanation, styleOf(process.stdout));
+  const text = json ? stringifyJson(explanation, 2) : renderExplanation(explanation, styleOf(process.stdout));
   process.stdout.write(`${loaded.redact(text)}\n`);
 }

@@ -4,7 +4,7 @@ import { asOuzelError, EXIT } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { consumersCommand } from './consumers.ts';
 import { devCommand } from './dev.ts';
-import { dlqCommand } from './dlq.ts';
+import { dlqCommand } from './dlq/index.ts';
 import { explainCommand } from './explain.ts';
 import { runCommand } from './run.ts';
 import { schemaCommand } from './schema.ts';

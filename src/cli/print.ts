@@ -1,8 +1,9 @@
 /** How commands print: tables for people, JSON for programs. */
+import { stringifyJson } from '../core/json.ts';
 
 export const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
-export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2));
+export const printJson = (value: unknown): void => print(stringifyJson(value, 2));
 
 /** Columns as wide as they need to be; numbers to the right. */
 export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {

@@ -26,7 +26,7 @@ export async function serve(options: LoadOptions): Promise<Serving> {
   const onSignal = (signal: NodeJS.Signals): void => {
     if (stopping) process.exit(signal === 'SIGINT' ? 130 : 143);
     stopping = true;
-    daemon.stop().then(resolve, reject);
+    daemon.stop(signal).then(resolve, reject);
   };
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
   return { daemon, ended };

@@ -132,6 +132,7 @@ const COLORS: Readonly<Record<TapRecord['outcome'], Paint>> = {
   filtered: 'dim',
   dropped: 'yellow',
   retried: 'yellow',
+  kept: 'yellow',
   dead_lettered: 'red',
 };
 

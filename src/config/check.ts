@@ -1,8 +1,10 @@
 /** What a schema cannot see: names that refer to nothing, names that clash, filters in a circle, times that do not fit. */
+import { typeMatcher } from '../contracts/match.ts';
 import { overlaps } from '../core/subjects.ts';
 import { targets as targetComponents } from '../deliver/targets/index.ts';
 import { type ErrorCode, formatPlace } from '../errors.ts';
 import { Expression, type Template } from '../expression/index.ts';
+import { INCIDENT_STREAM, INCIDENT_SUBJECTS, INCIDENTS } from '../telemetry/incidents/catalogue.ts';
 import { formatDuration } from './fields.ts';
 import { type ConfigProblem, formatPath, problemAt } from './problems.ts';
 import type { Config, ConsumerConfig, RouteConfig } from './schema.ts';
@@ -116,6 +118,7 @@ class Checker {
       const at: ConfigPath = ['consumers', name];
       this.#stream(consumer.stream, [...at, 'stream']);
       this.#subjects(consumer, at);
+      this.#incidents(consumer, at);
       consumer.pipeline.forEach((stage, index) => {
         if (typeof stage === 'string') this.#stage(stage, [...at, 'pipeline', index]);
       });
@@ -126,8 +129,8 @@ class Checker {
   /** A stream that is not declared is used as it is on the server, unless its name looks like a slip. */
   #stream(name: string, path: ConfigPath): void {
     const { streams } = this.#names;
-    if (streams.includes(name)) return;
-    const meant = streams.find((each) => isSlip(name, each));
+    if (streams.includes(name) || name === INCIDENT_STREAM) return;
+    const meant = [...streams, INCIDENT_STREAM].find((each) => isSlip(name, each));
     if (meant !== undefined)
       this.#report(
         path,
@@ -139,13 +142,27 @@ class Checker {
 
   /** Where the stream is declared, it is known what a consumer can never get. */
   #subjects({ stream, subjects }: ConsumerConfig, at: ConfigPath): void {
-    const held = this.#config.streams[stream]?.subjects;
+    const held = stream === INCIDENT_STREAM ? [INCIDENT_SUBJECTS] : this.#config.streams[stream]?.subjects;
     if (held === undefined) return;
     for (const [index, subject] of (subjects ?? []).entries()) {
       if (held.some((each) => overlaps(each, subject))) continue;
       const message = `the stream ${stream} never holds ${subject}`;
       this.#report([...at, 'subjects', index], 'CONFIG_INVALID_VALUE', message, `it holds ${held.join(', ')}`);
     }
+  }
+
+  /** What Ouzel says about itself is known, so a type that is none of it is a slip. */
+  #incidents({ stream, types }: ConsumerConfig, at: ConfigPath): void {
+    if (stream !== INCIDENT_STREAM) return;
+    const kinds = Object.keys(INCIDENTS);
+    for (const [index, type] of (types ?? []).entries())
+      if (!kinds.some(typeMatcher([type])))
+        this.#report(
+          [...at, 'types', index],
+          'CONFIG_UNKNOWN_NAME',
+          `there is no incident "${type}"`,
+          suggestion(type, kinds),
+        );
   }
 
   #stage(name: string, path: ConfigPath): void {
@@ -243,15 +260,22 @@ class Checker {
 
   /** A drain waits for what runs, so it must be longer than anything may run. */
   timeouts(): void {
-    const { defaults, http, consumers, targets } = this.#config;
-    const entries = [
-      { path: ['defaults', 'timeout'], timeout: defaults.timeout },
+    const { defaults, http, consumers, targets, transformers } = this.#config;
+    const entries: Timeout[] = [
+      { path: DEFAULT_TIMEOUT, timeout: defaults.timeout },
       ...Object.entries(consumers).map(([name, { timeout }]) => ({ path: ['consumers', name, 'timeout'], timeout })),
-      ...Object.entries(targets).map(([name, { timeout }]) => ({ path: ['targets', name, 'timeout'], timeout })),
+      ...Object.entries(targets).flatMap(([name, each]) => timeoutsOf(each, ['targets', name])),
+      ...Object.entries(transformers).flatMap(([name, each]) => timeoutsOf(each, ['transformers', name])),
+      ...Object.entries(consumers).flatMap(([name, { pipeline, deliver = [] }]) => [
+        ...pipeline.flatMap((stage, index) => timeoutsOf(stage, ['consumers', name, 'pipeline', index])),
+        ...deliver.flatMap(({ to }, index) => timeoutsOf(to, ['consumers', name, 'deliver', index, 'to'])),
+      ]),
     ];
     for (const { path, timeout } of entries) {
       if (timeout === undefined || timeout < http.drain) continue;
       const written = nodeAt(this.#root, path) !== undefined;
+      // What a component waits by default ends with the attempt, which is looked at itself.
+      if (!written && path !== DEFAULT_TIMEOUT) continue;
       const [long, drain] = [formatDuration(timeout), formatDuration(http.drain)];
       const message = written
         ? `this timeout (${long}) is not shorter than http.drain (${drain})`
@@ -261,6 +285,32 @@ class Checker {
     }
   }
 }
+
+interface Timeout {
+  readonly path: ConfigPath;
+  /** Milliseconds. */
+  readonly timeout: number | undefined;
+}
+
+const DEFAULT_TIMEOUT: ConfigPath = ['defaults', 'timeout'];
+
+/** Where a target or a stage may have a timeout: one of its own, and those of what it is made of. */
+const TIMEOUTS: readonly (readonly string[])[] = [
+  [],
+  ['publish'],
+  ['request'],
+  ['request', 'reply', 'publish'],
+  ['webhook'],
+];
+
+/** Every timeout of a target or a stage; one that is only named has none here. */
+const timeoutsOf = (entry: unknown, at: ConfigPath): Timeout[] =>
+  TIMEOUTS.flatMap((inside) => {
+    let value = entry;
+    for (const key of [...inside, 'timeout'])
+      value = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+    return typeof value === 'number' ? [{ path: [...at, ...inside, 'timeout'], timeout: value }] : [];
+  });
 
 const reference = (name: string): string => (/^\w+$/.test(name) ? `filters.${name}` : `filters['${name}']`);
 

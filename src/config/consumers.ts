@@ -66,7 +66,9 @@ const route = z
   });
 
 const consumer = z.strictObject({
-  stream: literal().describe('The stream to take events from: one of `streams`, or one that is on the server.'),
+  stream: literal().describe(
+    'The stream to take events from: one of `streams`, one that is on the server, or OUZEL_EVENTS for what Ouzel says about itself.',
+  ),
   types: z
     .array(literal())
     .min(1)
@@ -97,6 +99,13 @@ const consumer = z.strictObject({
   prefetch: z.number().int().min(1).max(100_000).default(2000).describe('Events fetched ahead, at most.'),
   timeout: duration().optional().describe('How long one attempt at an event may take. Default: `defaults.timeout`.'),
   retry: retryOverride().describe('What happens when an event fails, where it differs from `defaults`.'),
+  failing: z
+    .strictObject({
+      errors: z.number().int().min(1).max(10_000).default(10).describe('Attempts that fail, at least.'),
+      within: duration({ min: 1000, max: 86_400_000 }).default(300_000).describe('The time within which they do.'),
+    })
+    .prefault({})
+    .describe('When the consumer counts as failing: an incident says so, and another one that it recovered.'),
   paused: z.boolean().default(false).describe('Takes no events for now; the durable stays.'),
   adopt: z.boolean().default(false).describe('Takes over a durable of this name that Ouzel did not make.'),
   on_remove: z

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { formatDuration } from './fields.ts';
 import { stringKind } from './introspect.ts';
-import { configReference, errorReference } from './reference.ts';
+import { configReference, errorReference, incidentReference } from './reference.ts';
 import { configSchema } from './schema.ts';
 
 export interface GeneratedFile {
@@ -16,6 +16,7 @@ export const generatedFiles = (): GeneratedFile[] => [
   { path: 'config/ouzel.schema.json', content: `${JSON.stringify(jsonSchema(), null, 2)}\n` },
   { path: 'docs/reference/config.md', content: configReference() },
   { path: 'docs/reference/errors.md', content: errorReference() },
+  { path: 'docs/reference/incidents.md', content: incidentReference() },
 ];
 
 /** How kinds of string look to an editor. What `${…}` is put into is only known when it is loaded. */

@@ -4,6 +4,7 @@ import { targets as targetComponents } from '../deliver/targets/index.ts';
 import { ERRORS, EXIT } from '../errors.ts';
 import { filters as filterComponents } from '../pipeline/filters/index.ts';
 import { transformers as transformerComponents } from '../pipeline/transformers/index.ts';
+import { INCIDENTS } from '../telemetry/incidents/catalogue.ts';
 import { formatDuration } from './fields.ts';
 import { bareSchema, expectation, STRING_KINDS, stringKind } from './introspect.ts';
 import { configSchema } from './schema.ts';
@@ -183,6 +184,37 @@ A code stands in the log, in dead letters and in what commands print. Its kind s
 |---|---|---|---|
 ${rows.join('\n')}
 `);
+}
+
+/** `docs/reference/incidents.md`. */
+export function incidentReference(): string {
+  const sections = Object.entries(INCIDENTS).map(([kind, { summary, data, example }]) => {
+    const rows = childRows('', data, new Set())
+      .filter(({ key }) => key !== 'instance')
+      .map(({ key, type, text }) => `| \`${key}\` | ${cell(type)} | ${cell(text)} |`);
+    const json = JSON.stringify(example, null, 2);
+    const body = ['| field | type | |', '|---|---|---|', ...rows, '', '```json', json, '```', ''].join('\n');
+    return `## \`${kind}\`\n\n${summary}\n\n${body}`;
+  });
+  return tidy(`${GENERATED}
+# Incidents
+
+What Ouzel says about itself are events in the stream \`OUZEL_EVENTS\`, on \`ouzel.events.TYPE\`. A consumer of that stream takes them like any other events:
+
+\`\`\`yaml
+consumers:
+  ops:
+    stream: OUZEL_EVENTS
+    types: [consumer.failing, consumer.recovered]
+    deliver:
+      - to: { log: { message: '{{ event.type }}: {{ event.data.consumer }}' } }
+\`\`\`
+
+Each is a CloudEvent in binary mode: the attributes in \`ce-\` headers (\`ce-source\` is \`ouzel:\` and the instance), the data as JSON. All data has \`instance\`, the process that says so: its host and an id that is new at each start. \`Ouzel-Concerns\` names the consumers that an incident is about. It never reaches them: for them it ends as \`filtered\`, reason \`own_incident\`. An incident about the handling of an incident counts in \`Ouzel-Hops\`, and at eight there are no more: consumers that fail on each other's incidents come to an end.
+
+The stream keeps seven days and 256 MiB; beyond it the oldest go. While NATS is away, some hundred incidents wait; \`ouzel_incidents_dropped_total\` counts what was not published.
+
+${sections.join('\n')}`);
 }
 
 const tidy = (text: string): string => `${text.replace(/\n{3,}/g, '\n\n').trim()}\n`;

@@ -18,8 +18,13 @@ export const isPathField = ([section, field, key]: ConfigPath): boolean =>
   section === 'nats' && (field === 'creds' || (field === 'tls' && key !== undefined));
 
 /** Fields in which `user:password@` may stand. */
-export const isUrlField = ([section, field, key]: ConfigPath): boolean =>
-  (section === 'nats' && field === 'servers') || (section === 'telemetry' && field === 'traces' && key === 'endpoint');
+export const isUrlField = (path: ConfigPath): boolean => {
+  const [section, field, key] = path;
+  if (path.at(-1) === 'url' && path.at(-2) === 'webhook') return true;
+  return (
+    (section === 'nats' && field === 'servers') || (section === 'telemetry' && field === 'traces' && key === 'endpoint')
+  );
+};
 
 /** `user:password@` or `token@` of a URL. */
 const USERINFO = /((?:^|,\s*|:\/\/))([^\s/@,]+)(?=@)/g;

@@ -7,7 +7,7 @@ import { headerEntries } from '../core/headers.ts';
 import { parseJson } from '../core/json.ts';
 import { isoTime } from '../core/time.ts';
 import { OuzelError } from '../errors.ts';
-import { type Evaluate, Fault, toText } from '../expression/index.ts';
+import { type Evaluate, Fault, type MessageView, toText } from '../expression/index.ts';
 
 /** What a stream says of its plain messages. */
 export interface StreamRules {
@@ -144,7 +144,8 @@ class UndeclaredContents implements Contents {
   }
 }
 
-const messageView = (event: Event) => ({
+/** The message that carried an event, as expressions see it while no consumer runs it. */
+export const messageView = (event: Event): MessageView => ({
   subject: event.carrier.subject,
   stream: event.stream,
   sequence: event.position.sequence,

@@ -1,66 +1,188 @@
 /**
- * What is remembered of events whose handling failed: attempts used, when it first failed, and which routes have
- * already confirmed. Nothing is kept for an event that succeeds at once.
+ * What is remembered of events whose handling failed or was cut off. It is kept where every instance finds it (the
+ * bucket OUZEL_ATTEMPTS, or the timer that an event was handed over to), and only for such events: nothing is written
+ * for one that succeeds at once.
  */
 import type { Event, Position } from './event.ts';
+import type { Handed } from './handover.ts';
 
 export interface AttemptRecord {
-  /** Attempts that were used up. */
+  /** Attempts that failed. */
   readonly used: number;
+  /** Attempts that were cut off while the event ran alone: whatever ended the process, it was at work on this event. */
+  readonly cutOffs: number;
+  /** Whether a further attempt began and nothing was heard of it since, and whether the event runs alone in it. */
+  readonly open: boolean;
+  readonly alone: boolean;
+  /** Whether an attempt was cut off and none came to its end since: it may have been the event that ended the process. */
+  readonly suspect: boolean;
   /** Deferrals that used none up, because a target was unavailable. */
   readonly deferred: number;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch of the first failure and of the last; 0: none yet. */
   readonly firstFailedAt: number;
+  readonly failedAt: number;
+  /** The last failure was a deferral that may yet turn out to be the event's own fault (`deliver/retry.ts`). */
+  readonly doubtful: boolean;
+  /** Routes that confirmed; they are not delivered to again. */
   readonly confirmed: readonly string[];
+  /** Not to be tried before this instant, in milliseconds since the epoch. */
+  readonly next: number;
 }
 
-/** Records kept at most; the oldest go first. What is forgotten falls back to the server's delivery count. */
-const LIMIT = 100_000;
+export const NO_ATTEMPTS: AttemptRecord = {
+  used: 0,
+  cutOffs: 0,
+  open: false,
+  alone: false,
+  suspect: false,
+  deferred: 0,
+  firstFailedAt: 0,
+  failedAt: 0,
+  doubtful: false,
+  confirmed: [],
+  next: 0,
+};
 
-/** The record of one consumer's failing events, in memory and bounded. */
-export class Attempts {
-  readonly #records = new Map<number, { readonly position: Position; readonly record: AttemptRecord }>();
+/**
+ * What is known when an attempt has begun that nobody has heard the end of. Many events are at work when a process dies:
+ * that makes each of them suspect, and counts for none of them. It counts for one that ran alone.
+ */
+export const withCutOff = (record: AttemptRecord): AttemptRecord =>
+  record.open
+    ? { ...record, cutOffs: record.cutOffs + (record.alone ? 1 : 0), open: false, alone: false, suspect: true }
+    : record;
 
-  get(event: Event): AttemptRecord | undefined {
-    if (this.#records.size === 0) return undefined;
-    const { sequence, milliseconds, nanoseconds } = event.position;
-    const known = this.#records.get(sequence);
-    // A stream that was made anew counts from 1 again: another event may bear this number now.
-    return known?.position.milliseconds === milliseconds && known.position.nanoseconds === nanoseconds
-      ? known.record
-      : undefined;
+export const writeRecord = (record: AttemptRecord): string => JSON.stringify(record);
+
+/** Reads a record; what is not there is as if nothing had happened, and undefined stands for what is no record. */
+export function readRecord(text: string): AttemptRecord | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const given = value as Readonly<Record<string, unknown>>;
+  const number = (name: keyof AttemptRecord): number => {
+    const found = given[name];
+    return typeof found === 'number' && Number.isFinite(found) && found >= 0 ? found : 0;
+  };
+  return {
+    used: number('used'),
+    cutOffs: number('cutOffs'),
+    open: given['open'] === true,
+    alone: given['alone'] === true,
+    suspect: given['suspect'] === true,
+    deferred: number('deferred'),
+    firstFailedAt: number('firstFailedAt'),
+    failedAt: number('failedAt'),
+    doubtful: given['doubtful'] === true,
+    confirmed: Array.isArray(given['confirmed']) ? given['confirmed'].map(String) : [],
+    next: number('next'),
+  };
+}
+
+/** Of two records of one event, the one that knows more. */
+export function newerRecord(
+  left: AttemptRecord | undefined,
+  right: AttemptRecord | undefined,
+): AttemptRecord | undefined {
+  if (left === undefined || right === undefined) return left ?? right;
+  const steps = ({ used, cutOffs, deferred, open, suspect }: AttemptRecord): number =>
+    4 * (used + cutOffs + deferred) + (suspect ? 2 : 0) + (open ? 1 : 0);
+  return steps(right) > steps(left) ? right : left;
+}
+
+/** Events that were given back with a delay and have not come again. */
+export class Delayed {
+  /** When each is due, by its sequence; milliseconds since the epoch. */
+  readonly #due = new Map<number, number>();
+
+  get size(): number {
+    return this.#due.size;
   }
 
-  /**
-   * The number of the attempt that runs now, from 1. Without a record (first passage, or a restart) the server's
-   * delivery count is all that is known.
-   */
-  number(event: Event): number {
-    const record = this.get(event);
-    return record === undefined ? event.position.deliveries : record.used + 1;
+  add(sequence: number, due: number): void {
+    this.#due.set(sequence, due);
   }
 
-  put(event: Event, record: AttemptRecord): void {
-    const { position } = event;
-    this.#records.delete(position.sequence);
-    this.#records.set(position.sequence, { position, record });
-    if (this.#records.size <= LIMIT) return;
-    const oldest = this.#records.keys().next();
-    if (oldest.done !== true) this.#records.delete(oldest.value);
+  remove(sequence: number): void {
+    if (this.#due.size > 0) this.#due.delete(sequence);
   }
 
-  forget(event: Event): void {
-    if (this.#records.size > 0) this.#records.delete(event.position.sequence);
+  /** Forgets those that were due before an instant: another instance has them. */
+  forgetBefore(instant: number): void {
+    for (const [sequence, due] of this.#due) if (due < instant) this.#due.delete(sequence);
   }
 
   clear(): void {
-    this.#records.clear();
+    this.#due.clear();
+  }
+}
+
+/** Events that are remembered after their ack: at first, and at most for a consumer that has many. */
+const REMEMBERED = 256;
+const REMEMBERED_MOST = 16_384;
+
+/**
+ * The messages that were acked last. An ack can be lost with the connection, or with the durable, and the message comes
+ * once more. An event that was handed over is known by the message that brought it: the event itself may come so again.
+ */
+export class Acked {
+  readonly #ofStream = new AckedPositions();
+  readonly #due = new AckedPositions();
+
+  add({ event, handed }: Received): void {
+    if (handed === undefined) this.#ofStream.add(event.position);
+    else this.#due.add(handed.due);
   }
 
-  /** The lowest stream sequence of an event that failed and has no outcome yet, or undefined. */
-  lowestSequence(): number | undefined {
-    let lowest: number | undefined;
-    for (const sequence of this.#records.keys()) if (lowest === undefined || sequence < lowest) lowest = sequence;
-    return lowest;
+  has({ event, handed }: Received): boolean {
+    return handed === undefined ? this.#ofStream.has(event.position) : this.#due.has(handed.due);
+  }
+}
+
+/** A message as its run knows it. */
+interface Received {
+  readonly event: Event;
+  readonly handed: Handed | undefined;
+}
+
+class AckedPositions {
+  #sequences = new Float64Array(REMEMBERED);
+  #milliseconds = new Float64Array(REMEMBERED);
+  #next = 0;
+
+  add({ sequence, milliseconds }: Position): void {
+    if (this.#next === this.#sequences.length) this.#turn();
+    this.#sequences[this.#next] = sequence;
+    this.#milliseconds[this.#next] = milliseconds;
+    this.#next++;
+  }
+
+  /** A stream that was made anew counts from 1 again, so that the timestamp decides too. */
+  has({ sequence, milliseconds }: Position): boolean {
+    let index = this.#sequences.indexOf(sequence);
+    while (index !== -1) {
+      if (this.#milliseconds[index] === milliseconds) return true;
+      index = this.#sequences.indexOf(sequence, index + 1);
+    }
+    return false;
+  }
+
+  /** At the end: makes more room, or begins anew at the oldest. */
+  #turn(): void {
+    if (this.#sequences.length === REMEMBERED_MOST) {
+      this.#next = 0;
+      return;
+    }
+    const grown = (old: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> => {
+      const larger = new Float64Array(old.length * 2);
+      larger.set(old);
+      return larger;
+    };
+    this.#sequences = grown(this.#sequences);
+    this.#milliseconds = grown(this.#milliseconds);
   }
 }

@@ -34,6 +34,11 @@ export interface Handover {
   readonly bodyName: string | undefined;
 }
 
+/** A handover with where the message stands that brought it. */
+export interface Handed extends Handover {
+  readonly due: Position;
+}
+
 const BELOW_MILLISECOND = 6;
 
 /** RFC 3339 in UTC with nanoseconds, so that an event keeps its identity wherever it is written down. */
@@ -89,7 +94,9 @@ export function readHandover(block: Uint8Array | undefined): Handover | undefine
     headers: headers === undefined ? undefined : Buffer.from(headers, 'base64'),
     run: run === FIRST_RUN ? '' : run,
     record: headerValue(block, 'Ouzel-Record'),
-    routes: headerValue(block, 'Ouzel-Routes')?.split(','),
+    routes: headerValue(block, 'Ouzel-Routes')
+      ?.split(',')
+      .filter((name) => name !== ''),
     letter: letter === undefined ? undefined : Number(letter),
     bodyName: headerValue(block, 'Ouzel-Body'),
   };

@@ -89,15 +89,18 @@ export function parseJson(text: string): unknown {
 const writeLargeIntegers = (_key: string, value: unknown): unknown =>
   typeof value === 'bigint' ? JSON.rawJSON(value.toString()) : value;
 
-/** @throws OuzelError EVENT_EXPRESSION for a value that has no JSON form. */
-export function stringifyJson(value: unknown): string {
+/**
+ * @param indent Spaces a level, for people.
+ * @throws OuzelError EVENT_EXPRESSION for a value that has no JSON form.
+ */
+export function stringifyJson(value: unknown, indent?: number): string {
   try {
-    return JSON.stringify(value) ?? 'null';
+    return JSON.stringify(value, undefined, indent) ?? 'null';
   } catch {
     // JSON.stringify refuses bigint; asking for it first would cost every event what only a few need.
   }
   try {
-    return JSON.stringify(value, writeLargeIntegers) ?? 'null';
+    return JSON.stringify(value, writeLargeIntegers, indent) ?? 'null';
   } catch (error) {
     throw new OuzelError('EVENT_EXPRESSION', `the data has no JSON form: ${(error as Error).message}`, {
       cause: error,

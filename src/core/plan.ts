@@ -41,6 +41,14 @@ export interface Plan {
   readonly steps: readonly Step[];
   readonly delivered: Outcome;
   readonly retry: RetryPolicy;
+  /** Every route that there is. */
+  readonly routes: readonly string[];
+  /** Their targets, as the breakers know them. */
+  readonly targets: readonly string[];
+  /** Whether no event could be delivered now: every target is known to be unavailable. */
+  readonly unavailable: () => boolean;
+  /** Milliseconds after its first failure in which an event may be tried again, over all routes. */
+  readonly longestRetry: number;
   /** Milliseconds that an attempt may take. */
   readonly timeout: number;
   /** Hears of every run that ended, whichever way. */

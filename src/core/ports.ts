@@ -1,6 +1,7 @@
 /** What the core needs of the outside. `nats/` and `daemon.ts` supply it; tests may too. */
 import type { Delivery } from '../deliver/delivery.ts';
 import type { OuzelError } from '../errors.ts';
+import type { AttemptRecord } from './attempts.ts';
 import type { Outcome } from './plan.ts';
 import type { Failure, Run } from './run.ts';
 
@@ -9,14 +10,38 @@ export interface Acknowledger {
   ack(reply: Uint8Array): void;
   /** Deliver again, after a delay in milliseconds. */
   nak(reply: Uint8Array, delay: number): void;
-  /** Still at it: restarts the server's `ack_wait`. */
-  working(reply: Uint8Array): void;
+  /** Still at it: restarts the server's `ack_wait`. False when there is no server to tell. */
+  working(reply: Uint8Array): boolean;
 }
+
+/** What has to be stored before an event may go, as the log calls it. */
+export type Keepsake = 'dead letter' | 'attempts' | 'timer' | 'removal of the dead letter';
+
+/** Calls back once: without an error when what was asked for is done for good. */
+export type Done = (error?: Error) => void;
 
 /** Keeps events that could not be delivered. */
 export interface DeadLetterStore {
-  /** Calls back once: without an error when the letter is stored for good. */
-  store(run: Run, failure: Failure, reason: string, done: (error?: Error) => void): void;
+  store(run: Run, failure: Failure, reason: string, done: Done): void;
+  /** Takes a letter away whose event was driven again. One that is gone is taken away already. */
+  remove(sequence: number, done: Done): void;
+}
+
+/** Keeps what is known of the attempts at an event, for all instances. */
+export interface AttemptStore {
+  get(run: Run, done: (error: Error | undefined, record?: AttemptRecord) => void): void;
+  put(run: Run, record: AttemptRecord, done: Done): void;
+  /** Lets go of the record of an event that has its outcome. What is left behind goes by its age. */
+  remove(run: Run): void;
+}
+
+/** Hands events over to timers, which bring them back. */
+export interface Parking {
+  /**
+   * @param at Milliseconds since the epoch.
+   * @param done With an error `TARGET_TOO_LARGE` for an event that no timer can carry.
+   */
+  park(run: Run, record: AttemptRecord, at: number, done: Done): void;
 }
 
 /** Hears of what deserves a log line or a span; must not throw and must not keep the run. */
@@ -24,8 +49,8 @@ export interface Observer {
   /** The event will be tried again in `delay` milliseconds. */
   retried(run: Run, failure: Failure, delay: number): void;
   deadLettered(run: Run, failure: Failure, reason: string): void;
-  /** The dead letter could not be stored; the event is kept and tried again. */
-  deadLetterRefused(run: Run, error: Error, delay: number): void;
+  /** What has to be stored before the event may go is refused: it is kept in hand, and stored again in `delay` ms. */
+  refused(run: Run, what: Keepsake, error: Error, delay: number): void;
   settled(run: Run, outcome: Outcome): void;
 }
 

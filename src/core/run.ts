@@ -6,8 +6,10 @@ import { asOuzelError, type OuzelError } from '../errors.ts';
 import type { ErrorView, MessageView, Scope } from '../expression/types.ts';
 import type { Delivery } from '../deliver/delivery.ts';
 import type { Route } from '../deliver/route.ts';
+import type { AttemptRecord } from './attempts.ts';
 import type { Consumer } from './consumer.ts';
 import type { Event } from './event.ts';
+import type { Handed } from './handover.ts';
 import { headerEntries } from './headers.ts';
 import type { Outcome, Plan } from './plan.ts';
 import type { AttemptSpan } from './ports.ts';
@@ -37,6 +39,27 @@ export class Run implements Scope, MessageView {
   startedAt: number;
   /** When the server last heard of it (receipt or `working`); milliseconds of the monotonic clock. */
   heardOfAt: number;
+  /** The ack subject that answers for the event: that of its last delivery. */
+  reply: Uint8Array;
+  /** What came with an event that was handed over, by a timer or a re-drive. */
+  readonly handed: Handed | undefined;
+  /** What is known of earlier attempts at the event, and whether the attempt store knows it too. */
+  record: AttemptRecord | undefined;
+  recorded = false;
+  /** Set when the attempt store says that this attempt has begun. */
+  opened = false;
+  /** Set while it runs alone (`core/suspects.ts`). */
+  suspect = false;
+  /** Set when the server has given the event to somebody else: it did not hear of it for longer than `ack_wait`. */
+  lost = false;
+  /** Set while its consumer takes nothing more because this one cannot be let go. */
+  blocking = false;
+  /** Set when the dead letter that was driven again is gone. */
+  letterGone = false;
+  /** Milliseconds since the epoch since when it waits for a target that is unavailable; 0: it does not. */
+  waitingSince = 0;
+  /** The route that it waits for. */
+  waitingFor: Route | undefined;
   settled = false;
   /** Set when it ends for sure: settled, or a dead letter that is about to be stored. Later answers come too late. */
   decided = false;
@@ -54,11 +77,13 @@ export class Run implements Scope, MessageView {
   #abort: AbortController | undefined;
   #span: AttemptSpan | undefined;
 
-  constructor(consumer: Consumer, plan: Plan, event: Event, receivedAt: number, id = '') {
+  constructor(consumer: Consumer, plan: Plan, event: Event, receivedAt: number, handed?: Handed) {
     this.consumer = consumer;
     this.plan = plan;
     this.event = event;
-    this.id = id;
+    this.handed = handed;
+    this.id = handed?.run ?? '';
+    this.reply = event.carrier.reply;
     this.receivedAt = receivedAt;
     this.startedAt = receivedAt;
     this.heardOfAt = receivedAt;
@@ -99,6 +124,12 @@ export class Run implements Scope, MessageView {
     return (this.#abort ??= new AbortController()).signal;
   }
 
+  /** Tells whoever works for this attempt that nobody waits for it any more. */
+  abort(reason?: OuzelError): void {
+    this.#abort?.abort(reason);
+    for (const delivery of this.deliveries ?? []) delivery.abort(reason);
+  }
+
   /** Ends the attempt because it ran out of time: every delivery still open fails with this error. */
   expire(error: OuzelError): void {
     this.#abort?.abort(error);
@@ -135,8 +166,9 @@ export class Run implements Scope, MessageView {
     return this.event.position.sequence;
   }
 
+  /** The number of the attempt that runs now, from 1. */
   get attempt(): number {
-    return this.consumer.attempts.number(this.event);
+    return this.record === undefined ? 1 : this.record.used + this.record.cutOffs + 1;
   }
 
   header(name: string): string | undefined {
@@ -150,3 +182,7 @@ export class Run implements Scope, MessageView {
     return all;
   }
 }
+
+/** The names of the routes that confirmed in the attempt that runs now. */
+export const confirmedRoutes = (run: Run): string[] =>
+  (run.deliveries ?? []).filter(({ state }) => state === 'confirmed').map(({ route }) => route.name);

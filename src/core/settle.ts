@@ -1,46 +1,46 @@
 /**
  * The only place that answers the server. Whoever calls it is done with the run: every event in hand ends here in
- * exactly one of an outcome, a retry, or being given back unstarted.
+ * exactly one of an outcome, a retry, a timer, or being given back.
  */
+import { decide, type Decision } from '../deliver/retry.ts';
 import { asOuzelError } from '../errors.ts';
 import type { Cell, HistogramCell } from '../telemetry/cells.ts';
+import { NO_ATTEMPTS } from './attempts.ts';
 import type { Consumer } from './consumer.ts';
 import type { Outcome } from './plan.ts';
-import type { Acknowledger, DeadLetterStore, Observer } from './ports.ts';
-import { decide } from '../deliver/retry.ts';
-import type { Failure, Run } from './run.ts';
+import type { Acknowledger, AttemptStore, DeadLetterStore, Done, Keepsake, Observer, Parking } from './ports.ts';
+import { confirmedRoutes, type Failure, type Run } from './run.ts';
 
 export interface SettleCells {
   readonly inFlight: Cell;
   readonly returned: Cell;
+  readonly parked: Cell;
   readonly retries: (reason: string) => Cell;
   readonly deadLettered: (reason: string) => Outcome;
   readonly duration: HistogramCell;
   readonly age: HistogramCell;
 }
 
-/** Milliseconds before a dead letter that could not be stored is tried again. */
-const REFUSED_LETTER_DELAY = 5_000;
+export interface SettlePorts {
+  readonly acks: Acknowledger;
+  readonly letters: DeadLetterStore;
+  readonly attempts: AttemptStore;
+  readonly parking: Parking;
+  readonly observer: Observer;
+  readonly cells: SettleCells;
+}
+
+/** Milliseconds before what could not be stored is stored again: at first, and at most. */
+const STORE_AGAIN = 500;
+const STORE_AGAIN_MOST = 5_000;
 
 export class Settle {
   readonly #consumer: Consumer;
-  readonly #acks: Acknowledger;
-  readonly #letters: DeadLetterStore;
-  readonly #observer: Observer;
-  readonly #cells: SettleCells;
+  readonly #ports: SettlePorts;
 
-  constructor(
-    consumer: Consumer,
-    acks: Acknowledger,
-    letters: DeadLetterStore,
-    observer: Observer,
-    cells: SettleCells,
-  ) {
+  constructor(consumer: Consumer, ports: SettlePorts) {
     this.#consumer = consumer;
-    this.#acks = acks;
-    this.#letters = letters;
-    this.#observer = observer;
-    this.#cells = cells;
+    this.#ports = ports;
   }
 
   /** The event reached an outcome: every delivery is confirmed, or a rule ended it. */
@@ -49,67 +49,186 @@ export class Settle {
   }
 
   #end(run: Run, outcome: Outcome): void {
-    run.settled = true;
     run.decided = true;
-    this.#acks.ack(run.event.carrier.reply);
+    const { acks, cells, attempts, letters } = this.#ports;
+    const letter = run.handed?.letter;
+    if (letter !== undefined && !run.letterGone)
+      return this.#keep(
+        run,
+        'removal of the dead letter',
+        (done) => letters.remove(letter, done),
+        () => {
+          run.letterGone = true;
+          this.#end(run, outcome);
+        },
+      );
+    run.settled = true;
+    acks.ack(run.reply);
     outcome.counter.increment();
     const now = performance.now();
-    this.#cells.duration.observe((now - run.receivedAt) / 1000);
-    this.#cells.age.observe(Math.max(0, performance.timeOrigin + now - run.event.position.milliseconds) / 1000);
+    cells.duration.observe((now - run.receivedAt) / 1000);
+    cells.age.observe(Math.max(0, performance.timeOrigin + now - run.event.position.milliseconds) / 1000);
     try {
-      this.#observer.settled(run, outcome);
+      this.#ports.observer.settled(run, outcome);
     } catch {
       // Whoever looks on cannot break the work.
     }
-    this.#consumer.attempts.forget(run.event);
+    if (run.recorded) attempts.remove(run);
+    this.#consumer.acked.add(run);
     this.#release(run);
   }
 
   /** The attempt failed: it is tried again later, or goes into the dead letters and is acked once it is stored there. */
   failure(run: Run, failure: Failure): void {
     if (run.decided) return;
+    // Somebody else has the event by now, and decides for himself.
+    if (run.lost) return this.lose(run);
     run.decided = true;
     const decision = decide(run, failure, Date.now(), Math.random());
-    if (decision.retry) {
-      this.#cells.retries(decision.reason).increment();
-      this.#tell((observer) => observer.retried(run, failure, decision.delay));
-      this.#consumer.attempts.put(run.event, decision.record);
-      return this.#nak(run, decision.delay);
-    }
-    const stored = (error?: Error): void => {
-      if (run.settled) return;
-      if (error === undefined) {
-        this.#tell((observer) => observer.deadLettered(run, failure, decision.reason));
-        return this.#end(run, this.#cells.deadLettered(decision.reason));
-      }
-      this.#cells.retries('dead_letter_refused').increment();
-      this.#tell((observer) => observer.deadLetterRefused(run, error, REFUSED_LETTER_DELAY));
-      this.#consumer.attempts.put(run.event, decision.record);
-      this.#nak(run, REFUSED_LETTER_DELAY);
-    };
-    try {
-      this.#letters.store(run, failure, decision.reason, stored);
-    } catch (error) {
-      stored(asOuzelError(error));
+    if (decision.retry) this.#tryLater(run, failure, decision);
+    else {
+      run.record = decision.record;
+      this.#bury(run, failure, decision.reason);
     }
   }
 
-  /** The event's handling has not started and will not here: the server hands it out again at once. */
-  giveBack(run: Run): void {
+  #tryLater(run: Run, failure: Failure, { delay, reason, record }: Extract<Decision, { retry: true }>): void {
+    const { observer, attempts, parking, cells } = this.#ports;
+    this.#tell(() => observer.retried(run, failure, delay));
+    const later = (): void => {
+      cells.retries(reason).increment();
+      this.#nak(run, Math.max(1, record.next - Date.now()));
+    };
+    const giveBack = (): void => this.#keep(run, 'attempts', (done) => attempts.put(run, record, done), later);
+    if (!this.#consumer.parks(delay)) return giveBack();
+    const parked = (): void => {
+      run.settled = true;
+      cells.parked.increment();
+      if (run.recorded) attempts.remove(run);
+      this.#ports.acks.ack(run.reply);
+      this.#consumer.acked.add(run);
+      this.#release(run);
+    };
+    this.#keep(run, 'timer', (done) => parking.park(run, record, record.next, done), parked, giveBack);
+  }
+
+  #bury(run: Run, failure: Failure, reason: string): void {
+    const { letters, observer, cells } = this.#ports;
+    this.#keep(
+      run,
+      'dead letter',
+      (done) => letters.store(run, failure, reason, done),
+      () => {
+        this.#tell(() => observer.deadLettered(run, failure, reason));
+        this.#end(run, cells.deadLettered(reason));
+      },
+    );
+  }
+
+  /**
+   * Keeps the event in hand until something is stored; the consumer takes no further events meanwhile.
+   *
+   * @param tooLarge What to do instead with an event that is too large for it.
+   */
+  #keep(
+    run: Run,
+    what: Keepsake,
+    store: (done: Done) => void,
+    stored: () => void,
+    tooLarge?: () => void,
+    again = STORE_AGAIN,
+  ): void {
+    let heard = false;
+    const done: Done = (error) => {
+      if (heard || run.settled) return;
+      heard = true;
+      if (error === undefined) {
+        this.#consumer.unblock(run);
+        return stored();
+      }
+      if (tooLarge !== undefined && asOuzelError(error).code === 'TARGET_TOO_LARGE') return tooLarge();
+      if (run.lost) return this.lose(run);
+      this.#consumer.block(run, `${what} cannot be stored: ${error.message}`);
+      this.#tell(() => this.#ports.observer.refused(run, what, error, again));
+      const next = Math.min(STORE_AGAIN_MOST, again * 2);
+      setTimeout(() => this.#keep(run, what, store, stored, tooLarge, next), again).unref();
+    };
+    if (run.settled) return;
+    try {
+      store(done);
+    } catch (error) {
+      done(asOuzelError(error));
+    }
+  }
+
+  /**
+   * The event's handling has not started and will not here.
+   *
+   * @param delay Milliseconds before the server hands it out again.
+   */
+  giveBack(run: Run, delay = 0): void {
     if (run.decided) return;
-    this.#cells.returned.increment();
-    this.#nak(run, 0);
+    if (run.lost) return this.lose(run);
+    this.#return(run, delay);
+  }
+
+  /** The event's handling is cut off, by a drain that runs out of time: what it confirmed is kept, and it goes back. */
+  interrupt(run: Run, delay: number): void {
+    if (run.decided) return;
+    run.abort();
+    if (run.lost) return this.lose(run);
+    const known = run.record ?? NO_ATTEMPTS;
+    const confirmed = [...known.confirmed, ...confirmedRoutes(run)];
+    if (confirmed.length > 0) run.record = { ...known, confirmed };
+    run.opened ||= confirmed.length > 0;
+    this.#return(run, delay);
+  }
+
+  /** Goes back without an attempt; what was noted of one that was about to begin is taken back first. */
+  #return(run: Run, delay: number): void {
+    run.decided = true;
+    const { attempts, cells } = this.#ports;
+    const back = (): void => {
+      cells.returned.increment();
+      this.#nak(run, delay);
+    };
+    if (!run.opened) return back();
+    const record = run.record ?? NO_ATTEMPTS;
+    this.#keep(run, 'attempts', (done) => attempts.put(run, record, done), back);
+  }
+
+  /** The event came before it is to be tried again. @param until Milliseconds since the epoch. */
+  defer(run: Run, until: number): void {
+    if (run.decided) return;
+    run.decided = true;
+    this.#ports.cells.returned.increment();
+    this.#nak(run, Math.max(1, until - Date.now()));
+  }
+
+  /** The event was acked before, and the ack was lost. */
+  ackAgain(run: Run): void {
+    this.#ports.acks.ack(run.reply);
+    this.lose(run);
+  }
+
+  /** Lets go of an event that somebody else has in hand by now: the server hears nothing. */
+  lose(run: Run): void {
+    if (run.settled) return;
+    run.settled = true;
+    run.decided = true;
+    run.abort();
+    this.#ports.cells.returned.increment();
+    this.#release(run);
   }
 
   /** Tells the server of a run that is queued or running that it is still in hand. */
   working(run: Run, now: number): void {
-    run.heardOfAt = now;
-    this.#acks.working(run.event.carrier.reply);
+    if (this.#ports.acks.working(run.reply)) run.heardOfAt = now;
   }
 
-  #tell(what: (observer: Observer) => void): void {
+  #tell(what: () => void): void {
     try {
-      what(this.#observer);
+      what();
     } catch {
       // Whoever looks on cannot break the work.
     }
@@ -117,13 +236,15 @@ export class Settle {
 
   #nak(run: Run, delay: number): void {
     run.settled = true;
-    run.decided = true;
-    this.#acks.nak(run.event.carrier.reply, delay);
+    if (delay > 0 && run.handed === undefined) this.#consumer.delayed.add(run.sequence, Date.now() + delay);
+    // A nak that comes late would take the event from whoever has it now.
+    if (!run.lost) this.#ports.acks.nak(run.reply, delay);
     this.#release(run);
   }
 
   #release(run: Run): void {
-    this.#cells.inFlight.decrement();
+    this.#ports.cells.inFlight.decrement();
+    this.#consumer.unblock(run);
     this.#consumer.release(run);
   }
 }

@@ -37,6 +37,13 @@ export class Turns {
     run.advance();
   }
 
+  /** Begins, or goes on with, a run that has waited for something: it stands in line behind what is there. */
+  again(run: Run): void {
+    run.startedAt = 0;
+    this.#queue.push(run);
+    if (this.#until === 0) this.#open(performance.now());
+  }
+
   #open(now: number): void {
     this.#until = now + SLICE;
     this.#begun = 0;
@@ -54,7 +61,7 @@ export class Turns {
     this.#open(now);
     while (this.#head < this.#queue.length && !this.#isOver(now)) {
       const run = this.#queue[this.#head++] as Run;
-      if (run.settled || run.consumer.draining) continue;
+      if (!run.consumer.mayStart(run, now)) continue;
       run.startedAt = now;
       this.#begun++;
       run.advance();

@@ -29,12 +29,18 @@ const described = ({ error }: Failure): string => {
   return `${error.code}${place}: ${error.message}`.slice(0, LONGEST);
 };
 
-/** The routes that still had to be delivered: the failed ones where deliveries had begun, else all. */
-const openRoutes = (run: Run): string =>
-  (run.deliveries ?? [])
-    .filter(({ state }) => state !== 'confirmed')
-    .map(({ route }) => route.name)
-    .join(',');
+/** The routes that are still to be delivered: those that failed, or all that have not confirmed; empty: all. */
+function openRoutes(run: Run): string {
+  const { deliveries, record, handed, plan } = run;
+  if (deliveries !== undefined)
+    return deliveries
+      .filter(({ state }) => state !== 'confirmed')
+      .map(({ route }) => route.name)
+      .join(',');
+  const confirmed = record?.confirmed ?? [];
+  if (confirmed.length === 0 && handed?.routes === undefined) return '';
+  return (handed?.routes ?? plan.routes).filter((name) => !confirmed.includes(name)).join(',');
+}
 
 /** The event's own headers as they came. */
 function originalLines(event: Event): string {
@@ -52,7 +58,7 @@ function letterLines(run: Run, failure: Failure, reason: string, id: string, opt
   const { event, consumer } = run;
   const { sequence } = event.position;
   const now = Date.now();
-  const firstFailed = consumer.attempts.get(event)?.firstFailedAt ?? now;
+  const firstFailed = (run.record?.firstFailedAt ?? 0) || now;
   let lines = headerLine('Nats-Msg-Id', id);
   lines += headerLine('Ouzel-Consumer', consumer.name);
   lines += headerLine('Ouzel-Routes', openRoutes(run));
@@ -78,6 +84,8 @@ export interface LetterOptions {
   readonly keyOf: (run: Run) => string | undefined;
   /** Takes the secrets of the configuration out of a text. */
   readonly redact: (text: string) => string;
+  /** Takes a letter away for good; one that is not there is gone already. @throws OuzelError */
+  readonly remove: (sequence: number) => Promise<void>;
 }
 
 /** Where bodies go that are too large for a letter with its headers (`nats/bodies.ts`). */
@@ -95,6 +103,12 @@ export function createDeadLetterStore(
   options: LetterOptions,
 ): DeadLetterStore {
   return {
+    remove(sequence, done) {
+      options.remove(sequence).then(
+        () => done(),
+        (error: unknown) => done(asOuzelError(error)),
+      );
+    },
     store(run, failure, reason, done) {
       const { event, consumer } = run;
       const subject = deadLetterSubject(consumer.name);

@@ -31,11 +31,17 @@ export class Delivery {
     return (this.#abort ??= new AbortController()).signal;
   }
 
+  /** Nobody waits for it any more: the event was lost to somebody else, or goes back. */
+  abort(reason?: OuzelError): void {
+    if (this.state === 'open') this.#abort?.abort(reason);
+  }
+
   /** The target has it for good: PubAck, 2xx, committed row. */
   confirm(): void {
     if (this.state !== 'open') return;
     this.state = 'confirmed';
     this.route.cells.confirmed.increment();
+    this.route.breaker.succeeded(this.startedAt);
     this.#close();
   }
 
@@ -46,6 +52,7 @@ export class Delivery {
     this.error = asOuzelError(reason, 'EVENT_FAILED');
     this.#abort?.abort(this.error);
     (this.error.kind === 'unavailable' ? this.route.cells.unavailable : this.route.cells.rejected).increment();
+    this.route.breaker.failed(this.error, this.route.retry.max);
     this.#close();
   }
 

@@ -101,6 +101,12 @@ export const bindHeaders = (
 ): readonly BoundHeader[] =>
   Object.entries(headers ?? {}).map(([name, each]) => [name, context.bindTemplate(each), each]);
 
+/** What the event itself says of its trace. */
+export function traceOf(event: Event): Pick<TraceContext, 'traceparent' | 'tracestate'> | undefined {
+  const traceparent = event.header('traceparent');
+  return traceparent === undefined ? undefined : { traceparent, tracestate: event.header('tracestate') };
+}
+
 /** The headers of a trace context, as W3C Trace Context names them; none where the configuration sets its own. */
 export function traceHeaders(
   trace: Pick<TraceContext, 'traceparent' | 'tracestate'> | undefined,

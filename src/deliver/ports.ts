@@ -3,8 +3,12 @@ import type { OuzelError } from '../errors.ts';
 
 /** Hears of one publish, exactly once. */
 export interface PublishListener {
-  /** Stored by a stream; `duplicate` when the stream had a message of this id already. */
-  confirmed(duplicate: boolean): void;
+  /**
+   * Stored by a stream; `duplicate` when the stream had a message of this id already.
+   *
+   * @param sequence Its number in the stream, or that of the message that was there already.
+   */
+  confirmed(duplicate: boolean, sequence?: number): void;
   failed(error: OuzelError): void;
 }
 

@@ -21,6 +21,7 @@ import {
   subjectOf,
   subjectTemplate,
   traceHeaders,
+  traceOf,
 } from './outgoing.ts';
 import type { Reply, ReplyListener, Requester } from './ports.ts';
 
@@ -138,12 +139,6 @@ function eventMessage(event: Event, mode: RequestOptions['cloudevents']): Messag
     lines: datacontenttype === undefined ? '' : headerLine('Content-Type', datacontenttype),
     body: event.body(),
   };
-}
-
-/** What the event itself says of its trace. */
-function traceOf(event: Event): Pick<TraceContext, 'traceparent' | 'tracestate'> | undefined {
-  const traceparent = event.header('traceparent');
-  return traceparent === undefined ? undefined : { traceparent, tracestate: event.header('tracestate') };
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true });

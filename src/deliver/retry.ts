@@ -1,12 +1,13 @@
 /** Whether a failed event is tried again, when, and if not, why: pure, so that every case can be tested. */
 import type { ErrorCode, OuzelError } from '../errors.ts';
-import type { AttemptRecord } from '../core/attempts.ts';
+import { type AttemptRecord, NO_ATTEMPTS } from '../core/attempts.ts';
 import type { RetryPolicy } from '../core/plan.ts';
-import type { Failure, Run } from '../core/run.ts';
+import { confirmedRoutes, type Failure, type Run } from '../core/run.ts';
+import type { Route } from './route.ts';
 
 export type Decision =
   | { readonly retry: true; readonly delay: number; readonly reason: string; readonly record: AttemptRecord }
-  /** What is kept should the dead letter be refused: the same attempt is made again then. */
+  /** `record`: what the dead letter says of the attempts, the last one included. */
   | { readonly retry: false; readonly reason: string; readonly record: AttemptRecord };
 
 /** Errors that no further attempt can mend, and the reason that their dead letter bears. */
@@ -16,13 +17,12 @@ const HOPELESS: Partial<Record<ErrorCode, string>> = {
   EVENT_MISSING_FIELD: 'missing_field',
   EVENT_INVALID_SUBJECT: 'invalid_subject',
   EVENT_INVALID_PATH: 'invalid_path',
+  EVENT_INVALID_URL: 'invalid_url',
   EVENT_HOPS: 'too_many_hops',
+  EVENT_ROUTE_GONE: 'route_gone',
   TARGET_TOO_LARGE: 'too_large',
+  TARGET_REJECTED_FOR_GOOD: 'rejected',
 };
-
-/** The routes that confirmed in this attempt; they are not delivered to again. */
-const confirmedRoutes = (run: Run): string[] =>
-  (run.deliveries ?? []).filter(({ state }) => state === 'confirmed').map(({ route }) => route.name);
 
 /**
  * Milliseconds before attempt `attempt + 1`.
@@ -49,30 +49,61 @@ export function retryReason({ kind }: OuzelError): 'unavailable' | 'failed' | 'r
 export function decide(run: Run, failure: Failure, now: number, chance: number): Decision {
   const { error, route } = failure;
   const policy = route?.retry ?? run.plan.retry;
-  const known = run.consumer.attempts.get(run.event);
-  const { attempt } = run;
+  const known = run.record ?? NO_ATTEMPTS;
   const record: AttemptRecord = {
-    used: attempt - 1,
-    deferred: known?.deferred ?? 0,
-    firstFailedAt: known?.firstFailedAt ?? now,
-    confirmed: [...(known?.confirmed ?? []), ...confirmedRoutes(run)],
+    ...known,
+    open: false,
+    alone: false,
+    suspect: false,
+    doubtful: false,
+    firstFailedAt: known.firstFailedAt === 0 ? now : known.firstFailedAt,
+    failedAt: now,
+    confirmed: [...known.confirmed, ...confirmedRoutes(run)],
   };
-
   const hopeless = HOPELESS[error.code];
+  // No attempt was made this time.
+  if (error.code === 'EVENT_POISON')
+    return { retry: false, reason: 'poison', record: { ...record, cutOffs: record.cutOffs - 1 } };
   if (hopeless !== undefined) return { retry: false, reason: hopeless, record };
   if (givesUp(run, policy, error)) return { retry: false, reason: 'given_up', record };
 
-  if (error.kind === 'unavailable') {
+  /** Not before the target asked for, within the longest delay. */
+  const wait = (times: number): number =>
+    Math.max(backoff(policy, times, chance), Math.min(error.retryAfter ?? 0, policy.max));
+
+  if (error.kind === 'unavailable' && !isOwnFault(known, error, route)) {
+    const left = record.firstFailedAt + policy.for - now;
+    if (left <= 0) return { retry: false, reason: 'unavailable_too_long', record };
     const deferred = record.deferred + 1;
-    const delay = backoff(policy, deferred, chance);
-    if (now + delay - record.firstFailedAt > policy.for)
-      return { retry: false, reason: 'unavailable_too_long', record };
-    return { retry: true, delay, reason: retryReason(error), record: { ...record, deferred } };
+    // The last try is at the bound, however long the pauses have become by then.
+    const delay = Math.min(left, Math.max(wait(deferred), route?.breaker.pause ?? 0));
+    const doubtful = mayBeOwnFault(error);
+    return {
+      retry: true,
+      delay,
+      reason: retryReason(error),
+      record: { ...record, deferred, doubtful, next: now + delay },
+    };
   }
 
-  const reason = retryReason(error);
-  if (attempt >= policy.attempts) return { retry: false, reason, record };
-  return { retry: true, delay: backoff(policy, attempt, chance), reason, record: { ...record, used: attempt } };
+  const reason = error.kind === 'unavailable' ? 'rejected' : retryReason(error);
+  const used = known.used + 1 + (error.kind === 'unavailable' && known.doubtful ? 1 : 0);
+  if (used >= policy.attempts) return { retry: false, reason, record: { ...record, used: used - 1 } };
+  const delay = wait(used);
+  return { retry: true, delay, reason, record: { ...record, used, next: now + delay } };
+}
+
+/** Whether an error that says "not now" may be the answer to this one event. */
+const mayBeOwnFault = ({ status = 0 }: OuzelError): boolean => status >= 500;
+
+/**
+ * While other events succeed at a target, a 5xx is a refusal of this event: one poisonous event must not go round for
+ * a day. The first one cannot be told from the beginning of an outage, so it is deferred; when others got through
+ * since, and the target was not found to be away, it counts, and the one before with it.
+ */
+function isOwnFault(known: AttemptRecord, error: OuzelError, route: Route | undefined): boolean {
+  if (route === undefined || known.failedAt === 0 || !mayBeOwnFault(error)) return false;
+  return route.breaker.succeededSince(known.failedAt) && !route.breaker.openedSince(known.failedAt);
 }
 
 /** Whether `give_up` holds. One that fails on this event decides nothing: the attempts have their bounds anyway. */

@@ -2,7 +2,9 @@
 import type { Outcome, RetryPolicy, Step } from '../core/plan.ts';
 import { PENDING, type Run, type Verdict } from '../core/run.ts';
 import type { Scope } from '../expression/types.ts';
+import { OuzelError } from '../errors.ts';
 import type { Cell, HistogramCell } from '../telemetry/cells.ts';
+import type { Breaker } from './breaker.ts';
 import { Delivery } from './delivery.ts';
 
 /** What the spans of a route's deliveries have in common. Event data has no place in it. */
@@ -49,6 +51,7 @@ export interface Route {
   /** Taken only if no other entry is. */
   readonly otherwise: boolean;
   readonly retry: RetryPolicy;
+  readonly breaker: Breaker;
   /** Milliseconds that one delivery may take; undefined: as long as the attempt. */
   readonly timeout: number | undefined;
   readonly cells: {
@@ -70,9 +73,58 @@ export function choose(routes: readonly Route[], scope: Scope): readonly Route[]
   return taken.length > 0 ? taken : routes.filter(({ otherwise }) => otherwise);
 }
 
+/** Share of a consumer's events in hand that may wait for one target while it could deliver others elsewhere. */
+const WAITING_SHARE = 0.25;
+
 /**
- * The step that delivers. An event that takes no route is filtered, reason `no_route`; routes that confirmed in an
- * earlier attempt are not delivered to again.
+ * What is still to be delivered of the routes that an event takes: not those that confirmed before, and of a re-drive
+ * only those that failed then.
+ *
+ * @throws OuzelError EVENT_ROUTE_GONE
+ */
+function outstanding(taken: readonly Route[], routes: readonly Route[], run: Run): readonly Route[] {
+  const only = run.handed?.routes;
+  const gone = only?.find((name) => !routes.some((route) => route.name === name));
+  if (gone !== undefined)
+    throw new OuzelError(
+      'EVENT_ROUTE_GONE',
+      `the event is to be delivered by route "${gone}", which consumer ${run.consumer.name} does not have any more`,
+    );
+  const confirmed = run.record?.confirmed ?? [];
+  if (only === undefined && confirmed.length === 0) return taken;
+  return taken.filter(({ name }) => (only === undefined || only.includes(name)) && !confirmed.includes(name));
+}
+
+/** Whether the event waits in hand until its targets are there again, rather than being given back. */
+function waits(blocked: readonly Route[], run: Run): boolean {
+  const [first] = blocked;
+  if (first === undefined) return false;
+  const { consumer, plan } = run;
+  return plan.unavailable() || first.breaker.waiting < consumer.limits.prefetch * WAITING_SHARE;
+}
+
+/** Whether an event has waited for a target for as long as it may. */
+function isOverdue(run: Run, route: Route): boolean {
+  const since = run.record?.firstFailedAt ?? 0;
+  return since > 0 && Date.now() - since >= route.retry.for;
+}
+
+function start(delivery: Delivery, blocked: readonly Route[]): void {
+  const { route } = delivery;
+  try {
+    if (blocked.includes(route))
+      return delivery.fail(
+        new OuzelError('TARGET_BREAKER_OPEN', `${route.targetName}: ${route.breaker.trouble?.error.message ?? ''}`),
+      );
+    route.target.deliver(delivery);
+  } catch (error) {
+    delivery.fail(error);
+  }
+}
+
+/**
+ * The step that delivers. An event that takes no route is filtered, reason `no_route`; one that could go nowhere now,
+ * because the breakers of its targets are open, waits in hand.
  */
 export function deliverStep(routes: readonly Route[], noRoute: Outcome): Step {
   const always = routes.every(({ when, otherwise, stop }) => when === undefined && !otherwise && !stop);
@@ -80,21 +132,26 @@ export function deliverStep(routes: readonly Route[], noRoute: Outcome): Step {
     name: 'deliver',
     run(run: Run): Verdict {
       let taken = always ? routes : choose(routes, run);
+      if (run.record !== undefined || run.handed !== undefined) {
+        const left = outstanding(taken, routes, run);
+        const wanted = run.handed?.routes ?? taken.map(({ name }) => name);
+        // All that it is to go to has confirmed before: this is where it ends.
+        if (wanted.length > 0 && wanted.every((name) => run.record?.confirmed.includes(name))) return undefined;
+        taken = left;
+      }
       if (taken.length === 0) return noRoute;
-      const confirmed = run.consumer.attempts.get(run.event)?.confirmed;
-      if (confirmed !== undefined && confirmed.length > 0)
-        taken = taken.filter(({ name }) => !confirmed.includes(name));
-      if (taken.length === 0) return undefined;
+      const blocked = taken.filter(({ breaker }) => !breaker.admits());
+      const [first] = blocked;
+      if (first !== undefined && blocked.length === taken.length && waits(blocked, run)) {
+        const { trouble } = first.breaker;
+        if (trouble !== undefined && isOverdue(run, first)) run.fail(trouble.error, first);
+        else first.breaker.wait(run, first);
+        return PENDING;
+      }
       // All are opened before the first starts: one that answers at once must not end the run for the others.
       run.openDeliveries = taken.length;
       run.deliveries = taken.map((route) => new Delivery(run, route));
-      for (const delivery of run.deliveries) {
-        try {
-          delivery.route.target.deliver(delivery);
-        } catch (error) {
-          delivery.fail(error);
-        }
-      }
+      for (const delivery of run.deliveries) start(delivery, blocked);
       return PENDING;
     },
   };

@@ -9,9 +9,12 @@ import { Consumer } from '../core/consumer.ts';
 import type { Event } from '../core/event.ts';
 import { headerEntries } from '../core/headers.ts';
 import type { Plan, Step } from '../core/plan.ts';
-import type { Acknowledger, DeadLetterStore, Observer } from '../core/ports.ts';
+import type { Acknowledger, AttemptStore, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
 import { PENDING, Run, type Verdict } from '../core/run.ts';
+import { Pauses } from '../core/pauses.ts';
+import { Suspects } from '../core/suspects.ts';
 import { Turns } from '../core/turns.ts';
+import { Breakers } from '../deliver/breaker.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { backoff, retryReason } from '../deliver/retry.ts';
 import type { PreparedTarget, Preview } from '../deliver/route.ts';
@@ -102,6 +105,7 @@ class Explainer {
       publisher: NO_PUBLISHER,
       requester: this.#requester,
       files: NO_FILES,
+      breakers: new Breakers({ changed: () => undefined }),
       plugins,
       folderOf,
       logger: pino({ enabled: false }),
@@ -113,12 +117,16 @@ class Explainer {
     const consumer = new Consumer(this.#name, watched, {
       acks: NO_ACKS,
       letters: NO_LETTERS,
+      attempts: NO_ATTEMPTS,
+      parking: NO_PARKING,
+      suspects: new Suspects(),
+      pauses: new Pauses(),
       observer: this.#observer(plan, resolve),
       turns: new Turns(),
       cells: cellsOf(this.#name, metrics),
     });
     const ended = async (): Promise<OutcomeShown> => {
-      const sweep = setInterval(() => consumer.sweep(performance.now(), Infinity), SWEEP);
+      const sweep = setInterval(() => consumer.sweep(performance.now()), SWEEP);
       try {
         consumer.receive(this.#event);
         return await promise;
@@ -282,7 +290,7 @@ class Explainer {
           ...failed,
         });
       },
-      deadLetterRefused: () => undefined,
+      refused: () => undefined,
       settled: (_run, { kind, reason }) => {
         this.#close();
         ended({ kind, reason, ...failed });
@@ -291,8 +299,17 @@ class Explainer {
   }
 }
 
-const NO_ACKS: Acknowledger = { ack: () => undefined, nak: () => undefined, working: () => undefined };
-const NO_LETTERS: DeadLetterStore = { store: (_run, _failure, _reason, done) => done() };
+const NO_ACKS: Acknowledger = { ack: () => undefined, nak: () => undefined, working: () => true };
+const NO_LETTERS: DeadLetterStore = {
+  store: (_run, _failure, _reason, done) => done(),
+  remove: (_sequence, done) => done(),
+};
+const NO_ATTEMPTS: AttemptStore = {
+  get: (_run, done) => done(undefined),
+  put: (_run, _record, done) => done(),
+  remove: () => undefined,
+};
+const NO_PARKING: Parking = { park: (_run, _record, _at, done) => done() };
 
 /** Whoever publishes without a preview would be found out here. */
 const NO_PUBLISHER: Publisher = {

@@ -5,6 +5,7 @@ import type { JetStreamClient, JetStreamManager, StoredMsg } from '@nats-io/jets
 import type { Config } from '../config/schema.ts';
 import { type Carrier, Event } from '../core/event.ts';
 import { headerBlock, headerLine } from '../core/headers.ts';
+import { eventOfLetter } from '../deadletter/event.ts';
 import { completeLetter, letterAt } from '../deadletter/read.ts';
 import { DEAD_LETTER_STREAM } from '../deadletter/store.ts';
 import { OuzelError } from '../errors.ts';
@@ -94,11 +95,8 @@ export async function letterEvent(
 ): Promise<{ event: Event; consumer: string }> {
   const letter = await letterAt(manager, number);
   if (letter === undefined) throw new OuzelError('NOT_FOUND', `there is no dead letter ${number}`);
-  const { stream, subject, eventSequence: sequence, consumer } = letter;
-  const { headers, body } = await completeLetter(letter, createBodies(client, config.nats.system.replicas));
-  const position = { sequence, deliveries: 1, milliseconds: Date.parse(letter.time), nanoseconds: 0 };
-  const event = new Event({ ...carrierOf(subject, headers), body }, position, stream, decoderOf(config, stream));
-  return { event, consumer };
+  const complete = await completeLetter(letter, createBodies(client, config.nats.system.replicas));
+  return { event: eventOfLetter(complete, config), consumer: letter.consumer };
 }
 
 function carrierOf(subject: string, headers: PlainOptions['headers']): Omit<Carrier, 'body'> {

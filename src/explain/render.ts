@@ -15,6 +15,7 @@ const MAX_CHANGES = 40;
 const DEPTH = 2;
 
 const LABELS: Readonly<Record<StageShown['stage'], string>> = {
+  own_incidents: 'concerns',
   types: 'types',
   filter: 'filter',
   admit: 'admit',
@@ -72,6 +73,9 @@ class Page {
     const mark = stage.result === 'failed' ? '!' : stage.result === 'ended' ? '✗' : '✓';
     const { component, name, condition } = stage;
     switch (stage.stage) {
+      case 'own_incidents':
+        this.#row(0, mark, stage.result === 'ended' ? 'an incident of this consumer itself' : 'somebody else');
+        break;
       case 'types':
         this.#row(0, mark, `${stage.result === 'ended' ? 'none of' : 'one of'} ${(stage.types ?? []).join(', ')}`);
         break;

@@ -15,9 +15,9 @@ export interface BoundTemplate {
   value(scope: Scope): unknown;
   /**
    * Always text, or a Fault. `check` is asked about the text of every `{{ }}`; what it refuses is a Fault that
-   * shows the text.
+   * shows the text. `encode` makes of that text what is put in.
    */
-  text(scope: Scope, check?: (value: string) => boolean): string | Fault;
+  text(scope: Scope, check?: (value: string) => boolean, encode?: (value: string) => string): string | Fault;
 }
 
 type Part = string | Expression;
@@ -49,7 +49,7 @@ export class Template {
     const { constant } = this;
     if (constant !== undefined) return { value: () => constant, text: () => constant };
     const bound = this.parts.map((part) => (typeof part === 'string' ? part : bindPart(part, filters)));
-    const text: BoundTemplate['text'] = (scope, check) => textOf(bound, scope, check);
+    const text: BoundTemplate['text'] = (scope, check, encode) => textOf(bound, scope, check, encode);
     const [only] = bound;
     if (bound.length !== 1 || only === undefined || typeof only === 'string')
       return { value: (scope) => text(scope), text };
@@ -75,6 +75,7 @@ function textOf(
   parts: readonly (string | BoundPart)[],
   scope: Scope,
   check: ((value: string) => boolean) | undefined,
+  encode: ((value: string) => string) | undefined,
 ): string | Fault {
   let text = '';
   for (const part of parts) {
@@ -87,7 +88,7 @@ function textOf(
     const piece = typeof value === 'string' ? value : textOfValue(value, part.site);
     if (piece instanceof Fault) return piece;
     if (check && !check(piece)) return part.site.fault(`${JSON.stringify(shorten(piece))} is not allowed here`, value);
-    text += piece;
+    text += encode === undefined ? piece : encode(piece);
     if (text.length > MAX_STRING) return part.site.fault(`the text is longer than ${MAX_STRING} characters`);
   }
   return text;

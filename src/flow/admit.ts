@@ -31,11 +31,13 @@ export class Admission {
   readonly step: Step = {
     name: 'admit',
     run: (run: Run): Verdict => {
+      // It has its place, and comes by once more because it was noted as begun again (`Consumer.goOn`).
+      if (run.admitted) return undefined;
       if (this.#running < this.#max && this.queued === 0) {
         this.#admit(run);
         return undefined;
       }
-      run.startedAt = 0;
+      run.consumer.waits(run);
       this.#queue.push(run);
       return PENDING;
     },
@@ -60,9 +62,10 @@ export class Admission {
     try {
       while (this.#running < this.#max && this.#head < this.#queue.length) {
         const run = this.#queue[this.#head++] as Run;
-        if (run.settled || run.consumer.draining) continue;
+        if (!run.consumer.mayStart(run, performance.now())) continue;
         this.#admit(run);
-        run.resume();
+        if (run.recorded) run.consumer.goOn(run);
+        else run.resume();
       }
     } finally {
       this.#draining = false;

@@ -1,5 +1,6 @@
 /** The admin listener: metrics and health. One file a resource in `routes/`. */
 import { fastify, type FastifyInstance } from 'fastify';
+import type { LetterAccess } from '../deadletter/read.ts';
 import { OuzelError } from '../errors.ts';
 import type { DaemonStatus } from '../status.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -15,6 +16,8 @@ export interface HttpContext {
   readonly refresh: () => void;
   /** Lets somebody look at single events; answers with what ends it. @throws OuzelError */
   readonly tap: (selectors: TapSelectors, sink: TapSink) => () => void;
+  /** What work on dead letters needs. @throws OuzelError NATS_UNAVAILABLE */
+  readonly deadLetters: () => LetterAccess;
 }
 
 /** Adds the routes of one resource. */

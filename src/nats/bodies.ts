@@ -9,6 +9,8 @@ export interface Bodies {
   put(name: string, body: Uint8Array): Promise<string>;
   /** The body of that name, or undefined when it is gone. */
   get(name: string): Promise<Uint8Array | undefined>;
+  /** Takes a body away; one that is not there is gone already. */
+  delete(name: string): Promise<void>;
 }
 
 /** Milliseconds that a body is kept: as long as the letter that names it. */
@@ -31,5 +33,8 @@ export function createBodies(client: JetStreamClient, replicas: number): Bodies 
       return name;
     },
     get: async (name) => (await (await open()).getBlob(name)) ?? undefined,
+    delete: async (name) => {
+      await (await open()).delete(name);
+    },
   };
 }

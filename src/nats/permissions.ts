@@ -29,7 +29,8 @@ const AT_ONCE = 50;
 /** Finds out which of these the user may not publish. */
 export async function checkPermissions(connection: NatsConnection, needs: readonly Need[]): Promise<PermissionReport> {
   const known = await permissionsOf(connection);
-  if (known !== undefined) return { missing: needs.filter(({ subject }) => !allowed(known, subject)), unknown: [] };
+  if (known !== undefined)
+    return { missing: needs.filter(({ subject }) => !allowed(known.publish ?? {}, subject)), unknown: [] };
   const missing: Need[] = [];
   const tried = needs.filter(({ harmless }) => harmless);
   for (let from = 0; from < tried.length; from += AT_ONCE)
@@ -41,24 +42,30 @@ export async function checkPermissions(connection: NatsConnection, needs: readon
   return { missing, unknown: needs.filter(({ harmless }) => !harmless) };
 }
 
-interface Publishing {
+/** Patterns of subjects. Without `allow` everything is allowed that `deny` does not name. */
+interface Subjects {
   readonly allow?: readonly string[] | undefined;
   readonly deny?: readonly string[] | undefined;
 }
 
+interface Permissions {
+  readonly publish?: Subjects | undefined;
+  readonly subscribe?: Subjects | undefined;
+}
+
 /** What the server says of the user; undefined where the user may not even ask. */
-async function permissionsOf(connection: NatsConnection): Promise<Publishing | undefined> {
+export async function permissionsOf(connection: NatsConnection): Promise<Permissions | undefined> {
   try {
     const answer = await connection.request('$SYS.REQ.USER.INFO', '', { timeout: TIMEOUT });
-    const { data } = answer.json<{ data?: { permissions?: { publish?: Publishing } } }>();
-    return data === undefined ? undefined : (data.permissions?.publish ?? {});
+    const { data } = answer.json<{ data?: { permissions?: Permissions } }>();
+    return data === undefined ? undefined : (data.permissions ?? {});
   } catch {
     return undefined;
   }
 }
 
-/** Whether every subject of a pattern may be published. */
-export const allowed = ({ allow, deny }: Publishing, subject: string): boolean =>
+/** Whether every subject of a pattern is allowed. */
+export const allowed = ({ allow, deny }: Subjects, subject: string): boolean =>
   (allow === undefined || allow.length === 0 || allow.some((each) => covers(each, subject))) &&
   !(deny ?? []).some((each) => covers(each, subject));
 

@@ -28,6 +28,8 @@ export interface StreamSpec {
   readonly duplicateWindow?: number | undefined;
   readonly discard?: 'old' | 'new' | undefined;
   readonly description?: string | undefined;
+  /** Whatever else the server is to be told. */
+  readonly options?: Partial<StreamConfig> | undefined;
   readonly manage: boolean;
 }
 
@@ -89,7 +91,7 @@ const ON_REMOVE = 'ouzel.on_remove';
 const NANOSECONDS = 1_000_000;
 
 function streamConfig(spec: StreamSpec): Partial<StreamConfig> {
-  const config: Partial<StreamConfig> = { subjects: [...spec.subjects] };
+  const config: Partial<StreamConfig> = { ...spec.options, subjects: [...spec.subjects] };
   if (spec.replicas !== undefined) config.num_replicas = spec.replicas;
   if (spec.maxAge !== undefined) config.max_age = spec.maxAge * NANOSECONDS;
   if (spec.maxBytes !== undefined) config.max_bytes = spec.maxBytes;

@@ -23,7 +23,16 @@ export interface Provisioned {
   readonly kept: readonly Difference[];
 }
 
-const API = { streamNotFound: 10059, consumerNotFound: 10014, overlap: 10065, resources: 10023 } as const;
+const API = {
+  streamNotFound: 10059,
+  consumerNotFound: 10014,
+  consumerExists: 10148,
+  overlap: 10065,
+  resources: 10023,
+} as const;
+
+/** The cluster has no leader, or none yet for this: somebody answered, but not the one who decides. */
+const LEADERLESS = new Set([10004, 10006, 10007, 10008, 10009]);
 
 const apiCode = (error: unknown): number | undefined => (error instanceof JetStreamApiError ? error.code : undefined);
 
@@ -37,7 +46,9 @@ function refused(code: 'STREAM_REFUSED' | 'DURABLE_REFUSED', what: string, error
     return new OuzelError('NATS_UNSUPPORTED', `${what}: JetStream does not answer. ${hint}`, { cause: error });
   }
   // Without an answer nobody refused anything: the server is away.
-  if (apiCode(error) === undefined) return new OuzelError('NATS_UNAVAILABLE', `${what}: ${message}`, { cause: error });
+  const answered = apiCode(error);
+  if (answered === undefined || LEADERLESS.has(answered))
+    return new OuzelError('NATS_UNAVAILABLE', `${what}: ${message}`, { cause: error });
   return new OuzelError(code, `${what}: ${message}`, { cause: error });
 }
 
@@ -101,6 +112,8 @@ export async function ensureStream(manager: JetStreamManager, spec: StreamSpec):
 export interface ProvisionedDurable extends Provisioned {
   /** When its stream was made. */
   readonly streamMade: string;
+  /** Everything up to this number has its outcome, on whichever instance. */
+  readonly ackFloor: number;
 }
 
 /**
@@ -115,12 +128,15 @@ export async function ensureDurable(
   resumption?: Resumption,
 ): Promise<ProvisionedDurable> {
   const stream = await findStream(manager, spec.stream);
-  const durable = stream === undefined ? undefined : await findDurable(manager, spec.stream, spec.name);
+  let durable = stream === undefined ? undefined : await findDurable(manager, spec.stream, spec.name);
   const plan = planDurable({ stream, durable }, spec, resumption);
   try {
-    if (plan.action === 'make') await manager.consumers.add(spec.stream, plan.config);
+    if (plan.action === 'make') durable = await manager.consumers.add(spec.stream, plan.config);
     if (plan.action === 'change') await manager.consumers.update(spec.stream, spec.name, plan.config);
   } catch (error) {
+    // Another instance made it in the same moment: it is brought in line like any that is there.
+    if (plan.action === 'make' && apiCode(error) === API.consumerExists)
+      return ensureDurable(manager, spec, resumption);
     throw refused('DURABLE_REFUSED', `durable ${spec.name} on ${spec.stream}`, error);
   }
   return {
@@ -128,5 +144,6 @@ export async function ensureDurable(
     changed: plan.action === 'change' ? plan.changed : [],
     kept: [],
     streamMade: String(stream?.created),
+    ackFloor: durable?.ack_floor.stream_seq ?? 0,
   };
 }

@@ -11,6 +11,7 @@ import { headerBytes, type Wire } from './wire.ts';
 
 interface PubAck {
   readonly stream?: string;
+  readonly seq?: number;
   readonly duplicate?: boolean;
   readonly error?: { readonly code?: number; readonly err_code?: number; readonly description?: string };
 }
@@ -29,11 +30,8 @@ function errorOf(subject: string, { code = 0, err_code: detail = 0, description 
 
 /** A publish that waits for its PubAck. */
 class Pending extends Sent<PublishListener> {
-  readonly #subject: string;
-
   constructor(subject: string, timeout: number, listener: PublishListener) {
-    super(`publish to ${subject}`, 'PubAck', timeout, listener);
-    this.#subject = subject;
+    super('publish to', subject, 'PubAck', timeout, listener);
   }
 
   answered(message: Msg): void {
@@ -46,8 +44,8 @@ class Pending extends Sent<PublishListener> {
     } catch {
       ack = {};
     }
-    if (ack.error !== undefined) return this.listener.failed(errorOf(this.#subject, ack.error));
-    if (typeof ack.stream === 'string') return this.listener.confirmed(ack.duplicate === true);
+    if (ack.error !== undefined) return this.listener.failed(errorOf(this.subject, ack.error));
+    if (typeof ack.stream === 'string') return this.listener.confirmed(ack.duplicate === true, ack.seq);
     // Some other subscriber answered in the stream's place, which confirms nothing.
     this.failed('TARGET_UNAVAILABLE', 'the answer is no PubAck of a stream');
   }
@@ -72,7 +70,7 @@ export class JetStreamPublisher implements Publisher {
     timeout: number,
     listener: PublishListener,
   ): void {
-    const problem = sendProblem(this.#connection, this.#wire, `publish to ${subject}`, headers, body);
+    const problem = sendProblem(this.#connection, this.#wire, `publish to ${subject}`, headers, body, this.#replies);
     if (problem !== undefined) return listener.failed(problem);
     const reply = this.#replies.expect(new Pending(subject, timeout, listener));
     this.#wire.publish(subject, reply, headers, body);

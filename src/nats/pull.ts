@@ -8,10 +8,14 @@
 import { createInbox, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node';
 import { headerDescription, headerStatus, headerValue } from '../core/headers.ts';
 import type { Consumer } from '../core/consumer.ts';
-import { type Carrier, type Decoder, Event } from '../core/event.ts';
+import type { Carrier, Event, Position } from '../core/event.ts';
+import type { Handed } from '../core/handover.ts';
 import type { Run } from '../core/run.ts';
 import { numbersAt, parsePosition } from './position.ts';
 import { headerBytes, replyBytes, type Wire } from './wire.ts';
+
+/** Takes an event in hand. */
+export type Take = (event: Event, handed?: Handed) => void;
 
 export interface PullOptions {
   readonly connection: NatsConnection;
@@ -19,9 +23,10 @@ export interface PullOptions {
   readonly stream: string;
   readonly durable: string;
   readonly consumer: Consumer;
-  decode: Decoder;
-  /** Events in hand and on their way at most. */
-  prefetch: number;
+  /** Makes an event of a message and hands it to the consumer, now or later. */
+  readonly open: (carrier: Carrier, position: Position, take: Take) => void;
+  /** Events on their way for this pull, at most; what is in hand is bounded by the consumer. */
+  readonly most?: number;
   /** JetStream domain, or undefined. */
   readonly domain: string | undefined;
   /** The durable is gone, or nobody answers for it: it has to be looked at before the pull goes on. */
@@ -33,10 +38,16 @@ export interface PullOptions {
 /** Milliseconds that a request lives, and between the server's signs of life while it does. */
 const EXPIRES = 3_000;
 const HEARTBEAT = 1_000;
+/** Milliseconds that an answer may be on its way, there and back: a slow network is no silence. */
+const LATENCY = 4_500;
+/** The reason of a loss that nobody announced. */
+export const SILENCE = 'missed heartbeats';
 /** Milliseconds of silence after which the durable is looked at. */
-const SILENCE = 2 * HEARTBEAT + 500;
-/** Bytes in hand, and as many on their way, at most. */
+const LONGEST_SILENCE = 2 * HEARTBEAT + LATENCY;
+/** Bytes in hand, at most. */
 const BYTES = 64 * 1024 * 1024;
+/** Bytes on their way, at most: well below what a server lets a client fall behind (`max_pending`, 64 MiB by default). */
+const BYTES_ON_THE_WAY = 16 * 1024 * 1024;
 /** Room for subject, reply and headers in `max_bytes`, beside the payload. */
 const OVERHEAD = 64 * 1024;
 
@@ -63,7 +74,9 @@ export class Pull {
   readonly #options: PullOptions;
   readonly #inbox = `${createInbox()}.`;
   readonly #request: string;
-  readonly #subscription: Subscription;
+  #subscription: Subscription;
+  /** When the server ended the subscription (a permission was taken away); undefined while there is one. */
+  #endedAt: number | undefined;
   readonly #watch: NodeJS.Timeout;
   #number = 0;
   /** Events asked for and neither received nor given up by the server. */
@@ -82,34 +95,18 @@ export class Pull {
 
   constructor(options: PullOptions) {
     this.#options = options;
-    const { domain, stream, durable, connection } = options;
+    const { domain, stream, durable } = options;
     this.#request = `${domain === undefined ? '$JS' : `$JS.${domain}`}.API.CONSUMER.MSG.NEXT.${stream}.${durable}`;
-    this.#subscription = connection.subscribe(`${this.#inbox}*`, {
-      callback: (error, message) => {
-        // What is thrown in here would end the connection's reader.
-        try {
-          if (error !== null) this.#options.onWarning(`the pull's subscription failed: ${error.message}`);
-          else this.#receive(message);
-        } catch (thrown) {
-          this.#options.onWarning(`a message could not be taken: ${String(thrown)}`);
-        }
-      },
-    });
+    this.#subscription = this.#subscribe();
     this.#watch = setInterval(() => this.#look(), HEARTBEAT);
     this.#watch.unref();
-    options.consumer.onRelease = () => this.#ask();
+    options.consumer.onRelease.push(this.#ask);
   }
 
   /** Whether there is no room for further events. */
   get full(): boolean {
-    return this.#options.consumer.held >= this.#options.prefetch || this.#options.consumer.heldBytes >= BYTES;
-  }
-
-  /** Changes how events are opened and how many are in hand, from the next one on. */
-  adjust(decode: Decoder, prefetch: number): void {
-    this.#options.decode = decode;
-    this.#options.prefetch = prefetch;
-    this.#ask();
+    const { held, heldBytes, limits } = this.#options.consumer;
+    return held >= limits.prefetch || heldBytes >= BYTES;
   }
 
   /** Starts asking, or starts again after a reconnect or after the durable was lost. */
@@ -147,25 +144,48 @@ export class Pull {
     for (const run of this.#refused) run.consumer.settle.giveBack(run);
   }
 
+  /** Milliseconds in which what is given back may still come straight back here, because a request is under way. */
+  get spentIn(): number {
+    return this.#outstanding > 0 ? Math.max(0, this.#lastExpiry - performance.now()) : 0;
+  }
+
   /** Lets go of a pull that never asked. */
   discard(): void {
     clearInterval(this.#watch);
     this.#subscription.unsubscribe();
   }
 
+  #subscribe(): Subscription {
+    return this.#options.connection.subscribe(`${this.#inbox}*`, {
+      callback: (error, message) => {
+        // What is thrown in here would end the connection's reader.
+        try {
+          if (error === null) this.#receive(message);
+          // It is over for good: it is made again, until that is allowed. The connection says what was refused.
+          else this.#endedAt = performance.now();
+        } catch (thrown) {
+          this.#options.onWarning(`a message could not be taken: ${String(thrown)}`);
+        }
+      },
+    });
+  }
+
   #receive(message: Msg): void {
     this.#lastHeard = performance.now();
     const reply = replyBytes(message);
     if (reply.length === 0) return this.#status(message);
-    const { consumer, stream, decode } = this.#options;
     if (this.#outstanding > 0) this.#outstanding--;
     this.#large = false;
     if (this.#numbersAt === 0) this.#numbersAt = numbersAt(reply);
-    const event = new Event(new ReceivedMessage(message, reply), parsePosition(reply, this.#numbersAt), stream, decode);
-    if (this.#stopping) this.#refused.push(consumer.refuse(event));
-    else consumer.receive(event);
+    this.#options.open(new ReceivedMessage(message, reply), parsePosition(reply, this.#numbersAt), this.#take);
     this.#spent();
   }
+
+  readonly #take: Take = (event, handed) => {
+    const { consumer } = this.#options;
+    if (this.#stopping) this.#refused.push(consumer.refuse(event, handed));
+    else consumer.receive(event, handed);
+  };
 
   #status(message: Msg): void {
     const headers = headerBytes(message);
@@ -199,14 +219,17 @@ export class Pull {
     this.#options.onLost(reason);
   }
 
-  #ask(): void {
-    if (this.#stopping || this.#paused || !this.#options.wire.connected) return;
-    const { consumer, prefetch, connection, wire } = this.#options;
-    const free = prefetch - consumer.held - this.#outstanding;
+  readonly #ask = (): void => {
+    if (this.#stopping || this.#paused || this.#endedAt !== undefined || !this.#options.wire.connected) return;
+    const { consumer, connection, wire, most = Number.POSITIVE_INFINITY } = this.#options;
+    const { room } = consumer;
+    const free = Math.min(room - consumer.held, most) - this.#outstanding;
     // Small requests are saved up, as long as something is still on its way or in hand.
-    if (free < 1 || (free < prefetch / 4 && this.#outstanding + consumer.held > 0)) return;
+    if (free < 1 || (free < Math.min(room, most) / 4 && this.#outstanding + consumer.held > 0)) return;
     if (consumer.heldBytes >= BYTES) return;
     const batch = this.#large ? 1 : free;
+    // Nothing was to be heard while nothing was asked for.
+    if (this.#outstanding === 0) this.#lastHeard = performance.now();
     this.#outstanding += batch;
     this.#lastExpiry = performance.now() + EXPIRES;
     const largest = (connection.info?.max_payload ?? 1024 * 1024) + OVERHEAD;
@@ -214,23 +237,31 @@ export class Pull {
       batch,
       expires: EXPIRES * 1_000_000,
       idle_heartbeat: HEARTBEAT * 1_000_000,
-      ...(this.#large ? {} : { max_bytes: Math.max(largest, Math.round((BYTES * batch) / prefetch)) }),
+      ...(this.#large
+        ? {}
+        : { max_bytes: Math.max(largest, Math.round((BYTES_ON_THE_WAY * batch) / consumer.limits.prefetch)) }),
     };
     this.#number = (this.#number + 1) % 1_000_000;
     wire.request(this.#request, this.#inbox + this.#number, JSON.stringify(request));
-  }
+  };
 
   /** Once a second: whether the server is still there for what was asked, and whether the sums still hold. */
   #look(): void {
     if (this.#paused || !this.#options.wire.connected) return;
     const now = performance.now();
+    if (this.#endedAt !== undefined && now - this.#endedAt >= HEARTBEAT) {
+      this.#endedAt = undefined;
+      this.#subscription = this.#subscribe();
+      // What was asked for went to nobody; the server hands it out again after ack_wait.
+      this.#outstanding = 0;
+    }
     const late = now - this.#lastLook > 2 * HEARTBEAT;
     this.#lastLook = now;
     // A process that was stopped or busy has not read what came meanwhile: it may not speak of silence.
     if (late) this.#lastHeard = now;
-    if (this.#outstanding > 0 && now - this.#lastHeard > SILENCE) return this.#lost('missed heartbeats');
+    if (this.#outstanding > 0 && now - this.#lastHeard > LONGEST_SILENCE) return this.#lost(SILENCE);
     // Past the last request's life nothing can be on its way any more.
-    if (now > this.#lastExpiry + HEARTBEAT) this.#outstanding = 0;
+    if (now > this.#lastExpiry + LATENCY) this.#outstanding = 0;
     this.#ask();
   }
 }

@@ -11,7 +11,7 @@ const LONGEST = 300;
 /** A request that waits for its reply. */
 class Pending extends Sent<ReplyListener> {
   constructor(subject: string, timeout: number, listener: ReplyListener) {
-    super(`request to ${subject}`, 'reply', timeout, listener);
+    super('request to', subject, 'reply', timeout, listener);
   }
 
   answered(message: Msg): void {
@@ -41,7 +41,7 @@ export class NatsRequester implements Requester {
   }
 
   request(subject: string, headers: string, body: Uint8Array | string, timeout: number, listener: ReplyListener): void {
-    const problem = sendProblem(this.#connection, this.#wire, `request to ${subject}`, headers, body);
+    const problem = sendProblem(this.#connection, this.#wire, `request to ${subject}`, headers, body, this.#replies);
     if (problem !== undefined) return listener.failed(problem);
     const reply = this.#replies.expect(new Pending(subject, timeout, listener));
     this.#wire.publish(subject, reply, headers, body);

@@ -1,5 +1,11 @@
 /** What waits: the stream OUZEL_TIMERS, its timers, and what is due. */
-import { RetentionPolicy, type StreamConfig } from '@nats-io/jetstream';
+import { type JetStreamManager, RetentionPolicy, type StreamConfig } from '@nats-io/jetstream';
+import { writeRecord } from '../core/attempts.ts';
+import { handoverLines } from '../core/handover.ts';
+import { headerBlock, headerLine } from '../core/headers.ts';
+import type { Parking } from '../core/ports.ts';
+import { messageIds } from '../deliver/ids.ts';
+import type { Publisher } from '../deliver/ports.ts';
 
 export const TIMER_STREAM = 'OUZEL_TIMERS';
 export const TIMER_SUBJECTS = ['ouzel.timer.>', 'ouzel.due.*'];
@@ -17,3 +23,60 @@ export const TIMER_STREAM_OPTIONS: Partial<StreamConfig> = {
   allow_msg_schedules: true,
   allow_rollup_hdrs: true,
 };
+
+/** Milliseconds to wait for a PubAck. */
+const TIMEOUT = 10_000;
+
+/** Hands events over to timers in the stream OUZEL_TIMERS, which bring them back on `ouzel.due.<consumer>`. */
+export function createParking(publisher: Publisher): Parking {
+  return {
+    park(run, record, at, done) {
+      const { event, consumer, handed } = run;
+      const { subject, headers, body } = event.carrier;
+      const id = `${messageIds(event.stream, consumer.name, 'timer')(run)}.${record.used}.${record.deferred}`;
+      let lines = headerLine('Nats-Msg-Id', id);
+      lines += headerLine('Nats-Schedule', `@at ${new Date(at).toISOString()}`);
+      lines += headerLine('Nats-Schedule-Target', dueSubject(consumer.name));
+      lines += handoverLines({
+        stream: event.stream,
+        subject,
+        position: event.position,
+        headers,
+        run: run.id,
+        record: writeRecord(record),
+        routes: handed?.routes,
+        letter: handed?.letter,
+        bodyName: handed?.bodyName,
+      });
+      // A body that is stored apart stays there.
+      const rest = handed?.bodyName === undefined ? body : '';
+      publisher.publish(timerSubject(consumer.name, 'retry', id), headerBlock(lines), rest, TIMEOUT, {
+        confirmed: () => done(),
+        failed: done,
+      });
+    },
+  };
+}
+
+/** Subjects of waiting timers that are counted one by one; beyond them counting costs more than it tells. */
+const COUNTED = 100_000;
+
+/** The consumers for whom events are due. */
+export async function dueConsumers(manager: JetStreamManager): Promise<ReadonlySet<string>> {
+  const { state } = await manager.streams.info(TIMER_STREAM, { subjects_filter: 'ouzel.due.*' });
+  return new Set(Object.keys(state.subjects ?? {}).map((subject) => subject.split('.')[2] ?? ''));
+}
+
+/** How many events of each consumer wait for a timer; undefined where there are too many to count. */
+export async function waitingTimers(manager: JetStreamManager): Promise<ReadonlyMap<string, number> | undefined> {
+  const { state } = await manager.streams.info(TIMER_STREAM);
+  if (state.messages === 0) return new Map();
+  if (state.messages > COUNTED) return undefined;
+  const waiting = new Map<string, number>();
+  const timers = await manager.streams.info(TIMER_STREAM, { subjects_filter: 'ouzel.timer.>' });
+  for (const [subject, count] of Object.entries(timers.state.subjects ?? {})) {
+    const consumer = subject.split('.')[2] ?? '';
+    waiting.set(consumer, (waiting.get(consumer) ?? 0) + count);
+  }
+  return waiting;
+}

@@ -98,9 +98,11 @@ export class Wire {
     this.#answer(reply, ACK);
   }
 
-  /** Not held while disconnected: it would be sent too late, and as often as it was said. */
-  working(reply: Uint8Array): void {
-    if (this.connected) this.#answer(reply, WORKING);
+  /** Not held while disconnected: it would be sent too late, and as often as it was said. @returns Whether it is sent. */
+  working(reply: Uint8Array): boolean {
+    const { connected } = this;
+    if (connected) this.#answer(reply, WORKING);
+    return connected;
   }
 
   /** @param delay Milliseconds until the server delivers again. */

@@ -82,16 +82,26 @@ export class Reconciler {
       if (connected) await this.#check(loaded, updated, begun);
     } catch (error) {
       for (const { plan } of made) plan.close();
+      this.#forgetTargets();
       throw error;
     }
 
-    for (const each of updated) await this.#runtimes.get(each.name)?.update(each, connected);
+    for (const each of updated) await this.#update(each, connected);
     await Promise.all([...diff.removed, ...diff.moved].map((name) => this.#remove(name, diff.removed.includes(name))));
     for (const { blueprint: each, runtime } of begun) this.#runtimes.set(each.name, runtime);
     for (const name of this.#failed.keys()) if (!this.#runtimes.has(name)) this.#forget(name);
     this.#failed.clear();
     await Promise.all(begun.map(({ runtime }) => runtime.start(connected)));
+    this.#forgetTargets();
     return diff;
+  }
+
+  async #update(blueprint: Blueprint, provisioned: boolean): Promise<void> {
+    const runtime = this.#runtimes.get(blueprint.name);
+    await runtime?.update(blueprint, provisioned);
+    // What the change mended is found out now, by events that know of it.
+    runtime?.consumer.giveBackOutdated();
+    this.#services.breakers.probeSoon(blueprint.plan.targets);
   }
 
   /** Drains every consumer, within a deadline. */
@@ -166,6 +176,7 @@ export class Reconciler {
       if (spec.onRemove === 'delete') await deleteDurable(manager, spec.stream, name);
       // A consumer of this name may have come back meanwhile.
       if (forGood && !this.#runtimes.has(name)) this.#forget(name);
+      this.#forgetTargets();
       const durable = spec.onRemove === 'delete' ? 'deleted' : 'kept';
       logger.info({ consumer: name, durable }, forGood ? 'consumer removed' : 'consumer left its stream');
     });
@@ -187,6 +198,14 @@ export class Reconciler {
   /** The series of what is gone go. */
   #forget(name: string): void {
     for (const family of familiesOf(this.#services.metrics)) family.remove('consumer', name);
+  }
+
+  /** Breakers and series of targets that nobody delivers to any more, and of those of a rejected change, go. */
+  #forgetTargets(): void {
+    const { breakers, metrics } = this.#services;
+    const inUse = [...this.#runtimes.values(), ...this.#leaving].flatMap(({ consumer }) => consumer.plan.targets);
+    for (const target of breakers.keepOnly(new Set(inUse)))
+      for (const family of familiesOf(metrics)) family.remove('target', target);
   }
 
   #comparable(): Map<string, Comparable> {

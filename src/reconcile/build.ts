@@ -7,15 +7,18 @@ import { createDecoder } from '../contracts/decode.ts';
 import { Consumer, type ConsumerCells } from '../core/consumer.ts';
 import type { Decoder } from '../core/event.ts';
 import type { Plan } from '../core/plan.ts';
-import type { DeadLetterStore, Observer } from '../core/ports.ts';
+import type { AttemptStore, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
+import type { Pauses } from '../core/pauses.ts';
+import type { Suspects } from '../core/suspects.ts';
 import type { Turns } from '../core/turns.ts';
-import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
+import type { Breakers } from '../deliver/breaker.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
-import { KEPT } from '../nats/bodies.ts';
+import type { Bodies } from '../nats/bodies.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
 import type { Wire } from '../nats/wire.ts';
+import { INCIDENT_PREFIX, INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Traces } from '../telemetry/traces.ts';
@@ -32,6 +35,12 @@ export interface Services {
   readonly requester: Requester;
   readonly files: Files;
   readonly letters: DeadLetterStore;
+  readonly attempts: AttemptStore;
+  readonly parking: Parking;
+  readonly bodies: Bodies;
+  readonly breakers: Breakers;
+  readonly suspects: Suspects;
+  readonly pauses: Pauses;
   readonly observer: Observer;
   readonly turns: Turns;
   readonly logger: Logger;
@@ -57,17 +66,6 @@ export const streamSpecs = (config: Config): StreamSpec[] =>
     discard: stream.discard,
     manage: stream.manage,
   }));
-
-/** The stream of dead letters. */
-export const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
-  name: DEAD_LETTER_STREAM,
-  subjects: [DEAD_LETTER_SUBJECTS],
-  replicas: system.replicas,
-  discard: 'new',
-  maxAge: KEPT,
-  description: 'Dead letters of Ouzel',
-  manage: false,
-});
 
 /** The durable that a consumer is to have. */
 export function durableSpec(name: string, consumer: ConsumerConfig, revision: string): DurableSpec {
@@ -98,7 +96,7 @@ export function decoderOf(config: Config, stream: string): Decoder {
   const declared = config.streams[stream];
   return createDecoder({
     stream,
-    strip: declared?.strip ?? '',
+    strip: declared?.strip ?? (stream === INCIDENT_STREAM ? INCIDENT_PREFIX : ''),
     source: declared?.source?.bind(bindFilters(config)),
   });
 }
@@ -109,6 +107,7 @@ export function cellsOf(name: string, metrics: Metrics): ConsumerCells {
     received: metrics.eventsReceived.with(name),
     inFlight: metrics.eventsInFlight.with(name),
     returned: metrics.eventsReturned.with(name),
+    parked: metrics.eventsParked.with(name),
     retries: (reason) => metrics.eventRetries.with(name, reason),
     deadLettered: (reason) => ({
       kind: 'dead_lettered',
@@ -148,7 +147,7 @@ export function blueprintOf(
   name: string,
   revision: string,
   { config, plugins, folderOf }: LoadedConfig,
-  { metrics, publisher, requester, files, logger, traces }: Services,
+  { metrics, publisher, requester, files, breakers, logger, traces }: Services,
   admission?: Admission,
 ): Blueprint {
   const settings = config.consumers[name];
@@ -168,6 +167,7 @@ export function blueprintOf(
       publisher,
       requester,
       files,
+      breakers,
       folderOf,
       logger,
       admission: admits,
@@ -184,9 +184,19 @@ export function blueprintOf(
 
 /** A consumer that can be started. */
 export function buildRuntime(blueprint: Blueprint, services: Services, domain: string | undefined): ConsumerRuntime {
-  const { metrics, logger, wire, letters, observer, turns, connection, manager } = services;
   const { name, plan } = blueprint;
-  const cells = cellsOf(name, metrics);
-  const consumer = new Consumer(name, plan, { acks: wire, letters, observer, turns, cells });
-  return new ConsumerRuntime({ consumer, blueprint, domain, connection, manager, wire, logger, metrics });
+  const { wire, parking } = services;
+  const consumer: Consumer = new Consumer(name, plan, {
+    ...services,
+    acks: wire,
+    cells: cellsOf(name, services.metrics),
+    parking: {
+      park: (...args) => {
+        runtime.wantDue();
+        parking.park(...args);
+      },
+    },
+  });
+  const runtime: ConsumerRuntime = new ConsumerRuntime({ ...services, consumer, blueprint, domain });
+  return runtime;
 }

@@ -3,6 +3,7 @@ import type { Config, ConsumerConfig, RetryOverride, StageConfig, TargetConfig }
 import { typeMatcher } from '../contracts/match.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../core/plan.ts';
 import type { Tracer } from '../core/ports.ts';
+import type { Breakers } from '../deliver/breaker.ts';
 import type { TargetComponent, TargetContext } from '../deliver/component.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { deliverStep, type PreparedTarget, type Route } from '../deliver/route.ts';
@@ -10,12 +11,14 @@ import { targets } from '../deliver/targets/index.ts';
 import { OuzelError, type Place } from '../errors.ts';
 import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
+import { ownIncidentsStep } from '../flow/own-incidents.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
 import { condition } from '../pipeline/faults.ts';
 import { filters } from '../pipeline/filters/index.ts';
 import { transformers } from '../pipeline/transformers/index.ts';
 import type { LoadedPlugin } from '../plugins/load.ts';
 import { kindOfPlugin } from '../plugins/define.ts';
+import { INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { PluginCompiler } from './plugins.ts';
@@ -28,6 +31,7 @@ export interface CompileInput {
   readonly publisher: Publisher;
   readonly requester: Requester;
   readonly files: Files;
+  readonly breakers: Breakers;
   /** Where relative paths start that stand at a place of the configuration. */
   readonly folderOf: (place: Place | undefined) => string;
   readonly logger: Logger;
@@ -42,7 +46,7 @@ export interface CompileInput {
 
 /** What a step of a plan is, for `explain`. */
 export interface StageInfo {
-  readonly kind: 'types' | PipelineComponent['kind'] | 'admit' | 'deliver';
+  readonly kind: 'own_incidents' | 'types' | PipelineComponent['kind'] | 'admit' | 'deliver';
   /** The component of a stage of the pipeline: `filter`, `set`, … */
   readonly component?: string;
   /** Its options as validated. */
@@ -124,28 +128,38 @@ class PlanCompiler {
 
   plan(): ExplainedPlan {
     const { admission, revision, config } = this.#input;
-    const { types, timeout, deliver } = this.#consumer;
+    const { stream, types, timeout, deliver } = this.#consumer;
     const pipeline = this.#consumer.pipeline.flatMap((stage, index) => this.#stage(stage, index));
     // Filters that lead the pipeline decide before an event waits for admission.
     const first = pipeline.findIndex(({ leads }) => !leads);
     const leading = first === -1 ? pipeline.length : first;
     const stages: Stage[] = [];
+    if (stream === INCIDENT_STREAM) {
+      const own = ownIncidentsStep(this.#input.name, this.#outcome('filtered', 'own_incident'));
+      stages.push({ info: { kind: 'own_incidents' }, leads: true, step: own });
+    }
     if (types !== undefined)
       stages.push({ info: { kind: 'types' }, leads: true, step: typesStep(types, this.#outcome('filtered', 'type')) });
     stages.push(...pipeline.slice(0, leading));
     if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
     stages.push(...pipeline.slice(leading));
+    const routes = this.#routes();
     if (deliver !== undefined && deliver.length > 0)
       stages.push({
         info: { kind: 'deliver' },
         leads: false,
-        step: deliverStep(this.#routes(), this.#outcome('filtered', 'no_route')),
+        step: deliverStep(routes, this.#outcome('filtered', 'no_route')),
       });
+    const retry = this.#retry();
     const plan: Plan = {
       revision,
       steps: stages.map(({ step }) => step),
       delivered: this.#outcome('delivered', ''),
-      retry: this.#retry(),
+      retry,
+      longestRetry: Math.max(retry.for, ...routes.map((route) => route.retry.for)),
+      routes: routes.map(({ name }) => name),
+      targets: routes.map(({ breaker }) => breaker.target),
+      unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
       onSettled: admission?.onSettled,
       tracer: this.#input.tracer,
@@ -238,6 +252,10 @@ class PlanCompiler {
     return (this.#consumer.deliver ?? []).map((entry) => {
       const { name, component, options, config } = this.#target(entry.to);
       const route = entry.name ?? name;
+      // A target that is written where it is used is that route's alone.
+      const named = typeof entry.to === 'string' && this.#input.config.targets[entry.to] !== undefined;
+      const breaker = this.#input.breakers.of(named ? name : `${this.#input.name}/${route}`);
+      this.#input.metrics.targetBreakerOpen.with(breaker.target).set(breaker.isOpen ? 1 : 0);
       return {
         name: route,
         targetName: name,
@@ -246,6 +264,7 @@ class PlanCompiler {
         stop: entry.stop,
         otherwise: entry.else,
         retry: this.#retry(config),
+        breaker,
         timeout: config?.timeout,
         cells: this.#cells(name),
       };

@@ -42,8 +42,15 @@ const at = (source: Source, [section, key]: readonly [string, string?]): string 
   return JSON.stringify(part ?? null);
 };
 
-/** What is read once, at the start. */
-const AT_START: readonly (readonly [string, string?])[] = [['nats'], ['http', 'listen'], ['telemetry', 'traces']];
+/** What is read once, at the start. Credentials are not: those in force count at the next connect. */
+const AT_START: readonly (readonly [string, string?])[] = [
+  ['nats', 'servers'],
+  ['nats', 'tls'],
+  ['nats', 'domain'],
+  ['nats', 'system'],
+  ['http', 'listen'],
+  ['telemetry', 'traces'],
+];
 
 /** Keys that changed and take effect only at the next start. */
 export const needRestart = (running: Source, wanted: Source): string[] =>

@@ -16,8 +16,12 @@ import {
   type StreamSpec,
   type StreamState,
 } from '../nats/plan.ts';
+import { ATTEMPTS_PREFIX, ATTEMPTS_STREAM } from '../nats/attempts.ts';
 import { findDurable, findStream } from '../nats/provision.ts';
-import { deadLetterSpec, durableSpec, revisionsOf, streamSpecs } from './build.ts';
+import { TIMER_STREAM, timerSubject } from '../nats/timers.ts';
+import { INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
+import { durableSpec, revisionsOf, streamSpecs } from './build.ts';
+import { incidentSpec, systemSpecs } from './system-streams.ts';
 
 /** One thing that was looked at. */
 export interface PlanItem {
@@ -77,10 +81,12 @@ class Previewer {
   }
 
   async items(): Promise<readonly PlanItem[]> {
-    for (const spec of [deadLetterSpec(this.#config), ...streamSpecs(this.#config)])
+    for (const spec of [...systemSpecs(this.#config), incidentSpec(this.#config), ...streamSpecs(this.#config)])
       await this.#looked('stream', spec.name, () => this.#stream(spec));
+    this.#need(INCIDENT_SUBJECTS, 'for incidents', false);
     for (const [name, revision] of revisionsOf(this.#loaded))
       await this.#looked('consumer', name, () => this.#consumer(name, revision));
+    this.#need(this.#api(`STREAM.MSG.GET.${ATTEMPTS_STREAM}`), 'to read what is known of failing events');
     await this.#targets();
     await this.#permissions();
     return this.#items;
@@ -99,7 +105,7 @@ class Previewer {
   }
 
   #place(...path: readonly (string | number)[]): { readonly place?: string } {
-    // The stream of dead letters stands in no file.
+    // The streams that Ouzel keeps for itself stand in no file.
     return path[0] === 'streams' && this.#config.streams[String(path[1])] === undefined
       ? {}
       : { place: formatPlace(this.#loaded.placeOf(path)) };
@@ -176,13 +182,17 @@ class Previewer {
     };
   }
 
-  #needsOf({ name, stream }: DurableSpec): void {
+  #needsOf({ name, stream }: Pick<DurableSpec, 'name' | 'stream'>): void {
     this.#need(this.#api(`CONSUMER.INFO.${stream}.${name}`), `to look at the durable of ${name}`);
     this.#need(this.#api(`CONSUMER.CREATE.${stream}.${name}`), `to make the durable of ${name}`);
     this.#need(this.#api(`CONSUMER.MSG.NEXT.${stream}.${name}`), `to pull for ${name}`);
     // Fewer tokens than an ack has: nobody hears it. In a domain the subject holds the account, which is not known here.
     if (this.#config.nats.domain === undefined) this.#need(`$JS.ACK.${stream}.${name}.probe`, `to ack for ${name}`);
     this.#need(deadLetterSubject(name), `for the dead letters of ${name}`, false);
+    this.#need(`${ATTEMPTS_PREFIX}${name}.>`, `to note failed attempts of ${name}`, false);
+    this.#need(timerSubject(name, 'retry', '*'), `to park retries of ${name}`, false);
+    if (stream === TIMER_STREAM) return;
+    this.#needsOf({ name, stream: TIMER_STREAM });
   }
 
   /** What a consumer publishes needs a stream that takes it, and what it asks needs permission. */

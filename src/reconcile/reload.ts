@@ -15,6 +15,8 @@ export interface ReloadOptions {
   readonly current: () => LoadedConfig;
   /** Puts another one in force, and answers with what changed. When it throws, all is as it was. */
   readonly apply: (next: LoadedConfig) => Promise<ConsumerDiff | undefined>;
+  /** Hears of a change that was refused, once for each reason. */
+  readonly onRejected?: (outcome: ReloadOutcome) => void;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -110,8 +112,9 @@ export class Reloads {
     metrics.configReloads.with(result).increment();
     const generation = this.#generation;
     if (result === 'rejected') {
-      if (!again) logger.error({ hash, generation }, `configuration rejected; what was in force stays\n${reason}`);
-      return;
+      if (again) return;
+      logger.error({ hash, generation }, `configuration rejected; what was in force stays\n${reason}`);
+      return this.#options.onRejected?.(outcome);
     }
     this.#showInForce();
     if (result === 'unchanged') return;

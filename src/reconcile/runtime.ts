@@ -2,14 +2,17 @@
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Consumer } from '../core/consumer.ts';
+import { Event } from '../core/event.ts';
 import { asOuzelError } from '../errors.ts';
+import type { Bodies } from '../nats/bodies.ts';
 import { type Difference, ensureDurable, findDurable, type Provisioned } from '../nats/provision.ts';
-import { Pull } from '../nats/pull.ts';
+import { Pull, SILENCE } from '../nats/pull.ts';
 import type { Wire } from '../nats/wire.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { CONSUMER_STATES, type ConsumerState } from '../telemetry/names.ts';
 import type { Blueprint } from './build.ts';
+import { DueEvents } from './due.ts';
 
 export interface RuntimeOptions {
   readonly consumer: Consumer;
@@ -18,6 +21,7 @@ export interface RuntimeOptions {
   readonly connection: NatsConnection;
   readonly manager: JetStreamManager;
   readonly wire: Wire;
+  readonly bodies: Pick<Bodies, 'get'>;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
@@ -25,26 +29,33 @@ export interface RuntimeOptions {
 /** Milliseconds between attempts to provision a consumer that cannot run. */
 const RETRY_FIRST = 1_000;
 const RETRY_MAX = 15_000;
+/** Milliseconds after which it is said again that a server says nothing. */
+const SAY_AGAIN = 60_000;
+/** Milliseconds that events which are cut off at the end of a drain have to be noted and given back. */
+const INTERRUPT = 1_000;
 
 export class ConsumerRuntime {
   readonly name: string;
   readonly consumer: Consumer;
   readonly #options: RuntimeOptions;
   readonly #pull: Pull;
+  readonly #due: DueEvents;
   #blueprint: Blueprint;
   #provisioned = false;
   #state: ConsumerState = 'starting';
   #reason = '';
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
+  #silenceSaidAt = Number.NEGATIVE_INFINITY;
   /** Last of the durable's acknowledgements that is known, for making it anew where it was. */
   #ackFloor: number | undefined;
   /** When its stream was made: one that is deleted and made anew counts from 1 again. */
   #streamMade: string | undefined;
 
   constructor(options: RuntimeOptions) {
-    const { consumer, connection, wire, domain, blueprint } = options;
-    const { spec, decode, prefetch } = blueprint;
+    const { consumer, connection, wire, domain, blueprint, logger } = options;
+    const { spec } = blueprint;
+    const { stream } = spec;
     this.name = consumer.name;
     this.consumer = consumer;
     this.#options = options;
@@ -52,26 +63,44 @@ export class ConsumerRuntime {
     this.#pull = new Pull({
       connection,
       wire,
-      stream: spec.stream,
+      stream,
       durable: spec.name,
       consumer,
-      decode,
-      prefetch,
+      open: (carrier, position, take) => take(new Event(carrier, position, stream, this.#blueprint.decode)),
       domain,
       onLost: (reason) => this.#lost(reason),
-      onWarning: (message) => options.logger.warn({ consumer: this.name }, message),
+      onWarning: (message) => logger.warn({ consumer: this.name }, message),
     });
+    this.#due = new DueEvents({
+      ...options,
+      spec: () => this.#blueprint.spec,
+      decode: () => this.#blueprint.decode,
+    });
+    this.#limit();
     this.#show();
   }
 
   /** The state as metrics and `/readyz` show it; `running` is told from `backpressured` by what is in hand. */
   get state(): ConsumerState {
-    return this.#state === 'running' && this.#pull.full ? 'backpressured' : this.#state;
+    if (this.#state !== 'running') return this.#state;
+    if (this.consumer.blocked !== '' || this.consumer.plan.unavailable()) return 'blocked';
+    return this.#pull.full ? 'backpressured' : 'running';
   }
 
-  /** Why it failed; empty otherwise. */
+  /** Why it failed, or is blocked; empty otherwise. */
   get reason(): string {
-    return this.#reason;
+    if (this.state !== 'blocked') return this.#reason;
+    return this.consumer.blocked || 'its targets are unavailable';
+  }
+
+  /** Whether it is blocked because its own streams refuse: then it cannot run. */
+  get refused(): boolean {
+    return this.#state === 'running' && this.consumer.blocked !== '';
+  }
+
+  /** Events are due for this consumer, or will be: they are pulled too. */
+  wantDue(): void {
+    this.#due.want();
   }
 
   get blueprint(): Blueprint {
@@ -93,8 +122,10 @@ export class ConsumerRuntime {
       this.#ackFloor = undefined;
     }
     this.#streamMade = done.streamMade;
+    this.#ackFloor = done.ackFloor;
     if (done.made && sequence === undefined) logger.info({ consumer: this.name, stream: spec.stream }, 'durable made');
     else if (done.made) {
+      this.consumer.comesAgain();
       metrics.consumerRecreated.with(this.name).increment();
       logger.warn({ consumer: this.name, from: sequence }, 'the durable was gone and has been made anew');
     }
@@ -119,8 +150,7 @@ export class ConsumerRuntime {
       this.#provisioned = true;
       this.#failures = 0;
       if (this.#closing) return;
-      this.#become('running');
-      this.#pull.resume();
+      this.#run();
     } catch (error) {
       this.#failed(error, () => this.start());
     }
@@ -133,21 +163,21 @@ export class ConsumerRuntime {
    */
   async update(blueprint: Blueprint, provisioned: boolean): Promise<void> {
     const { paused } = this.#blueprint;
-    const { plan, decode, prefetch, admission, concurrency } = blueprint;
+    const { plan, admission, concurrency } = blueprint;
     this.#blueprint = blueprint;
     this.#provisioned = provisioned;
     this.consumer.replacePlan(plan);
     if (admission !== undefined && concurrency !== undefined) admission.resize(concurrency);
-    this.#pull.adjust(decode, prefetch);
+    this.#limit();
     if (blueprint.paused) {
-      this.#pull.pause();
+      this.#pause();
       this.#become('paused');
     } else if (paused || this.#state === 'failed') await this.start(provisioned);
   }
 
   disconnected(): void {
     if (this.#closing || this.#state === 'paused') return;
-    this.#pull.pause();
+    this.#pause();
     if (this.#state === 'running') this.#become('disconnected');
   }
 
@@ -160,15 +190,19 @@ export class ConsumerRuntime {
   /**
    * Drains: asks for no more, gives back what has not started, and waits for what runs.
    *
-   * @param deadline Resolves when there is no more time; what runs then is left to `ack_wait`.
+   * @param deadline Resolves when there is no more time; what runs then is cut off and given back.
    */
   async stop(deadline: Promise<void>): Promise<void> {
     this.#become('draining');
     clearTimeout(this.#retry);
     this.consumer.draining = true;
-    await Promise.race([this.#pull.stop(), deadline]);
-    this.consumer.giveBackUnstarted();
+    await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop()]), deadline]);
+    this.consumer.giveBackUnstarted(this.#pull.spentIn);
     await Promise.race([this.consumer.idle(), deadline]);
+    if (this.consumer.held > 0) {
+      this.consumer.interrupt(this.#pull.spentIn);
+      await Promise.race([this.consumer.idle(), new Promise((resolve) => setTimeout(resolve, INTERRUPT).unref())]);
+    }
     this.consumer.plan.close();
     this.#become('stopped');
   }
@@ -195,6 +229,23 @@ export class ConsumerRuntime {
     this.#ackFloor = info.ack_floor.stream_seq;
     metrics.consumerPending.with(this.name).set(info.num_pending);
     metrics.consumerAckPending.with(this.name).set(info.num_ack_pending);
+  }
+
+  #run(): void {
+    this.#become('running');
+    this.#pull.resume();
+    this.#due.take(true);
+  }
+
+  #pause(): void {
+    this.#pull.pause();
+    this.#due.take(false);
+  }
+
+  #limit(): void {
+    const { prefetch, spec } = this.#blueprint;
+    this.consumer.limits = { prefetch, ackWait: spec.ackWait };
+    this.consumer.ask();
   }
 
   get #closing(): boolean {
@@ -232,7 +283,12 @@ export class ConsumerRuntime {
 
   /** The durable did not answer: it is made anew if it is gone, from the first event that has no outcome yet. */
   #lost(reason: string): void {
-    this.#options.logger.warn({ consumer: this.name, reason }, 'the pull ended; its durable is looked at');
+    const now = performance.now();
+    // A silence that goes on is found again every few seconds.
+    if (reason !== SILENCE || now - this.#silenceSaidAt > SAY_AGAIN) {
+      this.#options.logger.warn({ consumer: this.name, reason }, 'the pull ended; its durable is looked at');
+      if (reason === SILENCE) this.#silenceSaidAt = now;
+    }
     this.#recover().catch((error: unknown) => this.#failed(error, () => this.#recover()));
   }
 
@@ -250,19 +306,19 @@ export class ConsumerRuntime {
       if (this.#closing) return;
       if (failed) logger.info({ consumer: this.name }, 'consumer runs again');
       this.#failures = 0;
-      this.#become('running');
-      this.#pull.resume();
+      this.#run();
     } catch (error) {
       this.#failed(error, () => this.#recover());
     }
   }
 
+  /**
+   * Where a durable that is gone is made anew: behind the last event that all instances were done with, as far as is
+   * known. This instance may be further, but others, or one that died, may have had earlier ones in hand. What was done
+   * since is done again, with the same ids.
+   */
   #resumeFrom(): number | undefined {
-    const { highestSequence } = this.consumer;
-    const settled = this.#ackFloor === undefined ? 0 : this.#ackFloor + 1;
-    // What failed once may have left the stream since; nothing up to the ack floor is taken up again for it.
-    if (highestSequence > 0) return Math.max(settled, this.consumer.lowestSequence() ?? highestSequence + 1);
-    return settled === 0 ? undefined : settled;
+    return this.#ackFloor === undefined ? undefined : this.#ackFloor + 1;
   }
 }
 

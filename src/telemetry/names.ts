@@ -72,6 +72,12 @@ export const METRICS = {
     ['consumer', 'target'],
     DURATION_BUCKETS,
   ),
+  targetBreakerOpen: gauge(
+    'target_breaker_open',
+    '1 while a target is known to be unavailable and nothing but probes is sent there, else 0.',
+    ['target'],
+  ),
+  timersPending: gauge('timers_pending', 'Events of the consumer that wait for a timer.', ['consumer']),
   consumerPending: gauge('consumer_pending', 'Events in the stream that the durable has not yet handed out.', [
     'consumer',
   ]),
@@ -102,6 +108,11 @@ export const METRICS = {
     'Errors that a plugin threw where nothing could catch them: in a timer, or in a promise that is not awaited.',
     ['plugin'],
   ),
+  incidents: counter('incidents_total', 'Incidents published in the stream OUZEL_EVENTS.', ['type']),
+  incidentsDropped: counter(
+    'incidents_dropped_total',
+    'Incidents that were not published: too many waited, the stream refused them, or they went round in a circle.',
+  ),
   logLinesSuppressed: counter('log_lines_suppressed_total', 'Log lines left out by the rate limit.'),
   spansDropped: counter(
     'spans_dropped_total',
@@ -115,6 +126,7 @@ export const CONSUMER_STATES = [
   'starting',
   'running',
   'backpressured',
+  'blocked',
   'paused',
   'disconnected',
   'draining',
@@ -140,6 +152,8 @@ export const ATTRIBUTES = {
   consumerGroup: 'messaging.consumer.group.name',
   messageId: 'messaging.message.id',
   bodySize: 'messaging.message.body.size',
+  httpMethod: 'http.request.method',
+  serverAddress: 'server.address',
   errorType: 'error.type',
   stream: 'ouzel.stream',
   sequence: 'ouzel.sequence',

@@ -3,7 +3,7 @@
  * reason, with the number of lines that were left out; and, after a flood, that events are handled again. An outage
  * must not become a flood.
  */
-import type { Observer } from '../core/ports.ts';
+import type { Keepsake, Observer } from '../core/ports.ts';
 import type { Failure, Run } from '../core/run.ts';
 import { formatPlace } from '../errors.ts';
 import type { Cell } from './cells.ts';
@@ -86,12 +86,12 @@ export class LogObserver implements Observer {
     this.#failed(run);
   }
 
-  deadLetterRefused(run: Run, error: Error, delay: number): void {
+  refused(run: Run, what: Keepsake, error: Error, delay: number): void {
     const common = { consumer: run.consumer.name };
     const line = {
-      kind: `refused ${common.consumer}`,
+      kind: `refused ${common.consumer} ${what}`,
       level: 'error',
-      message: 'dead letter could not be stored; the event is kept',
+      message: `${what} could not be stored; the event is kept, and its consumer takes no others`,
     } as const;
     this.#economy.write(line, common, () => ({ ...identity(run), error: error.message, delay_ms: delay }));
     this.#failed(run);
@@ -161,7 +161,7 @@ export function observeAll(observers: readonly Observer[]): Observer {
   return {
     retried: (run, failure, delay) => tell((observer) => observer.retried(run, failure, delay)),
     deadLettered: (run, failure, reason) => tell((observer) => observer.deadLettered(run, failure, reason)),
-    deadLetterRefused: (run, error, delay) => tell((observer) => observer.deadLetterRefused(run, error, delay)),
+    refused: (run, what, error, delay) => tell((observer) => observer.refused(run, what, error, delay)),
     // Of every event: without a function made for it.
     settled: (run, outcome) => {
       for (const observer of observers) {

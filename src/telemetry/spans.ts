@@ -9,7 +9,7 @@ import type { Failure, Run } from '../core/run.ts';
 import { covers } from '../core/subjects.ts';
 import type { Delivery } from '../deliver/delivery.ts';
 import type { Route } from '../deliver/route.ts';
-import { asOuzelError, ERRORS, type OuzelError } from '../errors.ts';
+import { ERRORS, type OuzelError } from '../errors.ts';
 import type { Cell } from './cells.ts';
 import { Clock } from './clock.ts';
 import { ATTRIBUTES, MESSAGING_SYSTEM } from './names.ts';
@@ -107,7 +107,8 @@ export class Spans {
       const { span } = run;
       if (span instanceof Attempt) span.failure = failure;
     },
-    deadLetterRefused: (run, error, delay) => this.#retried(run, asOuzelError(error), delay),
+    // Its span goes on: the event is still in hand.
+    refused: () => undefined,
   };
 
   #retried(run: Run, error: OuzelError, delay: number): void {

@@ -3,8 +3,7 @@ import type { Config } from '../config/schema.ts';
 import { typeMatcher } from '../contracts/match.ts';
 import type { Run } from '../core/run.ts';
 import { OuzelError } from '../errors.ts';
-import { type Evaluate, ExpressionError, parseExpression } from '../expression/index.ts';
-import { bindFilters } from '../reconcile/compile.ts';
+import { askedCondition } from '../reconcile/condition.ts';
 import type { TapQuery } from './tap.ts';
 
 /** The names of the selectors; each is text. */
@@ -32,7 +31,7 @@ export function tapQuery(
   if (outcome !== undefined && !OUTCOMES.includes(outcome))
     throw new OuzelError('USAGE', `no outcome "${outcome}"; there are: ${OUTCOMES.join(', ')}`);
   const typed = type === undefined ? undefined : typeMatcher(type.split(','));
-  const condition = where === undefined ? undefined : conditionOf(where, config);
+  const condition = where === undefined ? undefined : askedCondition(where, config);
   if (typed === undefined && key === undefined && condition === undefined)
     return { consumer, outcome, reason, matches: undefined };
   const matches = (run: Run): boolean => {
@@ -40,22 +39,11 @@ export function tapQuery(
       if (typed !== undefined && !typed(run.event.type)) return false;
       if (key !== undefined && keyOf(run) !== key) return false;
       // As everywhere, a field that is not there makes a condition false.
-      return condition === undefined || condition(run) === true;
+      return condition === undefined || condition(run);
     } catch {
       // An event that cannot be decoded has neither type nor data.
       return false;
     }
   };
   return { consumer, outcome, reason, matches };
-}
-
-function conditionOf(where: string, config: Config): Evaluate {
-  try {
-    return parseExpression(where, 'event').bind(bindFilters(config));
-  } catch (error) {
-    if (!(error instanceof ExpressionError)) throw error;
-    const { message, offset, hint } = error;
-    const caret = `${where}\n${' '.repeat(offset)}^`;
-    throw new OuzelError('USAGE', `--where: ${message}\n${caret}${hint === undefined ? '' : `\n${hint}`}`);
-  }
 }

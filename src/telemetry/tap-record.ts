@@ -12,7 +12,8 @@ const LONGEST_TEXT = 512;
 
 /** What settled or will be tried again. */
 export interface Settlement {
-  readonly outcome: OutcomeKind | 'retried';
+  /** retried: it comes again. kept: it stays in hand until what has to be stored for it is. */
+  readonly outcome: OutcomeKind | 'retried' | 'kept';
   readonly reason: string;
   readonly failure: Failure | undefined;
   /** Milliseconds before it is tried again. */

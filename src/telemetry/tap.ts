@@ -3,7 +3,7 @@
  * comparison an event. What a tap cannot take, or would cost too much to look at, is left out and counted.
  */
 import { stringifyJson } from '../core/json.ts';
-import type { Observer } from '../core/ports.ts';
+import type { Keepsake, Observer } from '../core/ports.ts';
 import type { Failure, Run } from '../core/run.ts';
 import { retryReason } from '../deliver/retry.ts';
 import { OuzelError } from '../errors.ts';
@@ -116,10 +116,11 @@ export class TapHub implements Observer {
     if (this.#taps.size > 0) this.#failed = { run, failure };
   }
 
-  deadLetterRefused(run: Run, error: Error, delay: number): void {
+  refused(run: Run, what: Keepsake, error: Error): void {
     if (this.#taps.size === 0) return;
     const failure: Failure = { error: new OuzelError('TARGET_UNAVAILABLE', error.message), route: undefined };
-    this.#show(run, { outcome: 'retried', reason: 'dead_letter_refused', failure, delay });
+    const reason = `${what.replaceAll(' ', '_')}_refused`;
+    this.#show(run, { outcome: 'kept', reason, failure, delay: undefined });
   }
 
   #show(run: Run, settlement: Settlement): void {

@@ -13,11 +13,12 @@ import { type Daemon, startDaemon } from '../helpers/daemon.ts';
 import type { Metrics } from '../helpers/metrics.ts';
 import { expectIdentity, untilEnded } from '../helpers/outcomes.ts';
 import { addStream, type Client, connectTo } from '../helpers/publish.ts';
+import { type HttpTarget, startHttpTarget } from '../helpers/http-target.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 import { waitFor } from '../helpers/wait.ts';
 import { headers as createHeaders } from '@nats-io/transport-node';
 import { GOOD, SAMPLES } from './events.ts';
-import { SERVICES, TARGET_FEATURES } from './features.ts';
+import { atWebServer, SERVICES, TARGET_FEATURES } from './features.ts';
 import { PLUGIN_FILES, PLUGINS } from './plugins.ts';
 
 /** A component, or a plugin that stands in for one. */
@@ -148,6 +149,7 @@ async function messagesOf(client: Client, stream: string): Promise<Stored[]> {
 
 let server: TestServer;
 let client: Client;
+let web: HttpTarget;
 let daemon: Daemon;
 let metrics: Metrics;
 let letters: Stored[];
@@ -172,7 +174,8 @@ beforeAll(async () => {
   for (const [subject, answer] of Object.entries(SERVICES))
     client.nc.subscribe(subject, { callback: (_error, message) => void message.respond(answer) });
   await client.nc.flush();
-  daemon = await startDaemon(CONFIG, { server, files: PLUGIN_FILES });
+  web = await startHttpTarget();
+  daemon = await startDaemon(atWebServer(CONFIG, web.url), { server, files: PLUGIN_FILES });
   for (const { consumer } of ENROLLED) await untilEnded(daemon, consumer, SAMPLES.length);
   metrics = await daemon.metrics();
   letters = await messagesOf(client, 'OUZEL_DLQ');
@@ -181,6 +184,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await daemon?.kill();
+  await web?.[Symbol.asyncDispose]();
   await client?.[Symbol.asyncDispose]();
   await server?.[Symbol.asyncDispose]();
 });
@@ -337,7 +341,10 @@ describe.each(ofKind('target'))('$consumer as a target', ({ consumer, component,
     const { receives, confirms } = features;
     if (confirms !== true) expect(confirms.unsupported).not.toBe('');
     if ('unsupported' in receives) return context.skip(receives.unsupported);
-    const received = (await messagesOf(client, receives.stream)).length;
+    const received =
+      'path' in receives
+        ? web.requests.filter(({ path }) => path.startsWith(receives.path)).length
+        : (await messagesOf(client, receives.stream)).length;
     const confirmed = ofKind('target')
       .filter((each) => each.component === component)
       .map((each) => metrics.total('ouzel_deliveries_total', { consumer: each.consumer, result: 'confirmed' }));

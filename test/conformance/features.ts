@@ -1,8 +1,11 @@
 /** What the suite can see of each target. A target that is not here still faces all that is asked of every component. */
 
 export interface TargetFeatures {
-  /** The stream that its example delivers into, or why nobody can look there. */
-  readonly receives: { readonly stream: string; readonly subjects: string } | { readonly unsupported: string };
+  /** The stream that its example delivers into, or the path of the web server, or why nobody can look there. */
+  readonly receives:
+    | { readonly stream: string; readonly subjects: string }
+    | { readonly path: string }
+    | { readonly unsupported: string };
   /** Whether `confirmed` says that somebody else has the event for good, or why it cannot. */
   readonly confirms: true | { readonly unsupported: string };
 }
@@ -10,6 +13,7 @@ export interface TargetFeatures {
 export const TARGET_FEATURES: Readonly<Record<string, TargetFeatures>> = {
   publish: { receives: { stream: 'ALERTS', subjects: 'alerts.>' }, confirms: true },
   request: { receives: { stream: 'CHECKS', subjects: 'checks.>' }, confirms: true },
+  webhook: { receives: { path: '/orders/' }, confirms: true },
   file: {
     receives: { unsupported: 'it writes to the disk of the daemon, where test/integration/file.test.ts looks' },
     confirms: true,
@@ -29,3 +33,7 @@ export const SERVICES: Readonly<Record<string, string>> = {
   'customers.get': '{"name":"Ada"}',
   'orders.check': '{"ok":true}',
 };
+
+/** How an example begins that talks to a web server, and how it does when that is one of the suite's own. */
+export const atWebServer = (config: string, url: string): string =>
+  config.replaceAll('url: "https://partner.example', `allow_private: true, url: "${url}`);

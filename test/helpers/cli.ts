@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { inject } from 'vitest';
+import { temporaryRoot } from './resources.ts';
 
 export const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -24,7 +24,7 @@ export interface CliResult {
 /** Runs a command of Ouzel to its end, in an empty directory unless told otherwise. */
 export async function runCli(
   args: readonly string[],
-  { cwd = inject('temporaryRoot'), env = {} }: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
+  { cwd = temporaryRoot(), env = {} }: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
 ): Promise<CliResult> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd,

@@ -22,10 +22,15 @@ export interface Outgoing {
 
 /** Connects; closed when the test ends, or with `await using`. */
 export async function connectTo(
-  server: { readonly url: string },
+  server: { readonly url: string | readonly string[] },
   options: Omit<ConnectionOptions, 'servers'> = {},
 ): Promise<Client> {
-  const nc = await connect({ maxReconnectAttempts: -1, reconnectTimeWait: 100, ...options, servers: server.url });
+  const nc = await connect({
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 100,
+    ...options,
+    servers: [server.url].flat(),
+  });
   const close = releasing(() => nc.close());
   return { nc, js: jetstream(nc), jsm: await jetstreamManager(nc), [Symbol.asyncDispose]: close };
 }

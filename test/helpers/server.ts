@@ -1,9 +1,9 @@
-import { rm } from 'node:fs/promises';
-import { inject } from 'vitest';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { startNatsServer } from '../../src/nats/server.ts';
 import type { NatsServer } from '../../src/nats/server.ts';
 import { freePort } from './ports.ts';
-import { releasing, temporaryDirectory } from './resources.ts';
+import { natsServer, releasing, temporaryDirectory } from './resources.ts';
 import { waitFor } from './wait.ts';
 
 export interface TestServerOptions {
@@ -23,6 +23,8 @@ export interface TestServer extends AsyncDisposable {
   log(): string;
   /** Stops it (or finds it stopped or killed) and starts it again on the same port and store. */
   restart(options?: TestServerOptions): Promise<void>;
+  /** Puts another configuration in force while it runs (SIGHUP); it was started with one. */
+  reload(config: string): Promise<void>;
   /** SIGKILL, and waits for the end. */
   kill(): Promise<void>;
   /** SIGTERM, and waits for the end. `restart()` brings it back. */
@@ -38,7 +40,7 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
     if (lines.length > 500) lines.shift();
   };
   const start = async (port: number, more: TestServerOptions): Promise<NatsServer> =>
-    startNatsServer({ binary: inject('natsServer'), storeDir, port, onLog, ...more });
+    startNatsServer({ binary: natsServer(), storeDir, port, onLog, ...more });
 
   let current = await start(await freePort(), options).catch(async () => start(await freePort(), options));
   const { url, port } = current;
@@ -58,6 +60,13 @@ export async function startServer(options: TestServerOptions = {}): Promise<Test
       await current.stop();
       // Somebody who looks for a free port may hold this one for a moment.
       current = await waitFor(() => start(port, changed), { what: `port ${port} to be free again` });
+    },
+    reload: async (config) => {
+      const reloads = (): number => lines.filter((line) => line.includes('Reloaded server configuration')).length;
+      const before = reloads();
+      await writeFile(join(storeDir, 'nats-server.conf'), config);
+      current.kill('SIGHUP');
+      await waitFor(() => reloads() > before, { what: () => `the reload. Its log:\n${lines.slice(-10).join('\n')}` });
     },
     kill: async () => {
       current.kill('SIGKILL');

@@ -41,6 +41,13 @@ async function plan(text: string, url: string) {
   return { code, stderr, items, text: () => runCli(args, { cwd }) };
 }
 
+const SYSTEM = [
+  'make stream OUZEL_DLQ',
+  'make stream KV_OUZEL_ATTEMPTS',
+  'make stream OUZEL_TIMERS',
+  'make stream OUZEL_EVENTS',
+];
+
 const brief = ({ kind, name, action, code }: Item): string =>
   `${action} ${kind} ${name}${code === undefined ? '' : ` ${code}`}`;
 
@@ -50,7 +57,7 @@ it('says what would be made, makes nothing, and then has nothing to say', async 
   const before = await plan(CONFIG, server.url);
   expect(before).toMatchObject({ code: 0, stderr: '' });
   expect(before.items.map(brief)).toEqual([
-    'make stream OUZEL_DLQ',
+    ...SYSTEM,
     'make stream EVENTS',
     'make stream OUT',
     'make consumer billing',
@@ -105,7 +112,7 @@ consumers:
   );
   expect(code).toBe(78);
   expect(items.map(brief)).toEqual([
-    'make stream OUZEL_DLQ',
+    ...SYSTEM,
     'change stream EVENTS',
     'keep stream KEPT',
     'refuse stream CLASH STREAM_REFUSED',
@@ -117,14 +124,14 @@ consumers:
     'make consumer fine',
     'refuse target lost TARGET_NO_STREAM',
   ]);
-  expect(items[1]?.differences).toEqual([{ field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 }]);
-  expect(items[3]).toMatchObject({ place: 'ouzel.yaml:7:3', detail: expect.stringContaining('TAKEN') as string });
+  expect(items[4]?.differences).toEqual([{ field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 }]);
+  expect(items[6]).toMatchObject({ place: 'ouzel.yaml:7:3', detail: expect.stringContaining('TAKEN') as string });
 
   const printed = await text();
   expect(printed.code).toBe(78);
   for (const line of printed.stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   expect(printed.stdout).toContain('max_age: 1m → 2m');
-  expect(printed.stdout).toMatch(/2 to make, 2 to change, 1 left as they are, 6 refused\.\n$/);
+  expect(printed.stdout).toMatch(/5 to make, 2 to change, 1 left as they are, 6 refused\.\n$/);
 });
 
 const user = (allow: readonly string[]): string =>
@@ -144,12 +151,25 @@ it.each([
     .map(({ name }) => name);
   const certain = [
     '$JS.ACK.EVENTS.billing.>',
+    '$JS.ACK.OUZEL_TIMERS.billing.>',
     '$JS.API.CONSUMER.CREATE.EVENTS.billing',
+    '$JS.API.CONSUMER.CREATE.OUZEL_TIMERS.billing',
     '$JS.API.CONSUMER.MSG.NEXT.EVENTS.billing',
+    '$JS.API.CONSUMER.MSG.NEXT.OUZEL_TIMERS.billing',
+    '$JS.API.STREAM.CREATE.KV_OUZEL_ATTEMPTS',
     '$JS.API.STREAM.CREATE.OUT',
     '$JS.API.STREAM.CREATE.OUZEL_DLQ',
+    '$JS.API.STREAM.CREATE.OUZEL_EVENTS',
+    '$JS.API.STREAM.CREATE.OUZEL_TIMERS',
+    '$JS.API.STREAM.MSG.GET.KV_OUZEL_ATTEMPTS',
   ];
-  const publishes = ['ouzel.dlq.billing', 'out.*.x'];
+  const publishes = [
+    'ouzel.events.>',
+    'ouzel.dlq.billing',
+    '$KV.OUZEL_ATTEMPTS.billing.>',
+    'ouzel.timer.billing.retry.*',
+    'out.*.x',
+  ];
   expect(missing.toSorted()).toEqual(more.length > 0 ? [...certain, ...publishes].toSorted() : certain);
   const unknown = items
     .filter(({ kind, action }) => kind === 'permission' && action === 'unknown')

@@ -3,5 +3,6 @@ import { file } from './file.ts';
 import { log } from './log.ts';
 import { publish } from './publish.ts';
 import { request } from './request.ts';
+import { webhook } from './webhook.ts';
 
-export const targets = [publish, request, file, log] as const;
+export const targets = [publish, request, webhook, file, log] as const;

@@ -41,6 +41,20 @@ const references: readonly Case[] = [
     /pipeline/,
   ],
   [
+    'the stream of incidents misspelt',
+    `${V}consumers: { c: { stream: OUZEL_EVENT } }\n`,
+    ['2:27 CONFIG_UNKNOWN_NAME «OUZEL_EVENT»'],
+    /no stream "OUZEL_EVENT"/,
+    /"OUZEL_EVENTS"/,
+  ],
+  [
+    'an incident that there is not',
+    `${V}consumers: { c: { stream: OUZEL_EVENTS, types: [consumer.faling, "target.*", "x.>"] } }\n`,
+    ['2:49 CONFIG_UNKNOWN_NAME «consumer.faling»', '2:78 CONFIG_UNKNOWN_NAME «"x.>"»'],
+    /no incident "consumer.faling"/,
+    /"consumer.failing"/,
+  ],
+  [
     'a stream misspelt',
     `${V}streams: { EVENTS: { subjects: [a] } }\nconsumers: { c: { stream: EVENT } }\n`,
     ['3:27 CONFIG_UNKNOWN_NAME «EVENT»'],

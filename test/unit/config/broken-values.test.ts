@@ -154,6 +154,20 @@ const values: readonly Case[] = [
     ['4:35 CONFIG_INVALID_VALUE «30s»'],
     /30s.*http.drain.*20s/,
   ],
+  ...[
+    'targets: { a: { publish: { subject: x, timeout: 50s } } }',
+    'targets: { a: { request: { subject: x, timeout: 50s } } }',
+    'targets: { a: { request: { subject: x, reply: { publish: { subject: y, timeout: 50s } } } } }',
+    'transformers: { a: { request: { subject: x, into: data.r, timeout: 50s } } }',
+    'consumers: { a: { stream: S, deliver: [{ to: { log: {}, timeout: 50s } }] } }',
+    'consumers: { a: { stream: S, deliver: [{ to: { publish: { subject: x, timeout: 50s } } }] } }',
+    'consumers: { a: { stream: S, pipeline: [{ request: { subject: x, into: data.r, timeout: 50s } }] } }',
+  ].map((text): Case => [
+    `a timeout beyond the drain: ${text}`,
+    `${V}${text}\n`,
+    [`2:${text.indexOf('50s') + 1} CONFIG_INVALID_VALUE «50s»`],
+    /50s.*http.drain.*35s/,
+  ]),
   [
     'a drain shorter than the default timeout',
     `${V}http: { drain: 20s }\n`,

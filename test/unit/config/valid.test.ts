@@ -31,10 +31,18 @@ describe('a configuration that holds', () => {
       pipeline: [],
       ack_wait: 30_000,
       prefetch: 2000,
+      failing: { errors: 10, within: 300_000 },
       paused: false,
       adopt: false,
       on_remove: 'keep',
     });
+  });
+
+  it('may take what Ouzel says about itself from a stream that nobody declares', () => {
+    const { config } = parse(
+      `${V}streams: { EVENTS: { subjects: ["events.>"] } }\nconsumers: { ops: { stream: OUZEL_EVENTS, types: [dead_letter, "consumer.*"], subjects: [ouzel.events.dead_letter] } }\n`,
+    );
+    expect(config.consumers['ops']?.stream).toBe('OUZEL_EVENTS');
   });
 
   it('may have sections without entries', () => {

@@ -1,13 +1,28 @@
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { NO_ATTEMPTS } from '../../../src/core/attempts.ts';
 import type { Run } from '../../../src/core/run.ts';
 import type { Delivery } from '../../../src/deliver/delivery.ts';
 import { deliverStep } from '../../../src/deliver/route.ts';
 import { Admission } from '../../../src/flow/admit.ts';
-import { error, Gate, harness, jsonEvent, outcome, random, route, step } from './helpers.ts';
+import {
+  error,
+  Gate,
+  harness,
+  type HarnessOptions,
+  jsonEvent,
+  later,
+  outcome,
+  random,
+  route,
+  step,
+  stopClocks,
+} from './helpers.ts';
 
-const gated = () => {
+stopClocks();
+
+const gated = (more: HarnessOptions = {}) => {
   const gate = new Gate();
-  return { gate, ...harness({ steps: [gate] }) };
+  return { gate, ...harness({ steps: [gate], ...more }) };
 };
 
 describe('the runs in hand', () => {
@@ -25,9 +40,6 @@ describe('the runs in hand', () => {
         expect(consumer.runs()).toEqual(expected);
         expect(consumer.held).toBe(expected.length);
         expect(consumer.heldBytes).toBe(expected.reduce((sum, { event }) => sum + event.carrier.body.length, 0));
-        expect(consumer.lowestSequence()).toBe(
-          expected.length === 0 ? undefined : Math.min(...expected.map((run) => run.sequence)),
-        );
       }
     }
   });
@@ -44,19 +56,34 @@ describe('the runs in hand', () => {
     expect(consumer.oldestAge()).toBe(0);
   });
 
-  it('remember the highest sequence received', () => {
-    const { consumer, receive } = gated();
-    for (const sequence of [5, 9, 7]) receive(jsonEvent({}, { sequence })).resume();
-    expect(consumer.highestSequence).toBe(9);
+  it('come again as if for the first time when the durable is made anew, and are looked up all the same', () => {
+    const { consumer, receive, attempts, acks, gate } = gated();
+    receive(jsonEvent({}, { sequence: 5 })).resume();
+    receive(jsonEvent({}, { sequence: 9 }));
+    consumer.comesAgain();
+    receive(jsonEvent({}, { sequence: 5, reply: 'again.5' }));
+    consumer.receive(jsonEvent({}, { sequence: 9, reply: 'again.9' }));
+    attempts.records.set(7, { ...NO_ATTEMPTS, used: 1 });
+    attempts.records.set(10, { ...NO_ATTEMPTS, used: 1 });
+    receive(jsonEvent({}, { sequence: 7 }));
+    receive(jsonEvent({}, { sequence: 10 }));
+    // 5 was acked, 9 is in hand, 7 was with somebody else, and 10 is new: nobody asks about it.
+    expect(acks.final.map(([, reply]) => reply)).toEqual(['reply.5', 'again.5']);
+    expect(gate.waiting.map(({ sequence, attempt }) => [sequence, attempt])).toEqual([
+      [5, 1],
+      [9, 1],
+      [7, 2],
+      [10, 1],
+    ]);
   });
 
-  it('and what failed and waits to be tried again have the lowest sequence without an outcome', () => {
-    const { consumer, receive } = gated();
-    receive(jsonEvent({}, { sequence: 3 })).fail(error());
-    receive(jsonEvent({}, { sequence: 8 }));
-    expect(consumer.lowestSequence()).toBe(3);
-    receive(jsonEvent({}, { sequence: 3, deliveries: 2 })).resume();
-    expect(consumer.lowestSequence()).toBe(8);
+  it('are new when the stream was made anew, and counts from 1 again', () => {
+    const { consumer, receive, attempts } = gated();
+    receive(jsonEvent({}, { sequence: 9 }));
+    consumer.comesAgain();
+    consumer.startOver();
+    attempts.records.set(1, { ...NO_ATTEMPTS, used: 1 });
+    expect(receive(jsonEvent({}, { sequence: 1 })).attempt).toBe(1);
   });
 
   it('end each with one call of onRelease and onSettled', () => {
@@ -64,7 +91,7 @@ describe('the runs in hand', () => {
     const settled: Run[] = [];
     const { consumer, receive } = harness({ steps: [gate], onSettled: (run) => settled.push(run) });
     let released = 0;
-    consumer.onRelease = () => released++;
+    consumer.onRelease.push(() => released++);
     const runs = [1, 2, 3].map((sequence) => receive(jsonEvent({}, { sequence })));
     runs[0]?.resume();
     runs[1]?.fail(error());
@@ -124,16 +151,16 @@ describe('idle', () => {
 
 describe('sweep', () => {
   it('tells the server of each run that was quiet for long enough, and no oftener', () => {
-    const { consumer, receive, acks } = gated();
+    const { consumer, receive, acks } = gated({ limits: { ackWait: 30_000 } });
     const run = receive();
     const start = run.receivedAt;
-    consumer.sweep(start + 9_000, 10_000);
+    consumer.sweep(start + 9_000);
     expect(acks.answers).toEqual([]);
-    consumer.sweep(start + 11_000, 10_000);
+    consumer.sweep(start + 11_000);
     expect(acks.answers).toEqual([['working', 'reply.42']]);
-    consumer.sweep(start + 20_000, 10_000);
+    consumer.sweep(start + 20_000);
     expect(acks.answers).toHaveLength(1);
-    consumer.sweep(start + 22_000, 10_000);
+    consumer.sweep(start + 22_000);
     expect(acks.answers).toHaveLength(2);
   });
 
@@ -144,13 +171,12 @@ describe('sweep', () => {
       steps: [admission.step, gate],
       onSettled: admission.onSettled,
       timeout: 1000,
+      limits: { ackWait: 10_000 },
     });
     const running = receive(jsonEvent({}, { sequence: 1 }));
     const queued = receive(jsonEvent({}, { sequence: 2 }));
-    const now = running.startedAt + 5000;
-    vi.spyOn(performance, 'now').mockReturnValue(now);
-    onTestFinished(() => void vi.restoreAllMocks());
-    consumer.sweep(now, 1000);
+    later(5000);
+    consumer.sweep(performance.now());
     expect(running.settled).toBe(true);
     // The place of the first went to it, so its time began only now.
     expect(queued.started).toBe(true);
@@ -159,25 +185,24 @@ describe('sweep', () => {
   });
 
   it('ends what runs out of time as unavailable, which uses up no attempt', () => {
-    const { consumer, receive, acks, retries } = gated();
-    const event = jsonEvent({});
-    const run = receive(event);
-    consumer.sweep(run.startedAt + 29_000, 1e9);
+    const { consumer, receive, acks, retries, attempts } = gated();
+    const run = receive();
+    consumer.sweep(run.startedAt + 29_000);
     expect(run.settled).toBe(false);
-    consumer.sweep(run.startedAt + 31_000, 1e9);
+    consumer.sweep(run.startedAt + 31_000);
     expect(run.settled).toBe(true);
     expect(acks.final).toEqual([['nak', 'reply.42', 1000]]);
     expect(retries()).toEqual({ unavailable: 1 });
-    expect(consumer.attempts.get(event)).toMatchObject({ used: 0, deferred: 1 });
+    expect(attempts.records.get(42)).toMatchObject({ used: 0, deferred: 1 });
   });
 
   it('does not time out or count an attempt for what came while the consumer was stopping', () => {
-    const { consumer, acks, retries, counts } = harness({ timeout: 1000 });
+    const { consumer, acks, retries, counts } = harness({ timeout: 1000, limits: { ackWait: 90_000 } });
     const run = consumer.refuse(jsonEvent({}));
-    consumer.sweep(run.receivedAt + 60_000, 10_000);
+    consumer.sweep(run.receivedAt + 60_000);
     expect(acks.answers).toEqual([['working', 'reply.42']]);
     expect(retries()).toEqual({});
-    consumer.giveBackUnstarted();
+    consumer.giveBackUnstarted(0);
     expect(acks.final).toEqual([['nak', 'reply.42', 0]]);
     expect(counts()).toMatchObject({ received: 1, returned: 1, in_flight: 0 });
   });
@@ -186,36 +211,34 @@ describe('sweep', () => {
     const open: Delivery[] = [];
     const hold = (delivery: Delivery): void => void open.push(delivery);
     const routes = [route('slow', hold, { timeout: 500 }), route('other', hold)];
-    const { consumer, receive, acks } = harness({ steps: [deliverStep(routes, outcome('filtered'))] });
-    const event = jsonEvent({});
-    const run = receive(event);
+    const { consumer, receive, acks, attempts } = harness({ steps: [deliverStep(routes, outcome('filtered'))] });
+    const run = receive();
     const at = (open[0] as Delivery).startedAt;
-    consumer.sweep(at + 400, 1e9);
+    consumer.sweep(at + 400);
     expect(open.map(({ state }) => state)).toEqual(['open', 'open']);
-    consumer.sweep(at + 600, 1e9);
+    consumer.sweep(at + 600);
     expect(open.map(({ state }) => state)).toEqual(['failed', 'open']);
     expect(open[0]?.error).toMatchObject({ code: 'TARGET_TIMEOUT' });
     expect(run.settled).toBe(false);
     open[1]?.confirm();
     expect(acks.final).toEqual([['nak', 'reply.42', 1000]]);
-    expect(consumer.attempts.get(event)?.confirmed).toEqual(['other']);
+    expect(attempts.records.get(42)?.confirmed).toEqual(['other']);
   });
 
   it('ends every delivery that is open when the attempt runs out of time', () => {
     const open: Delivery[] = [];
     const hold = (delivery: Delivery): void => void open.push(delivery);
-    const { consumer, receive, acks } = harness({
+    const { consumer, receive, acks, attempts } = harness({
       steps: [deliverStep([route('a', hold), route('b', hold)], outcome('filtered'))],
     });
-    const event = jsonEvent({});
-    const run = receive(event);
+    const run = receive();
     const { signal } = open[0] as Delivery;
     open[1]?.confirm();
-    consumer.sweep(run.startedAt + 31_000, 1e9);
+    consumer.sweep(run.startedAt + 31_000);
     expect(signal.aborted).toBe(true);
     expect(open.map(({ state }) => state)).toEqual(['failed', 'confirmed']);
     expect(acks.final).toHaveLength(1);
-    expect(consumer.attempts.get(event)?.confirmed).toEqual(['b']);
+    expect(attempts.records.get(42)?.confirmed).toEqual(['b']);
     open[0]?.confirm();
     expect(acks.final).toHaveLength(1);
   });
@@ -224,11 +247,11 @@ describe('sweep', () => {
     const { consumer, receive, acks } = gated();
     const runs = [1, 2, 3].map((sequence) => receive(jsonEvent({}, { sequence })));
     let first = true;
-    consumer.onRelease = () => {
+    consumer.onRelease.push(() => {
       if (first) runs[1]?.resume();
       first = false;
-    };
-    consumer.sweep((runs[2] as Run).startedAt + 60_000, 1e9);
+    });
+    consumer.sweep((runs[2] as Run).startedAt + 60_000);
     expect(acks.final.map(([verb, reply]) => `${verb} ${reply}`).toSorted()).toEqual([
       'ack reply.2',
       'nak reply.1',
@@ -247,7 +270,7 @@ describe('giveBackUnstarted', () => {
     });
     for (const sequence of [1, 2, 3, 4]) receive(jsonEvent({}, { sequence }));
     consumer.draining = true;
-    consumer.giveBackUnstarted();
+    consumer.giveBackUnstarted(0);
     expect(acks.final).toEqual([
       ['nak', 'reply.3', 0],
       ['nak', 'reply.4', 0],

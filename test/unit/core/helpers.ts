@@ -1,16 +1,28 @@
 /** Events from plain values, and a consumer whose ports only write down what they are told. */
+import { afterEach, beforeEach, vi } from 'vitest';
 import { createDecoder } from '../../../src/contracts/decode.ts';
-import { Consumer } from '../../../src/core/consumer.ts';
+import { Consumer, type ConsumerLimits } from '../../../src/core/consumer.ts';
 import { Event } from '../../../src/core/event.ts';
+import type { Handed, Handover } from '../../../src/core/handover.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../../../src/core/plan.ts';
-import type { Acknowledger, DeadLetterStore, Observer, Tracer } from '../../../src/core/ports.ts';
-import { type Failure, PENDING, type Run, type Verdict } from '../../../src/core/run.ts';
+import type { Observer, Tracer } from '../../../src/core/ports.ts';
+import { Pauses } from '../../../src/core/pauses.ts';
+import { Suspects } from '../../../src/core/suspects.ts';
+import { PENDING, type Run, type Verdict } from '../../../src/core/run.ts';
 import { Turns } from '../../../src/core/turns.ts';
+import { Breaker } from '../../../src/deliver/breaker.ts';
 import type { PreparedTarget, Route } from '../../../src/deliver/route.ts';
 import { type ErrorCode, OuzelError } from '../../../src/errors.ts';
 import type { Evaluate } from '../../../src/expression/index.ts';
 import { Cell, HistogramCell } from '../../../src/telemetry/cells.ts';
 import { observeAll } from '../../../src/telemetry/observe.ts';
+import {
+  RecordingAcks,
+  RecordingAttempts,
+  RecordingLetters,
+  RecordingObserver,
+  RecordingParking,
+} from './recording.ts';
 
 export const bytes = (text: string): Uint8Array => Buffer.from(text);
 
@@ -33,15 +45,18 @@ export interface EventOptions {
   readonly deliveries?: number;
   readonly milliseconds?: number;
   readonly nanoseconds?: number;
+  /** What the delivery is answered by. */
+  readonly reply?: string;
 }
 
 /** An event with this body, as a message of the stream EVENTS would bring it. */
 export function eventOf(body: string | Uint8Array, options: EventOptions = {}): Event {
   const { headers, headerBlock, subject = 'events.orders.created', stream = 'EVENTS', strip = 'events.' } = options;
   const { sequence = 42, deliveries = 1, milliseconds = Date.UTC(2026, 0, 2, 3, 4, 5, 6), nanoseconds = 0 } = options;
+  const { reply = `reply.${sequence}` } = options;
   const carrier = {
     subject,
-    reply: bytes(`reply.${sequence}`),
+    reply: bytes(reply),
     headers: headerBlock ?? (headers === undefined ? undefined : block(headers)),
     body: typeof body === 'string' ? bytes(body) : body,
   };
@@ -96,74 +111,43 @@ class AtOnce extends Turns {
   override begin(run: Run): void {
     run.advance();
   }
-}
 
-export type Answer = readonly ['ack' | 'nak' | 'working', reply: string, delay?: number];
-
-/** Writes down what the server is told. */
-class RecordingAcks implements Acknowledger {
-  readonly answers: Answer[] = [];
-
-  ack(reply: Uint8Array): void {
-    this.answers.push(['ack', Buffer.from(reply).toString()]);
-  }
-
-  nak(reply: Uint8Array, delay: number): void {
-    this.answers.push(['nak', Buffer.from(reply).toString(), delay]);
-  }
-
-  working(reply: Uint8Array): void {
-    this.answers.push(['working', Buffer.from(reply).toString()]);
-  }
-
-  /** The answers that end an event. */
-  get final(): Answer[] {
-    return this.answers.filter(([verb]) => verb !== 'working');
+  override again(run: Run): void {
+    run.startedAt = performance.now();
+    run.advance();
   }
 }
 
-export interface Letter {
-  readonly run: Run;
-  readonly failure: Failure;
-  readonly reason: string;
-  readonly done: (error?: Error) => void;
+/**
+ * Stops the clocks for every test of a file or a `describe`: they go on by `vi.advanceTimersByTime` alone, so that a
+ * delay is to the millisecond what was decided, and a wait of hours takes none.
+ */
+export function stopClocks(): void {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance', 'setTimeout', 'clearTimeout'] });
+    // The monotonic clock begins anew at 0, which is how a run says that it has not started.
+    vi.advanceTimersByTime(1_000);
+  });
+  afterEach(() => void vi.useRealTimers());
 }
 
-/** Keeps dead letters, and answers when it is told to. */
-class RecordingLetters implements DeadLetterStore {
-  readonly letters: Letter[] = [];
-  /** What `store` does beside writing it down. */
-  answer: (letter: Letter) => void = ({ done }) => done();
+/** The second, third… delivery of an event comes when it is due. */
+export const later = (milliseconds: number): void => void vi.advanceTimersByTime(milliseconds);
 
-  store(run: Run, failure: Failure, reason: string, done: (error?: Error) => void): void {
-    const letter = { run, failure, reason, done };
-    this.letters.push(letter);
-    this.answer(letter);
+/** The process never stands still, whatever a test's clocks do. */
+class Awake extends Pauses {
+  override age(): number {
+    return 0;
   }
 }
 
-class RecordingObserver implements Observer {
-  readonly heard: string[] = [];
-  readonly attempts: number[] = [];
+let due = 0;
 
-  retried(run: Run, { error: { code } }: Failure, delay: number): void {
-    this.attempts.push(run.attempt);
-    this.heard.push(`retried ${code} ${delay}`);
-  }
-
-  deadLettered(run: Run, _failure: Failure, reason: string): void {
-    this.attempts.push(run.attempt);
-    this.heard.push(`dead_lettered ${reason}`);
-  }
-
-  deadLetterRefused(_run: Run, { message }: Error, delay: number): void {
-    this.heard.push(`refused ${message} ${delay}`);
-  }
-
-  settled(_run: Run, { kind, reason }: Outcome): void {
-    this.heard.push(reason === '' ? kind : `${kind} ${reason}`);
-  }
-}
+/** A handover, brought by a message of its own. */
+export const handedBy = (handover: Handover): Handed => ({
+  ...handover,
+  due: { ...handover.position, deliveries: 1, sequence: ++due },
+});
 
 export interface HarnessOptions {
   readonly steps?: readonly Step[];
@@ -171,6 +155,15 @@ export interface HarnessOptions {
   readonly timeout?: number;
   readonly onSettled?: (run: Run) => void;
   readonly turns?: Turns;
+  readonly limits?: Partial<ConsumerLimits>;
+  /** What an earlier process left, or another one shares. */
+  readonly attempts?: RecordingAttempts;
+  readonly suspects?: Suspects;
+  readonly pauses?: Pauses;
+  /** Names of all routes, for dead letters. */
+  readonly routes?: readonly string[];
+  /** Whether no event could be delivered now. */
+  readonly unavailable?: () => boolean;
   /** Another observer beside the recording one. */
   readonly observer?: Observer;
   readonly tracer?: Tracer;
@@ -178,9 +171,16 @@ export interface HarnessOptions {
 
 /** A consumer with recording ports, and all that it counts. */
 export function harness(options: HarnessOptions = {}) {
-  const { steps = [], retry, timeout = 30_000, onSettled, turns = new AtOnce(), tracer } = options;
+  const { steps = [], retry, timeout = 30_000, onSettled, turns = new AtOnce(), tracer, routes = [] } = options;
+  const {
+    attempts = new RecordingAttempts(),
+    suspects = new Suspects(),
+    unavailable = () => false,
+    pauses = new Awake(),
+  } = options;
   const acks = new RecordingAcks();
   const letters = new RecordingLetters();
+  const parking = new RecordingParking();
   const observer = new RecordingObserver();
   const retries = new Map<string, Cell>();
   const deadLettered = new Map<string, Outcome>();
@@ -188,6 +188,7 @@ export function harness(options: HarnessOptions = {}) {
     received: new Cell(),
     inFlight: new Cell(),
     returned: new Cell(),
+    parked: new Cell(),
     duration: new HistogramCell([1]),
     age: new HistogramCell([1]),
     retries: (reason: string): Cell => {
@@ -208,6 +209,10 @@ export function harness(options: HarnessOptions = {}) {
     delivered: outcome('delivered'),
     retry: { ...POLICY, ...retry },
     timeout,
+    routes,
+    targets: [],
+    unavailable,
+    longestRetry: POLICY.for,
     onSettled,
     close: () => void closed.push('r1'),
     tracer,
@@ -215,10 +220,16 @@ export function harness(options: HarnessOptions = {}) {
   const consumer = new Consumer('billing', plan, {
     acks,
     letters,
+    attempts,
+    parking,
+    suspects,
+    pauses,
     observer: options.observer === undefined ? observer : observeAll([observer, options.observer]),
     cells,
     turns,
   });
+  // Where it matters when the server takes an event for lost, a test says so.
+  consumer.limits = { prefetch: 2000, ackWait: 3_600_000, ...options.limits };
   const sum = (values: Iterable<Cell>): number => [...values].reduce((total, { value }) => total + value, 0);
   return {
     consumer,
@@ -227,6 +238,8 @@ export function harness(options: HarnessOptions = {}) {
     closed,
     acks,
     letters,
+    attempts,
+    parking,
     observer,
     cells,
     /** Retries by reason. */
@@ -237,11 +250,12 @@ export function harness(options: HarnessOptions = {}) {
       dead_lettered: sum([...deadLettered.values()].map(({ counter }) => counter)),
       retries: sum(retries.values()),
       returned: cells.returned.value,
+      parked: cells.parked.value,
       in_flight: cells.inFlight.value,
     }),
     /** Takes an event and answers with its run. */
-    receive: (event: Event = jsonEvent({})): Run => {
-      consumer.receive(event);
+    receive: (event: Event = jsonEvent({}), handed?: Handover): Run => {
+      consumer.receive(event, handed === undefined ? undefined : handedBy(handed));
       const run = consumer.runs().find((each) => each.event === event);
       return run ?? ({ settled: true } as Run);
     },
@@ -265,6 +279,7 @@ export function route(name: string, deliver: PreparedTarget['deliver'], more: Pa
     stop: false,
     otherwise: false,
     retry: POLICY,
+    breaker: new Breaker(name, { changed: () => undefined }),
     timeout: undefined,
     cells: routeCells(),
     ...more,

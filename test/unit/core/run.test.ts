@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { NO_ATTEMPTS } from '../../../src/core/attempts.ts';
 import { PENDING, type Run } from '../../../src/core/run.ts';
-import { error, Gate, harness, jsonEvent, outcome, step } from './helpers.ts';
+import { error, Gate, harness, jsonEvent, later, outcome, step, stopClocks } from './helpers.ts';
 
 describe('a run', () => {
+  stopClocks();
+
   it('is delivered when it has passed all steps, in their order', () => {
     const order: string[] = [];
     const pass = (name: string) =>
@@ -120,6 +123,7 @@ describe('a run', () => {
     receive();
     expect(acks.final).toEqual([['nak', 'reply.42', 1000]]);
     expect(retries()).toEqual({ failed: 1 });
+    later(1000);
     receive(jsonEvent({}, { deliveries: 2 }));
     expect(letters.letters[0]?.failure.error).toMatchObject({ code: 'EVENT_FAILED', message });
     expect(letters.letters[0]?.failure.error.cause).toBe(thrown);
@@ -168,8 +172,9 @@ describe('a run', () => {
 
   it('shows its message: subject, stream, sequence, attempt, headers', () => {
     const gate = new Gate();
-    const { receive } = harness({ steps: [gate] });
-    const run = receive(jsonEvent({}, { headers: { 'X-A': '1', __proto__x: '2' }, sequence: 7, deliveries: 3 }));
+    const { receive, attempts } = harness({ steps: [gate] });
+    attempts.records.set(7, { ...NO_ATTEMPTS, used: 2 });
+    const run = receive(jsonEvent({}, { headers: { 'X-A': '1', __proto__x: '2' }, sequence: 7, deliveries: 9 }));
     expect(run.msg).toMatchObject({ subject: 'events.orders.created', stream: 'EVENTS', sequence: 7, attempt: 3 });
     expect(run.header('x-a')).toBe('1');
     expect({ ...run.headers() }).toEqual({ 'X-A': '1', __proto__x: '2' });

@@ -87,7 +87,7 @@ describe('Turns', () => {
     leaving.consumer.receive(jsonEvent({}, { sequence: 2 }));
     staying.consumer.receive(jsonEvent({}, { sequence: 3 }));
     leaving.consumer.draining = true;
-    leaving.consumer.giveBackUnstarted();
+    leaving.consumer.giveBackUnstarted(0);
     while (immediates.length > 0) turn();
     expect(order).toEqual([1, 3]);
     expect(leaving.counts()).toMatchObject({ delivered: 1, returned: 1, in_flight: 0 });
@@ -101,7 +101,7 @@ describe('Turns', () => {
     consumer.draining = true;
     while (immediates.length > 0) turn();
     expect(order).toEqual([1]);
-    consumer.giveBackUnstarted();
+    consumer.giveBackUnstarted(0);
     expect(counts()).toMatchObject({ returned: 1, in_flight: 0 });
   });
 
@@ -118,7 +118,8 @@ describe('Turns', () => {
 
   it('takes thousands through in turns', () => {
     const order: number[] = [];
-    const { consumer, counts } = harness({ turns: new Turns(1), steps: [costing(1000, order)] });
+    const limits = { ackWait: Number.POSITIVE_INFINITY };
+    const { consumer, counts } = harness({ turns: new Turns(1), steps: [costing(1000, order)], limits });
     for (let sequence = 1; sequence <= 5000; sequence++) consumer.receive(jsonEvent({}, { sequence }));
     let turns = 0;
     for (; immediates.length > 0; turns++) turn();

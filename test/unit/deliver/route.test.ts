@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { type Delivery } from '../../../src/deliver/delivery.ts';
+import { NO_ATTEMPTS } from '../../../src/core/attempts.ts';
+import type { Delivery } from '../../../src/deliver/delivery.ts';
 import { choose, deliverStep, type Route } from '../../../src/deliver/route.ts';
-import { error, Gate, harness, jsonEvent, outcome, POLICY, route } from '../core/helpers.ts';
+import { error, Gate, harness, jsonEvent, later, outcome, POLICY, route, stopClocks } from '../core/helpers.ts';
 
 const NO_ROUTE = outcome('filtered', 'no_route');
 
@@ -62,6 +63,8 @@ function targets(...names: string[]) {
 }
 
 describe('the deliver step', () => {
+  stopClocks();
+
   it('filters an event that takes no route', () => {
     const { receive, observer } = harness({
       steps: [deliverStep([route('a', () => undefined, { when: () => false })], NO_ROUTE)],
@@ -111,21 +114,21 @@ describe('the deliver step', () => {
 
   it('waits for the siblings of one that failed', () => {
     const { open, routes } = targets('a', 'b');
-    const { receive, acks, consumer } = harness({ steps: [deliverStep(routes, NO_ROUTE)] });
-    const event = jsonEvent({});
-    receive(event);
+    const { receive, acks, attempts } = harness({ steps: [deliverStep(routes, NO_ROUTE)] });
+    receive();
     open['a']?.fail(error());
     expect(acks.final).toEqual([]);
     open['b']?.confirm();
     expect(acks.final).toEqual([['nak', 'reply.42', 1000]]);
-    expect(consumer.attempts.get(event)).toMatchObject({ used: 1, confirmed: ['b'] });
+    expect(attempts.records.get(42)).toMatchObject({ used: 1, confirmed: ['b'] });
   });
 
   it('does not repeat what is confirmed, over any number of attempts', () => {
     const { open, order, routes } = targets('a', 'b', 'c');
-    const { receive, consumer, counts } = harness({ steps: [deliverStep(routes, NO_ROUTE)] });
+    const { receive, attempts, counts } = harness({ steps: [deliverStep(routes, NO_ROUTE)] });
     const again = (deliveries: number): void => {
       order.length = 0;
+      later(10_000);
       receive(jsonEvent({}, { deliveries }));
     };
     again(1);
@@ -139,32 +142,33 @@ describe('the deliver step', () => {
     again(3);
     expect(order).toEqual(['b']);
     open['b']?.fail(error('TARGET_UNAVAILABLE'));
-    expect(consumer.attempts.get(jsonEvent({}))?.confirmed).toEqual(['a', 'c']);
+    expect(attempts.records.get(42)?.confirmed).toEqual(['a', 'c']);
     again(4);
     open['b']?.confirm();
     expect(counts()).toMatchObject({ delivered: 1, retries: 3, in_flight: 0 });
     expect(routes.map(({ cells }) => cells.confirmed.value)).toEqual([1, 1, 1]);
-    expect(consumer.attempts.get(jsonEvent({}))).toBeUndefined();
+    expect(attempts.records.size).toBe(0);
   });
 
   it('does not repeat what is confirmed when the dead letter was refused', () => {
     const { open, order, routes } = targets('a', 'b');
-    const { receive, letters } = harness({ steps: [deliverStep(routes, NO_ROUTE)], retry: { attempts: 1 } });
+    const { receive, letters, acks } = harness({ steps: [deliverStep(routes, NO_ROUTE)], retry: { attempts: 1 } });
     letters.answer = ({ done }) => done(new Error('full'));
     receive();
     open['a']?.confirm();
     open['b']?.fail(error('EVENT_INVALID_SUBJECT'));
-    order.length = 0;
-    receive(jsonEvent({}, { deliveries: 2 }));
-    expect(order).toEqual(['b']);
+    letters.answer = ({ done }) => done();
+    later(5000);
+    expect(order).toEqual(['a', 'b']);
+    expect(acks.final).toEqual([['ack', 'reply.42']]);
+    expect(letters.letters.at(-1)?.run.record?.confirmed).toEqual(['a']);
   });
 
   it('is delivered at once when all were confirmed before', () => {
     const { order, routes } = targets('a');
-    const { receive, consumer, counts } = harness({ steps: [deliverStep(routes, NO_ROUTE)] });
-    const event = jsonEvent({});
-    consumer.attempts.put(event, { used: 1, deferred: 0, firstFailedAt: 0, confirmed: ['a'] });
-    receive(event);
+    const { receive, attempts, counts } = harness({ steps: [deliverStep(routes, NO_ROUTE)] });
+    attempts.records.set(42, { ...NO_ATTEMPTS, used: 1, confirmed: ['a'] });
+    receive(jsonEvent({}, { deliveries: 2 }));
     expect(order).toEqual([]);
     expect(counts()).toMatchObject({ delivered: 1, in_flight: 0 });
   });

@@ -71,7 +71,7 @@ describe('Admission', () => {
     gate.next().resume();
     expect(gate.waiting).toEqual([]);
     expect(admission.running).toBe(0);
-    consumer.giveBackUnstarted();
+    consumer.giveBackUnstarted(0);
     expect(acks.final.at(-1)).toEqual(['nak', 'reply.4', 0]);
   });
 

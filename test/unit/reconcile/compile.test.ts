@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../../src/config/load.ts';
 import type { Event } from '../../../src/core/event.ts';
 import type { Run } from '../../../src/core/run.ts';
+import { Breakers } from '../../../src/deliver/breaker.ts';
 import { Admission } from '../../../src/flow/admit.ts';
 import { bindFilters, compilePlan } from '../../../src/reconcile/compile.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
-import { bodyText, eventOf, harness, jsonEvent } from '../core/helpers.ts';
+import { bodyText, eventOf, harness, jsonEvent, later, stopClocks } from '../core/helpers.ts';
 import { RecordingPublisher, targetContext } from '../deliver/helpers.ts';
 
 const PREFIX = `version: 1
@@ -21,7 +22,8 @@ function consumerOf(text: string) {
   const admission = config.consumers['billing']?.concurrency === undefined ? undefined : new Admission(1);
   const logger = { info: () => undefined } as never;
   const { requester, files } = targetContext({});
-  const outside = { publisher, requester, files, folderOf: () => '/etc/test', logger, plugins: new Map() };
+  const breakers = new Breakers({ changed: () => undefined });
+  const outside = { publisher, requester, files, folderOf: () => '/etc/test', logger, plugins: new Map(), breakers };
   const plan = compilePlan({ name: 'billing', config, revision: 'r', metrics, admission, ...outside });
   const made = harness();
   made.consumer.plan = plan;
@@ -36,6 +38,8 @@ function consumerOf(text: string) {
 }
 
 describe('a plan', () => {
+  stopClocks();
+
   it('has its stages in the one order', () => {
     const { plan } = consumerOf(`
 filters: { a: "true", b: "true" }
@@ -129,6 +133,7 @@ consumers: { billing: { stream: EVENTS, retry: { for: 1h, backoff: { first: 2s }
     };
     outcomes(jsonEvent({}));
     expect(acks.final).toEqual([['nak', 'reply.42', 2000]]);
+    later(2000);
     outcomes(jsonEvent({}, { deliveries: 2 }));
     expect(letters.letters.map(({ reason }) => reason)).toEqual(['failed']);
   });

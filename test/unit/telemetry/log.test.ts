@@ -134,8 +134,9 @@ describe('the observer', () => {
     observer.retried(run, { error: error('TARGET_TIMEOUT'), route: undefined }, 1);
     observer.deadLettered(run, failed, 'rejected');
     observer.deadLettered(run, failed, 'given_up');
-    observer.deadLetterRefused(run, new Error('full'), 5000);
-    expect(lines.map(({ level }) => level)).toEqual(['warn', 'warn', 'error', 'error', 'error']);
+    observer.refused(run, 'dead letter', new Error('full'), 5000);
+    observer.refused(run, 'timer', new Error('full'), 5000);
+    expect(lines.map(({ level }) => level)).toEqual(['warn', 'warn', 'error', 'error', 'error', 'error']);
   });
 
   it('says nothing of what goes well, except for debugging', () => {

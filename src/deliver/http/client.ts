@@ -1,0 +1,175 @@
+/** HTTP/1.1 to one origin: connections that are kept, checked addresses, and a time for the whole of an exchange. */
+import { lookup as resolve, type LookupAddress, type LookupOptions } from 'node:dns';
+import type { Pool } from 'undici';
+import { OuzelError } from '../../errors.ts';
+import { bareHost, specialAddress, specialHost } from './addresses.ts';
+import { codeOfStatus, EXCERPT, type HttpAnswer } from './answer.ts';
+import { Places } from './places.ts';
+
+export interface HttpClientOptions {
+  /** `https://partner.example`. */
+  readonly origin: string;
+  /** Connections at most. */
+  readonly connections: number;
+  /** Milliseconds that an exchange may take, from its turn on one of the connections to the end of the answer's body. */
+  readonly timeout: number;
+  /** Bytes of an answer that are read; the connection of a larger one is closed. */
+  readonly maxResponse: number;
+  readonly allowPrivate: boolean;
+}
+
+export interface HttpRequest {
+  readonly method: 'POST' | 'PUT' | 'PATCH';
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array;
+}
+
+/** Milliseconds that one address of several is tried, before the next one is. */
+const ATTEMPT = 1000;
+
+export class HttpClient {
+  readonly #options: HttpClientOptions;
+  readonly #places: Places;
+  #pool: Promise<Pool> | undefined;
+
+  constructor(options: HttpClientOptions) {
+    this.#options = options;
+    this.#places = new Places(options.connections);
+  }
+
+  /**
+   * Makes a request and answers once it is known what came of it: as soon as there is a 2xx, else when the beginning of
+   * the body is there too. Redirects are not followed.
+   *
+   * @param signal Ends the exchange; what it was aborted with is thrown.
+   * @throws OuzelError TARGET_TIMEOUT, TARGET_UNAVAILABLE, TARGET_ADDRESS
+   */
+  async send(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
+    const { timeout } = this.#options;
+    // Before the clock starts: loading the client is not the target's time.
+    const pool = await (this.#pool ??= this.#open());
+    // Nor is the time that others take who came first.
+    await this.#places.take(signal);
+    const abort = new AbortController();
+    const ended = (): void => abort.abort(signal.reason);
+    signal.addEventListener('abort', ended, { once: true });
+    if (signal.aborted) ended();
+    const timer = setTimeout(
+      () => abort.abort(new OuzelError('TARGET_TIMEOUT', `${this.#asked(request)}: no answer within ${timeout} ms`)),
+      timeout,
+    );
+    const finish = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', ended);
+      this.#places.give();
+    };
+    try {
+      const { path, method, headers, body } = request;
+      const answer = await pool.request({ path, method, headers, body, signal: abort.signal });
+      const { statusCode: status, headers: received } = answer;
+      const read = this.#read(answer.body).finally(finish);
+      // A 2xx is the word of the target, whatever becomes of the rest: a body that breaks off takes nothing back.
+      const confirmed = codeOfStatus(status) === undefined;
+      return { status, headers: received, body: confirmed ? new Uint8Array() : await read };
+    } catch (error) {
+      finish();
+      throw this.#failure(request, error);
+    }
+  }
+
+  /** Closes the connections, each when what runs on it has ended. */
+  close(): void {
+    this.#pool?.then((pool) => pool.close()).catch(() => undefined);
+  }
+
+  /** Loaded by the first request: a configuration without webhooks does not pay for it. */
+  async #open(): Promise<Pool> {
+    const { origin, connections, timeout, allowPrivate } = this.#options;
+    const { Pool, buildConnector } = await import('undici');
+    const connect = buildConnector({
+      timeout,
+      allowH2: false,
+      autoSelectFamilyAttemptTimeout: ATTEMPT,
+      ...(allowPrivate ? {} : { lookup: lookupPublic }),
+    });
+    return new Pool(origin, {
+      connections,
+      // An exchange has one time for all of it.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      connect: (options, callback) => {
+        // An address is not looked up: it has to be checked here.
+        const special = allowPrivate ? undefined : specialHost(options.hostname);
+        if (special !== undefined) return callback(refused(options.hostname, special), null);
+        connect(options, callback);
+      },
+    });
+  }
+
+  /** Reads a body to its end or its bound, so that the connection can be used again, and answers with its beginning. */
+  async #read(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+    const kept: Uint8Array[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of body) {
+        if (size < 4 * EXCERPT) kept.push(chunk.subarray(0, 4 * EXCERPT - size));
+        size += chunk.length;
+        if (size > this.#options.maxResponse) break;
+      }
+    } catch {
+      // Out of time, or cut: the status is known, and what came of the body is enough.
+    }
+    return Buffer.concat(kept);
+  }
+
+  #asked({ method }: HttpRequest): string {
+    return `${method} ${this.#options.origin}`;
+  }
+
+  /** What went wrong on the way, as one of ours. */
+  #failure(request: HttpRequest, error: unknown): OuzelError {
+    if (error instanceof OuzelError) return error;
+    // All addresses of a name failed: each says why, and the whole says nothing.
+    const { errors } = error as { errors?: readonly unknown[] };
+    const cause: unknown = Array.isArray(errors) && errors.length > 0 ? errors[0] : error;
+    const { message: text, code } = cause as { readonly message?: string; readonly code?: string };
+    // OpenSSL tells where in its own code the fault was found, over two lines.
+    const message = text?.replace(/^.*:SSL routines:[^:]*:([^:]+):.*$/s, 'TLS: $1').trim();
+    if (code === 'UND_ERR_INVALID_ARG')
+      return new OuzelError('EVENT_FAILED', `${this.#asked(request)}: cannot be written: ${message}`, { cause: error });
+    const host = bareHost(new URL(this.#options.origin).hostname);
+    const what =
+      code === 'ENOTFOUND' || code?.startsWith('EAI_') === true
+        ? `the name ${host} cannot be resolved (${code})`
+        : `${message ?? String(cause)}${code === undefined || message?.includes(code) === true ? '' : ` (${code})`}`;
+    return new OuzelError('TARGET_UNAVAILABLE', `${this.#asked(request)}: ${what}`, { cause: error });
+  }
+}
+
+const refused = (host: string, what: string, address?: string): OuzelError =>
+  new OuzelError(
+    'TARGET_ADDRESS',
+    `${bareHost(host)} ${address === undefined ? 'is' : `resolves to ${address},`} ${what} address; if that is meant, set \`allow_private: true\` in the target`,
+  );
+
+type LookupCallback = (error: Error | null, address: string | LookupAddress[], family?: number) => void;
+
+/**
+ * Resolves a name and answers with its public addresses only. The connection is made to what was checked: no second
+ * resolution could say something else.
+ */
+export function lookupPublic(hostname: string, options: LookupOptions, callback: LookupCallback): void {
+  resolve(hostname, { ...options, all: true }, (error, addresses) => {
+    if (error !== null) return callback(error, []);
+    const found = addresses.filter(({ address }) => specialAddress(address) === undefined);
+    const [first] = found;
+    if (first === undefined) {
+      const address = addresses[0]?.address ?? '';
+      return callback(refused(hostname, specialAddress(address) ?? 'no', address), []);
+    }
+    if (options.all === true) return callback(null, found);
+    callback(null, first.address, first.family);
+  });
+}

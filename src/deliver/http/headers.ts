@@ -1,0 +1,39 @@
+/** Headers of HTTP requests. */
+import { z } from 'zod';
+import { template } from '../../config/fields.ts';
+
+/** What Ouzel writes itself, and what belongs to the connection and not to the message. */
+const NOT_CONFIGURABLE =
+  /^(?:webhook-.*|ouzel-.*|proxy-.*|host|content-length|transfer-encoding|connection|keep-alive|upgrade|expect|te|trailer)$/i;
+
+/** A token of HTTP (RFC 9110). */
+const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const NOT_IN_NAME = /[^!#$%&'*+\-.^_`|~0-9A-Za-z]/g;
+
+// oxlint-disable-next-line no-control-regex -- control characters are what must not get into a header
+const UNSAFE = /[\u0000-\u001f\u007f]/g;
+
+/** Headers by name. */
+export const httpHeaderTemplates = () =>
+  z
+    .record(
+      z
+        .string()
+        .regex(NAME)
+        .refine((name) => !NOT_CONFIGURABLE.test(name), {
+          error: 'Ouzel or the connection writes this header itself',
+        }),
+      template(),
+    )
+    .optional()
+    .describe(
+      'Headers to add, or to send in place of `content-type`, `user-agent` and the trace context. Sent as UTF-8.',
+    );
+
+/** A value as it can be sent: no line breaks, and characters beyond ASCII as the bytes of their UTF-8. */
+export const httpValue = (value: string): string =>
+  Buffer.from(value.replace(UNSAFE, ' ').trim(), 'utf8').toString('latin1');
+
+/** A name of ASCII in lower case; what cannot stand in one is percent-encoded, as the values of CloudEvents are. */
+export const httpName = (name: string): string =>
+  name.toLowerCase().replace(NOT_IN_NAME, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`);

@@ -1,0 +1,73 @@
+/** The streams that Ouzel keeps for itself, as `nats/provision.ts` makes them. */
+import type { JetStreamManager } from '@nats-io/jetstream';
+import type { Config } from '../config/schema.ts';
+import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
+import { ATTEMPTS_STREAM, ATTEMPTS_STREAM_OPTIONS, ATTEMPTS_SUBJECTS } from '../nats/attempts.ts';
+import { KEPT } from '../nats/bodies.ts';
+import { ensureStream, type StreamSpec } from '../nats/provision.ts';
+import { TIMER_STREAM, TIMER_STREAM_OPTIONS, TIMER_SUBJECTS } from '../nats/timers.ts';
+import { INCIDENT_STREAM, INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
+import type { Logger } from '../telemetry/log.ts';
+
+/** Milliseconds that an incident is kept, and bytes of all of them. */
+const INCIDENTS_KEPT = 7 * 86_400_000;
+const INCIDENTS_SIZE = 256 * 2 ** 20;
+
+/** The stream of dead letters. */
+const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: DEAD_LETTER_STREAM,
+  subjects: [DEAD_LETTER_SUBJECTS],
+  replicas: system.replicas,
+  discard: 'new',
+  maxAge: KEPT,
+  description: 'Dead letters of Ouzel',
+  manage: false,
+});
+
+/** The stream of what is known of failing events. */
+const attemptsSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: ATTEMPTS_STREAM,
+  subjects: ATTEMPTS_SUBJECTS,
+  replicas: system.replicas,
+  discard: 'new',
+  description: 'Attempts at failing events of Ouzel',
+  options: ATTEMPTS_STREAM_OPTIONS,
+  manage: false,
+});
+
+/** The stream of what waits. */
+export const timersSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: TIMER_STREAM,
+  subjects: TIMER_SUBJECTS,
+  replicas: system.replicas,
+  description: 'Timers of Ouzel, and what is due',
+  options: TIMER_STREAM_OPTIONS,
+  manage: false,
+});
+
+/** The streams without which no event is handled. */
+export const systemSpecs = (config: Config): StreamSpec[] => [
+  deadLetterSpec(config),
+  attemptsSpec(config),
+  timersSpec(config),
+];
+
+/** The stream of incidents. The oldest go where it is full: it must never stand in the way of what it speaks of. */
+export const incidentSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: INCIDENT_STREAM,
+  subjects: [INCIDENT_SUBJECTS],
+  replicas: system.replicas,
+  discard: 'old',
+  maxAge: INCIDENTS_KEPT,
+  maxBytes: INCIDENTS_SIZE,
+  description: 'Incidents of Ouzel',
+  manage: false,
+});
+
+/** Makes the stream of incidents where it is not there. @throws OuzelError as `ensureStream` */
+export async function ensureIncidentStream(manager: JetStreamManager, config: Config, logger: Logger): Promise<void> {
+  const { made, kept } = await ensureStream(manager, incidentSpec(config));
+  if (made) logger.info({ stream: INCIDENT_STREAM }, 'stream made');
+  if (kept.length > 0)
+    logger.warn({ stream: INCIDENT_STREAM, differs: kept }, 'stream differs from what Ouzel would make');
+}
