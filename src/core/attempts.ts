@@ -16,6 +16,8 @@ export interface AttemptRecord {
   readonly alone: boolean;
   /** Whether an attempt was cut off and none came to its end since: it may have been the event that ended the process. */
   readonly suspect: boolean;
+  /** Whether that happened when it had been at work for a while as a suspect: the next time it runs all alone. */
+  readonly grave: boolean;
   /** Deferrals that used none up, because a target was unavailable. */
   readonly deferred: number;
   /** Milliseconds since the epoch of the first failure and of the last; 0: none yet. */
@@ -35,6 +37,7 @@ export const NO_ATTEMPTS: AttemptRecord = {
   open: false,
   alone: false,
   suspect: false,
+  grave: false,
   deferred: 0,
   firstFailedAt: 0,
   failedAt: 0,
@@ -47,10 +50,12 @@ export const NO_ATTEMPTS: AttemptRecord = {
  * What is known when an attempt has begun that nobody has heard the end of. Many events are at work when a process dies:
  * that makes each of them suspect, and counts for none of them. It counts for one that ran alone.
  */
-export const withCutOff = (record: AttemptRecord): AttemptRecord =>
-  record.open
-    ? { ...record, cutOffs: record.cutOffs + (record.alone ? 1 : 0), open: false, alone: false, suspect: true }
-    : record;
+export function withCutOff(record: AttemptRecord): AttemptRecord {
+  const { open, alone, suspect, cutOffs } = record;
+  if (!open) return record;
+  const ended = { ...record, open: false, alone: false, suspect: true };
+  return alone ? { ...ended, cutOffs: cutOffs + 1 } : { ...ended, grave: record.grave || suspect };
+}
 
 export const writeRecord = (record: AttemptRecord): string => JSON.stringify(record);
 
@@ -74,6 +79,7 @@ export function readRecord(text: string): AttemptRecord | undefined {
     open: given['open'] === true,
     alone: given['alone'] === true,
     suspect: given['suspect'] === true,
+    grave: given['grave'] === true,
     deferred: number('deferred'),
     firstFailedAt: number('firstFailedAt'),
     failedAt: number('failedAt'),
@@ -89,8 +95,8 @@ export function newerRecord(
   right: AttemptRecord | undefined,
 ): AttemptRecord | undefined {
   if (left === undefined || right === undefined) return left ?? right;
-  const steps = ({ used, cutOffs, deferred, open, suspect }: AttemptRecord): number =>
-    4 * (used + cutOffs + deferred) + (suspect ? 2 : 0) + (open ? 1 : 0);
+  const steps = ({ used, cutOffs, deferred, open, suspect, grave }: AttemptRecord): number =>
+    8 * (used + cutOffs + deferred) + (grave ? 4 : 0) + (suspect ? 2 : 0) + (open ? 1 : 0);
   return steps(right) > steps(left) ? right : left;
 }
 

@@ -12,6 +12,8 @@ import type { Suspects } from './suspects.ts';
 
 /** Milliseconds before a question that was not answered is asked again. */
 const ASK_AGAIN = 1_000;
+/** Milliseconds for which a suspect is at work alone, unless it ended a process after longer than that. */
+const LOOSENED = 1_000;
 /** Milliseconds by which an event may come before it is due: clocks differ, and the server rounds. */
 const EARLY = 1_000;
 
@@ -102,6 +104,16 @@ export class Redeliveries {
       run.recorded = true;
       if (this.#consumer.draining) return this.#consumer.settle.giveBack(run);
       this.#consumer.start(run);
+      if (run.suspect && run.record?.grave !== true) setTimeout(() => this.#loosen(run), LOOSENED).unref();
+    });
+  }
+
+  /** What ends a process mostly does so at once: a suspect that is still at work lets the next one begin. */
+  #loosen(run: Run): void {
+    const atWork = (): boolean => !run.decided && run.suspect && run.opened;
+    if (!atWork()) return;
+    this.#attempts.put(run, { ...(run.record ?? NO_ATTEMPTS), open: true, alone: false }, (error) => {
+      if (error === undefined && atWork()) this.#suspects.loosen(run);
     });
   }
 }

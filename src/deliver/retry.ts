@@ -55,6 +55,7 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
     open: false,
     alone: false,
     suspect: false,
+    grave: false,
     doubtful: false,
     firstFailedAt: known.firstFailedAt === 0 ? now : known.firstFailedAt,
     failedAt: now,

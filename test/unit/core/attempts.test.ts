@@ -18,6 +18,7 @@ const FULL: AttemptRecord = {
   open: true,
   alone: true,
   suspect: true,
+  grave: true,
   deferred: 3,
   firstFailedAt: 1_767_322_000_000,
   failedAt: 1_767_322_060_000,
@@ -62,6 +63,9 @@ describe('a record', () => {
     expect(withCutOff(FULL)).toEqual({ ...FULL, cutOffs: 2, open: false, alone: false });
     const among = { ...NO_ATTEMPTS, used: 1, open: true };
     expect(withCutOff(among)).toEqual({ ...NO_ATTEMPTS, used: 1, suspect: true });
+    // A suspect that had been let go on beside others: it will run all alone.
+    const loosened = { ...among, suspect: true };
+    expect(withCutOff(loosened)).toEqual({ ...NO_ATTEMPTS, used: 1, suspect: true, grave: true });
     const ended = { ...FULL, open: false };
     expect(withCutOff(ended)).toEqual(ended);
     expect(withCutOff(withCutOff(FULL))).toEqual(withCutOff(FULL));

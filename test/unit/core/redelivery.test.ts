@@ -212,6 +212,25 @@ describe('an attempt of which nobody heard the end', () => {
     expect(attempts.records.size).toBe(0);
   });
 
+  it('is loosened, and noted so, when it is still at work after a second; a grave one is not', () => {
+    const { receive, attempts, gate } = gated();
+    for (const sequence of [1, 2]) attempts.records.set(sequence, { ...NO_ATTEMPTS, open: true });
+    for (const sequence of [1, 2]) receive(again(2, { sequence }));
+    expect(gate.waiting.map(({ sequence }) => sequence)).toEqual([1]);
+    later(1000);
+    expect(gate.waiting.map(({ sequence }) => sequence)).toEqual([1, 2]);
+    expect(attempts.records.get(1)).toMatchObject({ open: true, alone: false, suspect: true });
+    expect(attempts.records.get(2)).toMatchObject({ open: true, alone: true, suspect: true });
+
+    const other = gated();
+    other.attempts.records.set(1, { ...NO_ATTEMPTS, open: true, suspect: true });
+    other.attempts.records.set(2, { ...NO_ATTEMPTS, open: true });
+    for (const sequence of [1, 2]) other.receive(again(2, { sequence }));
+    later(5000);
+    expect(other.gate.waiting.map(({ sequence }) => sequence)).toEqual([1]);
+    expect(other.attempts.records.get(1)).toMatchObject({ open: true, alone: true, grave: true });
+  });
+
   it('gets its attempts, each of which may end the process, and no more', () => {
     const attempts = new RecordingAttempts();
     let begun = 0;

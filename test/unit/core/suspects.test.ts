@@ -29,6 +29,23 @@ describe('suspects', () => {
     expect([run(1), run(2), run(3)].map(({ suspect }) => suspect)).toEqual([false, false, false]);
   });
 
+  it('let the next one begin once they are loosened, but for one that must run all alone', () => {
+    const { suspects, begun, run } = entering(4);
+    run(3).record = { ...NO_ATTEMPTS, suspect: true, grave: true };
+    suspects.loosen(run(1));
+    expect(begun).toEqual([1, 2]);
+    // Who does not run cannot be loosened.
+    suspects.loosen(run(4));
+    suspects.loosen(run(2));
+    expect(begun).toEqual([1, 2]);
+    suspects.left(run(1));
+    expect(begun).toEqual([1, 2]);
+    suspects.left(run(2));
+    expect(begun).toEqual([1, 2, 3]);
+    suspects.left(run(3));
+    expect(begun).toEqual([1, 2, 3, 4]);
+  });
+
   it('make way when they end, whichever way', () => {
     const { begun, run, consumer } = entering(4);
     run(1).resume();
