@@ -274,7 +274,8 @@ resolver_preload: {
       `-----BEGIN NATS USER JWT-----\n${token}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n${seed}\n------END USER NKEY SEED------\n`,
     );
   };
-  await write(8);
+  // Long enough for a start on a busy machine.
+  await write(15);
   await using server = await startServer({ config });
   await using daemon = await startDaemon(CONFIG.replace('nats: {', `nats: { creds: "${file}",`), { server });
   await untilReady(daemon, 503);
