@@ -205,7 +205,7 @@ test('consumers list and show: tables for people, JSON for programs, and an erro
   expect(unknown).toMatchObject({ code: 1, stdout: '' });
   expect(unknown.stderr).toMatch(/^no consumer "three" in .*ouzel\.yaml; there are: one, two\n$/);
   expect(await runCli(['dlq', 'list', '-c', file])).toEqual({ code: 0, stdout: 'No dead letters.\n', stderr: '' });
-  expect(JSON.parse((await runCli(['dlq', 'list', '--json', '-c', file])).stdout)).toEqual([]);
+  expect(JSON.parse((await runCli(['dlq', 'list', '--json', '-c', file])).stdout)).toEqual({ groups: [], letters: [] });
   expect(await runCli(['dlq', 'show', '1', '-c', file])).toMatchObject({
     code: 1,
     stderr: 'there is no dead letter 1\n',
