@@ -212,7 +212,7 @@ consumers:
 
 Each is a CloudEvent in binary mode: the attributes in \`ce-\` headers (\`ce-source\` is \`ouzel:\` and the instance), the data as JSON. All data has \`instance\`, the process that says so: its host and an id that is new at each start. \`Ouzel-Concerns\` names the consumers that an incident is about. It never reaches them: for them it ends as \`filtered\`, reason \`own_incident\`. An incident about the handling of an incident counts in \`Ouzel-Hops\`, and at eight there are no more: consumers that fail on each other's incidents come to an end.
 
-The stream keeps seven days and 256 MiB; beyond it the oldest go. While NATS is away, some hundred incidents wait; \`ouzel_incidents_dropped_total\` counts what was not published.
+The stream keeps seven days and 64 MiB; beyond it the oldest go. While NATS is away, some hundred incidents wait; \`ouzel_incidents_dropped_total\` counts what was not published.
 
 ${sections.join('\n')}`);
 }

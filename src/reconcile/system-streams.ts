@@ -11,7 +11,7 @@ import type { Logger } from '../telemetry/log.ts';
 
 /** Milliseconds that an incident is kept, and bytes of all of them. */
 const INCIDENTS_KEPT = 7 * 86_400_000;
-const INCIDENTS_SIZE = 256 * 2 ** 20;
+const INCIDENTS_SIZE = 64 * 2 ** 20;
 
 /** The stream of dead letters. */
 const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({

@@ -81,6 +81,8 @@ export class Incidents implements Observer {
   /** Consumers that are failing. While there is none, an event costs one comparison. */
   #failing = 0;
   #number = 0;
+  /** Why there is no stream, as it was said last. */
+  #noStream = '';
 
   constructor(options: IncidentOptions) {
     const { clock = () => performance.timeOrigin + performance.now(), metrics, logger } = options;
@@ -107,7 +109,10 @@ export class Incidents implements Observer {
   async connect(publisher: Publisher, prepare: () => Promise<void>): Promise<void> {
     await prepare().catch((error: unknown) => {
       const { code, message } = asOuzelError(error);
-      this.#options.logger.error({ code, stream: INCIDENT_STREAM }, `no stream for incidents: ${message}`);
+      // A server that is not fit yet is asked again and again.
+      if (this.#noStream !== message)
+        this.#options.logger.error({ code, stream: INCIDENT_STREAM }, `no stream for incidents: ${message}`);
+      this.#noStream = message;
     });
     this.#outbox.connect(publisher, prepare);
   }

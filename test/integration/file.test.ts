@@ -82,7 +82,8 @@ test('a path that leads nowhere keeps the events until it can be written', async
   await addStream(client, 'IN', ['in.>']);
   const daemon = await startDaemon(config('{ path: ouzel.yaml/out.ndjson, format: data }'), { server });
   await publish(client, { subject: 'in.a', body: { n: 1 } });
-  await waitFor(async () => (await daemon.total('ouzel_event_retries_total', { reason: 'unavailable' })) > 2, {
+  // Given back, parked in a timer or waiting in hand: it is tried at least three times.
+  await waitFor(async () => (await daemon.total('ouzel_deliveries_total', { result: 'unavailable' })) > 2, {
     what: 'the event to be kept',
   });
   await daemon.write(config('{ path: out.ndjson, format: data }'));
