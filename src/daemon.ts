@@ -372,7 +372,7 @@ export class Daemon {
   async #pollDue(): Promise<void> {
     if (this.#manager === undefined || this.#link?.connected !== true) return;
     const due = await dueConsumers(this.#manager);
-    for (const runtime of this.#runtimes()) if (due.has(runtime.name)) runtime.wantDue();
+    for (const runtime of this.#runtimes()) if (due.has(runtime.name)) await runtime.tendDue();
   }
 
   /** A target became unavailable, or is there again. */

@@ -78,7 +78,7 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
     const deferred = record.deferred + 1;
     // The last try is at the bound, however long the pauses have become by then.
     const delay = Math.min(left, Math.max(wait(deferred), route?.breaker.pause ?? 0));
-    const doubtful = mayBeOwnFault(error);
+    const doubtful = mayBeOwnFault(error) && route?.breaker.isOpen !== true;
     return {
       retry: true,
       delay,
@@ -87,11 +87,14 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
     };
   }
 
-  const reason = error.kind === 'unavailable' ? 'rejected' : retryReason(error);
-  const used = known.used + 1 + (error.kind === 'unavailable' && known.doubtful ? 1 : 0);
-  if (used >= policy.attempts) return { retry: false, reason, record: { ...record, used: used - 1 } };
-  const delay = wait(used);
-  return { retry: true, delay, reason, record: { ...record, used, next: now + delay } };
+  // An own fault counts by the one before, which is certain now; this one is, when the next attempt confirms it.
+  const doubtful = error.kind === 'unavailable';
+  const reason = doubtful ? 'rejected' : retryReason(error);
+  const used = known.used + 1;
+  const made = doubtful ? used + 1 : used;
+  if (made >= policy.attempts) return { retry: false, reason, record: { ...record, used: made - 1 } };
+  const delay = wait(made);
+  return { retry: true, delay, reason, record: { ...record, used, doubtful, next: now + delay } };
 }
 
 /** Whether an error that says "not now" may be the answer to this one event. */
@@ -99,12 +102,13 @@ const mayBeOwnFault = ({ status = 0 }: OuzelError): boolean => status >= 500;
 
 /**
  * While other events succeed at a target, a 5xx is a refusal of this event: one poisonous event must not go round for
- * a day. The first one cannot be told from the beginning of an outage, so it is deferred; when others got through
- * since, and the target was not found to be away, it counts, and the one before with it.
+ * a day. None can be told from the beginning of an outage when it comes; so the first is deferred, and is known to have
+ * been the event's own fault when others got through since, the target was not found to be away, and it comes again.
  */
 function isOwnFault(known: AttemptRecord, error: OuzelError, route: Route | undefined): boolean {
-  if (route === undefined || known.failedAt === 0 || !mayBeOwnFault(error)) return false;
-  return route.breaker.succeededSince(known.failedAt) && !route.breaker.openedSince(known.failedAt);
+  if (route === undefined || !known.doubtful || !mayBeOwnFault(error)) return false;
+  const { breaker } = route;
+  return !breaker.isOpen && breaker.succeededSince(known.failedAt) && !breaker.openedSince(known.failedAt);
 }
 
 /** Whether `give_up` holds. One that fails on this event decides nothing: the attempts have their bounds anyway. */

@@ -204,7 +204,7 @@ export class Pull {
     if (status === 409 && !forgotten && !/maxbytes|batch completed/i.test(description))
       this.#options.onWarning(`the server ended a pull: ${status} ${description}`);
     this.#spent();
-    this.#ask();
+    this.#renew();
   }
 
   #spent(): void {
@@ -217,6 +217,15 @@ export class Pull {
     if (this.#paused) return;
     this.#paused = true;
     this.#options.onLost(reason);
+  }
+
+  /**
+   * Asks anew for what a request left over when it ended. At rest that waits as long as enough is on its way: the
+   * requests that a load has cut into pieces become one again.
+   */
+  #renew(): void {
+    const { held, room } = this.#options.consumer;
+    if (held > 0 || this.#outstanding < room / 4) this.#ask();
   }
 
   readonly #ask = (): void => {
@@ -262,6 +271,6 @@ export class Pull {
     if (this.#outstanding > 0 && now - this.#lastHeard > LONGEST_SILENCE) return this.#lost(SILENCE);
     // Past the last request's life nothing can be on its way any more.
     if (now > this.#lastExpiry + LATENCY) this.#outstanding = 0;
-    this.#ask();
+    this.#renew();
   }
 }

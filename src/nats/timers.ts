@@ -67,6 +67,19 @@ export async function dueConsumers(manager: JetStreamManager): Promise<ReadonlyS
   return new Set(Object.keys(state.subjects ?? {}).map((subject) => subject.split('.')[2] ?? ''));
 }
 
+/**
+ * Removes what is due for a consumer and was acked: a server that is killed may have stored the ack and not that the
+ * message is gone, and hands it to nobody any more.
+ */
+export async function removeAcked(manager: JetStreamManager, consumer: string): Promise<void> {
+  const { ack_floor, num_ack_pending, num_pending } = await manager.consumers.info(TIMER_STREAM, consumer);
+  if (num_ack_pending > 0 || num_pending > 0) return;
+  const { state } = await manager.streams.info(TIMER_STREAM);
+  // A stream that lost its end counts anew, and the durable's floor says nothing of what came since.
+  if (state.last_seq < ack_floor.stream_seq) return;
+  await manager.streams.purge(TIMER_STREAM, { filter: dueSubject(consumer), seq: ack_floor.stream_seq + 1 });
+}
+
 /** How many events of each consumer wait for a timer; undefined where there are too many to count. */
 export async function waitingTimers(manager: JetStreamManager): Promise<ReadonlyMap<string, number> | undefined> {
   const { state } = await manager.streams.info(TIMER_STREAM);

@@ -6,13 +6,15 @@ import type { Bodies } from '../nats/bodies.ts';
 import { openHanded } from '../nats/handed.ts';
 import { type DurableSpec, ensureDurable } from '../nats/provision.ts';
 import { Pull } from '../nats/pull.ts';
-import { dueSubject, TIMER_STREAM } from '../nats/timers.ts';
+import { dueSubject, removeAcked, TIMER_STREAM } from '../nats/timers.ts';
 import type { RuntimeOptions } from './runtime.ts';
 
 /** Events of this kind on their way, at most: they come when they are due, and must not push out the stream's. */
 const MOST = 256;
 /** Milliseconds before a durable that cannot be made is tried again. */
 const AGAIN = 5_000;
+/** Milliseconds that events may be due before it is asked whether they were acked. */
+const LEFT_OVER = 10_000;
 
 /** The durable for what is due; the same in all but its stream. */
 const dueSpec = (spec: DurableSpec): DurableSpec => ({
@@ -40,6 +42,7 @@ export class DueEvents {
   #taking = false;
   #opening = false;
   #stopped = false;
+  #lookedAt = 0;
   #retry: NodeJS.Timeout | undefined;
 
   constructor(options: DueOptions) {
@@ -50,7 +53,17 @@ export class DueEvents {
   want(): void {
     if (this.#wanted) return;
     this.#wanted = true;
+    this.#lookedAt = performance.now();
     this.#open();
+  }
+
+  /** There are events: those that stay are looked into. */
+  async tend(): Promise<void> {
+    if (!this.#wanted) return this.want();
+    const now = performance.now();
+    if (!this.#taking || this.#opening || now - this.#lookedAt < LEFT_OVER) return;
+    this.#lookedAt = now;
+    await removeAcked(this.#options.manager, this.#options.consumer.name);
   }
 
   /** The consumer takes events, or takes none for now. */

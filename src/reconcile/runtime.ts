@@ -103,6 +103,11 @@ export class ConsumerRuntime {
     this.#due.want();
   }
 
+  /** Events are due for this consumer, as the stream says: they are pulled, and what stays is looked into. */
+  tendDue(): Promise<void> {
+    return this.#due.tend();
+  }
+
   get blueprint(): Blueprint {
     return this.#blueprint;
   }

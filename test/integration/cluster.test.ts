@@ -99,8 +99,8 @@ test('a node in lame duck mode is left for another under load, and no pull stays
   await load.more(500);
   const node = nodeOf(cluster, daemon);
   await cluster.lameDuck(node);
+  await waitFor(() => nodeOf(cluster, daemon) !== node, { what: 'another node' });
   await untilReady(daemon, 200);
-  expect(nodeOf(cluster, daemon)).not.toBe(node);
   await load.more(500);
   await cluster.restart(node);
   await expectWhole(client, daemon, await load.stop());

@@ -158,12 +158,13 @@ describe("an answer that may be this event's own fault", () => {
   }
 
   it.each([answer(500), answer(503), answer(599)])(
-    'is put off at first, and counts, with the one before, when others got through since: $code $status',
+    'is put off at first, and counts when it comes again and others got through since: $code $status',
     (problem) => {
       const { fails, breaker } = failing();
       expect(fails(problem)).toMatchObject({ reason: 'unavailable', record: { used: 0, deferred: 1, doubtful: true } });
       breaker.succeeded(performance.now());
-      expect(fails(problem)).toMatchObject({ reason: 'rejected', record: { used: 2, deferred: 1, doubtful: false } });
+      // The one before does; this one may be the beginning of an outage.
+      expect(fails(problem)).toMatchObject({ reason: 'rejected', record: { used: 1, deferred: 1, doubtful: true } });
     },
   );
 
@@ -200,7 +201,23 @@ describe("an answer that may be this event's own fault", () => {
     expect(fails()).toMatchObject({ reason: 'unavailable', record: { used: 0, deferred: 2 } });
     // From now on it is as it was.
     breaker.succeeded(performance.now());
-    expect(fails()).toMatchObject({ reason: 'rejected', record: { used: 2 } });
+    expect(fails()).toMatchObject({ reason: 'rejected', record: { used: 1 } });
+  });
+
+  it('counts for nothing when the target is found to be away with it, nor does the first of a later outage', () => {
+    const { fails, breaker } = failing();
+    onTestFinished(() => breaker.close());
+    for (let times = 0; times < 3; times++) breaker.failed(answer(503));
+    expect(fails()).toMatchObject({ reason: 'unavailable', record: { used: 0, doubtful: false } });
+    breaker.succeeded(performance.now());
+    expect(fails()).toMatchObject({ reason: 'unavailable', record: { used: 0, deferred: 2, doubtful: true } });
+  });
+
+  it('counts once when a refusal follows that says so', () => {
+    const { fails, breaker } = failing();
+    fails();
+    breaker.succeeded(performance.now());
+    expect(fails(new OuzelError('TARGET_REJECTED', 'no'))).toMatchObject({ record: { used: 1, doubtful: false } });
   });
 
   const silent = answer(undefined, 'TARGET_TIMEOUT');
@@ -215,11 +232,11 @@ describe("an answer that may be this event's own fault", () => {
     },
   );
 
-  it('takes the one before into account only if that was doubtful too', () => {
+  it('says nothing of one before that spoke of the target', () => {
     const { fails, breaker } = failing();
     fails(answer(429));
     breaker.succeeded(performance.now());
-    expect(fails(answer(500))).toMatchObject({ reason: 'rejected', record: { used: 1, deferred: 1 } });
+    expect(fails(answer(500))).toMatchObject({ reason: 'unavailable', record: { used: 0, deferred: 2 } });
   });
 
   it('is not known of a stage before the deliveries', () => {
