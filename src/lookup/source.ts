@@ -59,9 +59,9 @@ export interface SourceContext {
   readonly tables: Tables;
 }
 
-export interface SourceComponent<Schema extends z.ZodType = z.ZodType> {
+export interface SourceComponent<Name extends string = string, Schema extends z.ZodType = z.ZodType> {
   /** Its key in the options of `lookup`. */
-  readonly name: string;
+  readonly name: Name;
   readonly summary: string;
   readonly example: string;
   readonly options: Schema;
@@ -72,5 +72,6 @@ export interface SourceComponent<Schema extends z.ZodType = z.ZodType> {
 }
 
 /** Lets the options of `prepare` be typed by the schema beside it. */
-export const defineSource = <Schema extends z.ZodType>(component: SourceComponent<Schema>): SourceComponent<Schema> =>
-  component;
+export const defineSource = <const Name extends string, Schema extends z.ZodType>(
+  component: SourceComponent<Name, Schema>,
+): SourceComponent<Name, Schema> => component;

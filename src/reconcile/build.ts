@@ -135,8 +135,8 @@ export interface Blueprint {
 }
 
 /** The names of all consumers with their revisions. */
-export const revisionsOf = ({ config, source, plugins }: LoadedConfig): ReadonlyMap<string, string> =>
-  new Map(Object.keys(config.consumers).map((name) => [name, consumerRevision(source, config, name, plugins)]));
+export const revisionsOf = ({ config, source, plugins, tables }: LoadedConfig): ReadonlyMap<string, string> =>
+  new Map(Object.keys(config.consumers).map((name) => [name, consumerRevision(source, config, name, plugins, tables)]));
 
 /**
  * Compiles one consumer. Nothing runs, and nothing is made on the server.
@@ -146,7 +146,7 @@ export const revisionsOf = ({ config, source, plugins }: LoadedConfig): Readonly
 export function blueprintOf(
   name: string,
   revision: string,
-  { config, plugins, folderOf }: LoadedConfig,
+  { config, plugins, tables, folderOf }: LoadedConfig,
   { metrics, publisher, requester, files, breakers, logger, traces }: Services,
   admission?: Admission,
 ): Blueprint {
@@ -173,6 +173,7 @@ export function blueprintOf(
       admission: admits,
       tracer,
       plugins,
+      tables,
     }),
     decode: decoderOf(config, settings.stream),
     prefetch: settings.prefetch,

@@ -12,17 +12,22 @@ export type Parameter = string | number | bigint | boolean | null | readonly Par
 /** Columns by name, as JSON has them; integers beyond ±2^53 are `bigint`. */
 export type Row = Readonly<Record<string, unknown>>;
 
+/** How many rows are wanted, and what becomes of an answer that has more. */
+export interface RowLimit {
+  readonly most: number;
+  readonly beyond: 'refuse' | 'leave';
+}
+
 export interface Database {
   /** Where it is, without credentials. */
   readonly shown: string;
   /**
    * Asks for rows. `$1`, `$2` … in the text stand for the parameters.
    *
-   * @param most Rows beyond that many are an error.
    * @param signal Ends the wait; what it was aborted with is thrown.
    * @throws OuzelError TARGET_UNAVAILABLE, TARGET_TIMEOUT, TARGET_REJECTED, TARGET_REJECTED_FOR_GOOD
    */
-  query(text: string, parameters: readonly Parameter[], most: number, signal: AbortSignal): Promise<readonly Row[]>;
+  query(text: string, parameters: readonly Parameter[], limit: RowLimit, signal: AbortSignal): Promise<readonly Row[]>;
   close(): Promise<void>;
 }
 

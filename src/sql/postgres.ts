@@ -2,7 +2,7 @@
 import type { Pool, PoolClient } from 'pg';
 import { parseJson } from '../core/json.ts';
 import { type ErrorCode, OuzelError } from '../errors.ts';
-import type { Database, DatabaseOptions, Parameter, Row } from './database.ts';
+import type { Database, DatabaseOptions, Parameter, Row, RowLimit } from './database.ts';
 
 /** Milliseconds after which a connection that nobody uses is closed. */
 const IDLE = 30_000;
@@ -20,7 +20,11 @@ const integer = (text: string): number | bigint => {
 const finite = (text: string): number | null => (Number.isFinite(Number(text)) ? Number(text) : null);
 const bytes = (text: string): string => Buffer.from(text.replace(/^\\x/, ''), 'hex').toString('base64');
 /** `2026-01-31 08:00:00.5+00` → RFC 3339. */
-const instant = (text: string): string => text.replace(' ', 'T').replace(/([+-]\d\d)$/, '$1:00').replace(/\+00:00$/, 'Z');
+const instant = (text: string): string =>
+  text
+    .replace(' ', 'T')
+    .replace(/([+-]\d\d)$/, '$1:00')
+    .replace(/\+00:00$/, 'Z');
 
 /** How the text of a type becomes a JSON value, by the number of the type; any other type is its text. */
 const READERS: ReadonlyMap<number, (text: string) => unknown> = new Map<number, (text: string) => unknown>([
@@ -67,7 +71,7 @@ export class PostgresDatabase implements Database {
   async query(
     text: string,
     parameters: readonly Parameter[],
-    most: number,
+    limit: RowLimit,
     signal: AbortSignal,
   ): Promise<readonly Row[]> {
     signal.throwIfAborted();
@@ -75,7 +79,7 @@ export class PostgresDatabase implements Database {
     try {
       client = await this.#connect(signal);
       client.on('error', ignore);
-      const rows = await this.#ask(client, text, parameters, most, signal);
+      const rows = await this.#ask(client, text, parameters, limit, signal);
       client.off('error', ignore);
       client.release();
       return rows;
@@ -133,7 +137,7 @@ export class PostgresDatabase implements Database {
     client: PoolClient,
     text: string,
     parameters: readonly Parameter[],
-    most: number,
+    limit: RowLimit,
     signal: AbortSignal,
   ): Promise<readonly Row[]> {
     const { Query } = await import('pg');
@@ -143,8 +147,9 @@ export class PostgresDatabase implements Database {
     if (types === undefined) throw new OuzelError('INTERNAL', 'the pool is not open');
     const query = new Query({ text, queryMode: 'extended', values: parameters, types });
     query.on('row', (row) => {
-      if (rows.length < most) rows.push({ ...row });
-      else reject(new OuzelError('TARGET_REJECTED', `${this.shown}: more than ${most} rows`));
+      if (rows.length < limit.most) rows.push({ ...row });
+      else if (limit.beyond === 'refuse')
+        reject(new OuzelError('TARGET_REJECTED', `${this.shown}: more than ${limit.most} rows`));
     });
     query.on('end', () => resolve(rows));
     query.on('error', reject);

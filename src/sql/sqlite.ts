@@ -2,7 +2,7 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, OuzelError } from '../errors.ts';
-import type { Database, Parameter, Row } from './database.ts';
+import type { Database, Parameter, Row, RowLimit } from './database.ts';
 import type { SqliteAnswer, SqliteQuestion } from './sqlite-worker.ts';
 import { forSqlite } from './statement.ts';
 
@@ -14,6 +14,7 @@ const OF_THE_EVENT: ReadonlySet<number> = new Set([18, 19, 20, 25]);
 
 interface Waiting {
   readonly question: SqliteQuestion;
+  readonly limit: RowLimit;
   readonly resolve: (rows: readonly Row[]) => void;
   readonly reject: (error: Error) => void;
 }
@@ -37,13 +38,13 @@ export class SqliteDatabase implements Database {
   async query(
     text: string,
     parameters: readonly Parameter[],
-    most: number,
+    limit: RowLimit,
     signal: AbortSignal,
   ): Promise<readonly Row[]> {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<readonly Row[]>();
-    const question = { text: forSqlite(text), parameters: parameters.map(valueOf), most };
-    const waiting: Waiting = { question, resolve, reject };
+    const question = { text: forSqlite(text), parameters: parameters.map(valueOf), most: limit.most };
+    const waiting: Waiting = { question, limit, resolve, reject };
     const ended = (): void => this.#giveUp(waiting, signal.reason as Error);
     signal.addEventListener('abort', ended, { once: true });
     this.#queue.push(waiting);
@@ -91,8 +92,9 @@ export class SqliteDatabase implements Database {
     this.#next();
     if (waiting === undefined) return;
     if ('rows' in answer) {
-      if (!answer.more) return waiting.resolve(answer.rows.map(jsonRow));
-      return waiting.reject(this.#error('TARGET_REJECTED', `more than ${waiting.question.most} rows`));
+      const { most, beyond } = waiting.limit;
+      if (!answer.more || beyond === 'leave') return waiting.resolve(answer.rows.map(jsonRow));
+      return waiting.reject(this.#error('TARGET_REJECTED', `more than ${most} rows`));
     }
     const { message, number } = answer;
     const rejected = number !== undefined && OF_THE_EVENT.has(number & 0xff);

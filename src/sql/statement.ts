@@ -14,4 +14,6 @@ export function parametersOf(text: string): number[] {
 
 /** The statement as SQLite has it, where `$1` would be a name: `?1`. */
 export const forSqlite = (text: string): string =>
-  text.replace(TOKENS, (whole, _tag: unknown, number: string | undefined) => (number === undefined ? whole : `?${number}`));
+  text.replace(TOKENS, (whole, _tag: unknown, number: string | undefined) =>
+    number === undefined ? whole : `?${number}`,
+  );

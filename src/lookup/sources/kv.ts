@@ -51,7 +51,9 @@ export const kv = defineSource({
   name: 'kv',
   summary: 'A bucket of JetStream KV: the value of the key, JSON where it can be, else text.',
   example: 'customers',
-  options: z.union([bucket(), long]).transform((value) => (typeof value === 'string' ? long.parse({ bucket: value }) : value)),
+  options: z
+    .union([bucket(), long])
+    .transform((value) => (typeof value === 'string' ? long.parse({ bucket: value }) : value)),
   needsKey: () => true,
   prepare({ bucket: name, timeout }, { requester, domain }) {
     const api = domain === undefined ? '$JS.API' : `$JS.${domain}.API`;
@@ -74,7 +76,9 @@ export const kv = defineSource({
                   }
                 },
                 failed: ({ code, message, status }) =>
-                  reject(new OuzelError(code, `${where}: ${/nobody answers/.test(message) ? NOBODY : message}`, { status })),
+                  reject(
+                    new OuzelError(code, `${where}: ${/nobody answers/.test(message) ? NOBODY : message}`, { status }),
+                  ),
               });
             }),
           preview: () => ({ action: `get ${where}` }),

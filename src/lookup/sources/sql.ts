@@ -4,12 +4,24 @@ import type { Run } from '../../core/run.ts';
 import { OuzelError } from '../../errors.ts';
 import { type Evaluate, type Expression, Fault, toJson, toJsonText } from '../../expression/index.ts';
 import { faultError } from '../../pipeline/faults.ts';
-import { type Database, databaseUrlProblem, openDatabase, type Parameter, type Row } from '../../sql/database.ts';
+import {
+  type Database,
+  databaseUrlProblem,
+  openDatabase,
+  type Parameter,
+  type Row,
+  type RowLimit,
+} from '../../sql/database.ts';
 import { parametersOf } from '../../sql/statement.ts';
 import { type Answer, defineSource, MISSING, type SourceContext } from '../source.ts';
 
 /** Rows that an answer may have. */
 const MOST_ROWS = 1_000;
+
+const LIMITS: Readonly<Record<'first' | 'all', RowLimit>> = {
+  first: { most: 1, beyond: 'leave' },
+  all: { most: MOST_ROWS, beyond: 'refuse' },
+};
 
 const options = z
   .strictObject({
@@ -36,7 +48,9 @@ const options = z
     rows: z
       .enum(['first', 'all'])
       .default('first')
-      .describe(`first: one row; all: a list of them, ${MOST_ROWS} at most. A row of one column is that column's value.`),
+      .describe(
+        `first: one row; all: a list of them, ${MOST_ROWS} at most. A row of one column is that column's value.`,
+      ),
     timeout: duration().default(5000).describe('How long a statement may take.'),
     connections: z.number().int().min(1).max(64).default(4).describe('Connections at most, to PostgreSQL.'),
   })
@@ -71,14 +85,12 @@ function parametersFor(run: Run, bound: readonly Bound[], context: SourceContext
   return parameters;
 }
 
-function parameterOf(value: unknown, source?: Expression): Parameter {
+function parameterOf(value: unknown, source: Expression): Parameter {
   if (Array.isArray(value)) return value.map((each: unknown) => parameterOf(each, source));
   if (typeof value !== 'object' || value === null) return value as Parameter;
-  throw new OuzelError(
-    'EVENT_EXPRESSION',
-    `${source === undefined ? 'the key' : `\`${source.source}\``} is a mapping, which no parameter can be`,
-    { place: source?.place },
-  );
+  throw new OuzelError('EVENT_EXPRESSION', `\`${source.source}\` is a mapping, which no parameter can be`, {
+    place: source.place,
+  });
 }
 
 /** The value of a row: that of its column, where it has but one. */
@@ -100,8 +112,7 @@ export const sql = defineSource({
     let opened: Database | undefined;
     const database = (): Database => (opened ??= openDatabase({ url, timeout, connections }));
     const ask = async (parameters: readonly Parameter[], signal: AbortSignal): Promise<Answer> => {
-      const most = rows === 'all' ? MOST_ROWS : 1;
-      const found = await database().query(query, parameters, { most, rest: rows === 'all' ? 'refuse' : 'leave' }, signal);
+      const found = await database().query(query, parameters, LIMITS[rows], signal);
       const [row] = found;
       if (row === undefined) return MISSING;
       const value = rows === 'all' ? found.map(valueOf) : valueOf(row);
@@ -111,7 +122,7 @@ export const sql = defineSource({
       question(run, key) {
         // NULL equals nothing, not even NULL.
         if (bound === undefined && key === null) return MISSING;
-        const parameters = bound === undefined ? [parameterOf(key)] : parametersFor(run, bound, context);
+        const parameters = bound === undefined ? [key as Parameter] : parametersFor(run, bound, context);
         if (parameters === undefined) return undefined;
         const id = toJsonText(parameters);
         return {

@@ -19,6 +19,8 @@ export interface TableLoad {
   readonly failures: ReadonlyMap<string, TableError>;
 }
 
+export const NO_TABLES: TableLoad = { tables: new Map(), failures: new Map() };
+
 /** Reads all tables of a configuration. Those of the one before that are not among them are forgotten. */
 export async function loadTables(specs: readonly TableSpec[]): Promise<TableLoad> {
   const read = new Map<string, Known>();

@@ -156,9 +156,13 @@ class Lookup {
     }
     const json = toJson(value);
     if (typeof json === 'object' && json !== null)
-      throw new OuzelError('EVENT_EXPRESSION', `\`${key.source}\` is ${Array.isArray(json) ? 'a list' : 'a mapping'}, which no key can be`, {
-        place: key.place,
-      });
+      throw new OuzelError(
+        'EVENT_EXPRESSION',
+        `\`${key.source}\` is ${Array.isArray(json) ? 'a list' : 'a mapping'}, which no key can be`,
+        {
+          place: key.place,
+        },
+      );
     return json;
   }
 
@@ -177,9 +181,13 @@ class Lookup {
     }
     if (missing === 'skip') return undefined;
     const what = source === undefined ? '' : ` under ${shown(key)}`;
-    throw new OuzelError('EVENT_MISSING_LOOKUP', `${this.#context.name}: there is nothing${what} in \`${this.#where}\``, {
-      place: source?.place,
-    });
+    throw new OuzelError(
+      'EVENT_MISSING_LOOKUP',
+      `${this.#context.name}: there is nothing${what} in \`${this.#where}\``,
+      {
+        place: source?.place,
+      },
+    );
   }
 
   #selected(run: Run, value: unknown): unknown {
