@@ -98,6 +98,7 @@ export class PostgresDatabase implements Database {
   /** A connection of the pool; one that comes when nobody waits any more goes back. */
   async #connect(signal: AbortSignal): Promise<PoolClient> {
     const pool = await (this.#pool ??= this.#open());
+    signal.throwIfAborted();
     const { promise: ended, reject } = Promise.withResolvers<never>();
     const end = (): void => reject(signal.reason as Error);
     signal.addEventListener('abort', end, { once: true });
@@ -141,6 +142,7 @@ export class PostgresDatabase implements Database {
     signal: AbortSignal,
   ): Promise<readonly Row[]> {
     const { Query } = await import('pg');
+    signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<readonly Row[]>();
     const rows: Row[] = [];
     const types = this.#types;

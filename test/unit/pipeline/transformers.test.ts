@@ -103,7 +103,7 @@ describe('set', () => {
       consumer: 'billing',
       stream: 'EVENTS',
       requester: NOBODY,
-    lookups: NO_LOOKUPS,
+      lookups: NO_LOOKUPS,
       bind: (expression) => expression.bind(new Map()),
       bindTemplate: (template) => template.bind(new Map()),
       missing: (where) => missing.push(where),
