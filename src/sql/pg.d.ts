@@ -39,5 +39,13 @@ declare module 'pg' {
     end(): Promise<void>;
   }
 
+  /** A connection alone, with which tests fill a database. */
+  export class Client {
+    constructor(config: { readonly connectionString: string });
+    connect(): Promise<void>;
+    query(text: string): Promise<unknown>;
+    end(): Promise<void>;
+  }
+
   export const types: { getTypeParser(oid: number, format: 'text'): (value: string) => unknown };
 }

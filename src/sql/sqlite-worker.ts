@@ -10,7 +10,9 @@ export interface SqliteQuestion {
   readonly most: number;
 }
 
+/** `ready` comes first, once, and no question asked for it. */
 export type SqliteAnswer =
+  | 'ready'
   | { readonly rows: Record<string, unknown>[]; readonly more: boolean }
   /** `number` is the error number of SQLite; undefined where the error is none of SQLite's. */
   | { readonly message: string; readonly number: number | undefined };
@@ -49,7 +51,7 @@ function statement(text: string): StatementSync {
   return prepared;
 }
 
-function answer({ text, parameters, most }: SqliteQuestion): SqliteAnswer {
+function answer({ text, parameters, most }: SqliteQuestion): Exclude<SqliteAnswer, 'ready'> {
   const rows: Record<string, unknown>[] = [];
   try {
     for (const row of statement(text).iterate(...parameters)) {
@@ -64,3 +66,4 @@ function answer({ text, parameters, most }: SqliteQuestion): SqliteAnswer {
 }
 
 parentPort?.on('message', (question: SqliteQuestion) => parentPort?.postMessage(answer(question)));
+parentPort?.postMessage('ready' satisfies SqliteAnswer);

@@ -27,6 +27,7 @@ export class SqliteDatabase implements Database {
   readonly #queue: Waiting[] = [];
   #worker: Worker | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #ready = false;
   #asked = false;
 
   constructor(path: string, timeout: number) {
@@ -64,28 +65,35 @@ export class SqliteDatabase implements Database {
   #next(): void {
     const [first] = this.#queue;
     if (first === undefined || this.#asked) return;
+    this.#worker ??= this.#start();
+    // The time that a thread takes to begin is not the database's.
+    if (!this.#ready) return;
     this.#asked = true;
     this.#timer = setTimeout(() => {
       this.#giveUp(first, this.#error('TARGET_TIMEOUT', `no answer within ${this.#timeout} ms`));
     }, this.#timeout);
-    (this.#worker ??= this.#start()).postMessage(first.question);
+    this.#worker.postMessage(first.question);
   }
 
   #start(): Worker {
     const worker = new Worker(WORKER, { workerData: this.#path });
     worker.unref();
     worker.on('message', (answer: SqliteAnswer) => {
-      if (worker === this.#worker) this.#answered(answer);
+      if (worker !== this.#worker) return;
+      if (answer !== 'ready') return this.#answered(answer);
+      this.#ready = true;
+      this.#next();
     });
     worker.on('error', (error) => {
       if (worker !== this.#worker) return;
       this.#worker = undefined;
+      this.#ready = false;
       this.#answered({ message: error.message, number: undefined });
     });
     return worker;
   }
 
-  #answered(answer: SqliteAnswer): void {
+  #answered(answer: Exclude<SqliteAnswer, 'ready'>): void {
     clearTimeout(this.#timer);
     this.#asked = false;
     const waiting = this.#queue.shift();
@@ -116,6 +124,7 @@ export class SqliteDatabase implements Database {
     const worker = this.#worker;
     clearTimeout(this.#timer);
     this.#worker = undefined;
+    this.#ready = false;
     this.#asked = false;
     await worker?.terminate();
   }

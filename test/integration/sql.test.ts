@@ -2,7 +2,7 @@
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import pg from 'pg';
+import { Client as PostgresClient } from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { type Database, openDatabase, type Parameter, type RowLimit } from '../../src/sql/database.ts';
 import { noPostgres, startPostgres } from '../helpers/postgres.ts';
@@ -92,70 +92,73 @@ test('a statement that does not end costs SQLite its time-out and nobody else', 
   expect(await ask(patient, 'select 1 as one')).toEqual([{ one: 1 }]);
 });
 
-test('PostgreSQL answers with JSON values, reads only, and is found again when it was away', async (context) => {
-  const none = await noPostgres();
-  if (none !== undefined) context.skip(none);
-  const server = await startPostgres();
-  const database = opened(server.url, 2000);
-  expect(database.shown).not.toContain('pencil-case');
-  const client = new pg.Client({ connectionString: server.url });
-  client.on('error', () => undefined);
-  await client.connect();
-  await client.query('create table customers (id int primary key, name text)');
-  await client.query("insert into customers values (7, 'Ada')");
-  await client.end();
+test(
+  'PostgreSQL answers with JSON values, reads only, and is found again when it was away',
+  { timeout: 60_000 },
+  async (context) => {
+    const none = await noPostgres();
+    if (none !== undefined) context.skip(none);
+    const server = await startPostgres();
+    const database = opened(server.url, 2000);
+    expect(database.shown).not.toContain('pencil-case');
+    const client = new PostgresClient({ connectionString: server.url });
+    await client.connect();
+    await client.query('create table customers (id int primary key, name text)');
+    await client.query("insert into customers values (7, 'Ada')");
+    await client.end();
 
-  expect(await ask(database, 'select name from customers where id = $1', ['7'])).toEqual([{ name: 'Ada' }]);
-  const [row] = await ask(
-    database,
-    `select 9223372036854775807 as large, 5::int8 as small, 1.50::numeric as price, true as yes, null as nothing,
+    expect(await ask(database, 'select name from customers where id = $1', ['7'])).toEqual([{ name: 'Ada' }]);
+    const [row] = await ask(
+      database,
+      `select 9223372036854775807 as large, 5::int8 as small, 1.50::numeric as price, true as yes, null as nothing,
       '{"n": 9223372036854775807}'::jsonb as doc, array[1, 2]::int8[] as list, array['a,b', null] as texts,
       '2026-01-31 08:00:00.5+00'::timestamptz at time zone 'UTC' as local, '2026-01-31'::date as day,
       'ab'::bytea as bytes, 'infinity'::float8 as endless, '1 day'::interval as span, $1::bool as given`,
-    [true],
-  );
-  expect(row).toEqual({
-    large: 9223372036854775807n,
-    small: 5,
-    price: 1.5,
-    yes: true,
-    nothing: null,
-    doc: { n: 9223372036854775807n },
-    list: [1, 2],
-    texts: ['a,b', null],
-    local: '2026-01-31T08:00:00.5',
-    day: '2026-01-31',
-    bytes: 'YWI=',
-    endless: null,
-    span: '1 day',
-    given: true,
-  });
-  const [{ at } = {}] = await ask(database, "select '2026-01-31 08:00:00+00'::timestamptz as at");
-  expect(new Date(String(at)).toISOString()).toBe('2026-01-31T08:00:00.000Z');
-  expect(await ask(database, 'select id from customers where name = any($1)', [['Ada', 'Bob']])).toEqual([{ id: 7 }]);
+      [true],
+    );
+    expect(row).toEqual({
+      large: 9223372036854775807n,
+      small: 5,
+      price: 1.5,
+      yes: true,
+      nothing: null,
+      doc: { n: 9223372036854775807n },
+      list: [1, 2],
+      texts: ['a,b', null],
+      local: '2026-01-31T08:00:00.5',
+      day: '2026-01-31',
+      bytes: 'YWI=',
+      endless: null,
+      span: '1 day',
+      given: true,
+    });
+    const [{ at } = {}] = await ask(database, "select '2026-01-31 08:00:00+00'::timestamptz as at");
+    expect(new Date(String(at)).toISOString()).toBe('2026-01-31T08:00:00.000Z');
+    expect(await ask(database, 'select id from customers where name = any($1)', [['Ada', 'Bob']])).toEqual([{ id: 7 }]);
 
-  const failing = async (text: string, parameters: readonly Parameter[] = []): Promise<unknown> =>
-    ask(database, text, parameters).catch((error: unknown) => error);
-  expect(await failing("insert into customers values (8, 'Bob')")).toMatchObject({
-    message: expect.stringContaining('read-only') as string,
-  });
-  expect(await failing('select * from customers where id = $1', ['seven'])).toMatchObject({
-    code: 'TARGET_REJECTED_FOR_GOOD',
-  });
-  expect(await failing('select * from nowhere')).toMatchObject({ code: 'TARGET_UNAVAILABLE' });
-  expect(await failing('select 1; select 2')).toMatchObject({ code: 'TARGET_UNAVAILABLE' });
-  expect(await failing('select pg_sleep(60)')).toMatchObject({ code: 'TARGET_TIMEOUT' });
-  expect(await failing('select generate_series(1, 11)')).toMatchObject({ code: 'TARGET_REJECTED' });
+    const failing = async (text: string, parameters: readonly Parameter[] = []): Promise<unknown> =>
+      ask(database, text, parameters).catch((error: unknown) => error);
+    expect(await failing("insert into customers values (8, 'Bob')")).toMatchObject({
+      message: expect.stringContaining('read-only') as string,
+    });
+    expect(await failing('select * from customers where id = $1', ['seven'])).toMatchObject({
+      code: 'TARGET_REJECTED_FOR_GOOD',
+    });
+    expect(await failing('select * from nowhere')).toMatchObject({ code: 'TARGET_UNAVAILABLE' });
+    expect(await failing('select 1; select 2')).toMatchObject({ code: 'TARGET_UNAVAILABLE' });
+    expect(await failing('select pg_sleep(60)')).toMatchObject({ code: 'TARGET_TIMEOUT' });
+    expect(await failing('select generate_series(1, 11)')).toMatchObject({ code: 'TARGET_REJECTED' });
 
-  const stop = new AbortController();
-  const sleeping = ask(database, 'select pg_sleep(60)', [], stop.signal);
-  stop.abort(new Error('the attempt is over'));
-  await expect(sleeping).rejects.toThrow('the attempt is over');
+    const stop = new AbortController();
+    const sleeping = ask(database, 'select pg_sleep(60)', [], stop.signal);
+    stop.abort(new Error('the attempt is over'));
+    await expect(sleeping).rejects.toThrow('the attempt is over');
 
-  await server.stop();
-  expect(await failing('select 1')).toMatchObject({ code: 'TARGET_UNAVAILABLE' });
-  await server.start();
-  expect(
-    await waitFor(() => ask(database, 'select name from customers'), { what: 'PostgreSQL to answer again' }),
-  ).toEqual([{ name: 'Ada' }]);
-});
+    await server.stop();
+    expect(await failing('select 1')).toMatchObject({ code: 'TARGET_UNAVAILABLE' });
+    await server.start();
+    expect(
+      await waitFor(() => ask(database, 'select name from customers'), { what: 'PostgreSQL to answer again' }),
+    ).toEqual([{ name: 'Ada' }]);
+  },
+);

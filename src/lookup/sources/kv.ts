@@ -36,10 +36,11 @@ function valueOf(body: Uint8Array, where: string): Answer {
 
 /** The answer of a direct get (ADR-31). @throws OuzelError */
 function answerOf({ headers, body }: Reply, where: string): Answer {
-  const status = headers === undefined ? undefined : headerStatus(headers);
+  if (headers === undefined) throw new OuzelError('TARGET_UNAVAILABLE', `${where}: an answer that is none of a stream`);
+  const status = headerStatus(headers);
   if (status === 404) return MISSING;
-  if (headers === undefined || (status !== undefined && status !== 200))
-    throw new OuzelError('TARGET_UNAVAILABLE', `${where}: the server answered ${status ?? 'without a header'}`);
+  // A message of the stream has none.
+  if (status !== 0) throw new OuzelError('TARGET_UNAVAILABLE', `${where}: the server answered ${status}`, { status });
   // The mark of a key that was deleted, by a client or by the server.
   if (headerValue(headers, 'KV-Operation') !== undefined || headerValue(headers, 'Nats-Marker-Reason') !== undefined)
     return MISSING;
