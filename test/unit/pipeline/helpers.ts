@@ -26,6 +26,16 @@ export interface Passage {
 export function pass(key: string, options: unknown, event: Event): Passage {
   const component = [...filters, ...transformers].find(({ name }) => name === key) as PipelineComponent | undefined;
   if (component === undefined) throw new Error(`no component ${key}`);
+  return passThrough(component, options, event);
+}
+
+/** The same for a component itself, which may look something up. */
+export function passThrough(
+  component: PipelineComponent,
+  options: unknown,
+  event: Event,
+  lookups: Lookups = NO_LOOKUPS,
+): Passage {
   const missing: string[] = [];
   const outcomes = new Map<string, Outcome>();
   const step = component.compile(component.options.parse(options), {
@@ -33,7 +43,7 @@ export function pass(key: string, options: unknown, event: Event): Passage {
     consumer: 'billing',
     stream: 'EVENTS',
     requester: NOBODY,
-    lookups: NO_LOOKUPS,
+    lookups,
     bind: (expression) => expression.bind(new Map()),
     bindTemplate: (template) => template.bind(new Map()),
     missing: (where) => missing.push(where),
