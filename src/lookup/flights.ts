@@ -48,14 +48,16 @@ export class Flights {
     if (known === undefined) this.#begin(question, flight);
   }
 
-  #begin({ id, ask }: Question, flight: Flight): void {
+  #begin(question: Question, flight: Flight): void {
+    const { id } = question;
     this.#flights.set(id, flight);
     const end = (tell: (listener: AnswerListener) => void): void => {
       // One that was left by all is nobody's, and another may have taken its place.
       if (this.#flights.get(id) === flight) this.#flights.delete(id);
       for (const listener of flight.waiting) tell(listener);
     };
-    ask(flight.abort.signal)
+    question
+      .ask(flight.abort.signal)
       .then((answer) => {
         this.#onAnswer(id, answer);
         end((listener) => listener.answered(answer));

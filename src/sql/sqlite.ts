@@ -84,11 +84,11 @@ export class SqliteDatabase implements Database {
       this.#ready = true;
       this.#next();
     });
-    worker.on('error', (error) => {
+    worker.on('error', (error: unknown) => {
       if (worker !== this.#worker) return;
       this.#worker = undefined;
       this.#ready = false;
-      this.#answered({ message: error.message, number: undefined });
+      this.#answered({ message: String(error), number: undefined });
     });
     return worker;
   }

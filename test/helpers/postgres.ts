@@ -24,7 +24,7 @@ async function folderOfBinaries(): Promise<string | undefined> {
   const versions = await readdir(HOMES).catch(() => []);
   const folders = [
     ...(process.env['PATH'] ?? '').split(delimiter),
-    ...versions.toSorted().map((version) => join(HOMES, version, 'bin')),
+    ...versions.map((version) => join(HOMES, version, 'bin')),
   ];
   for (const folder of folders) {
     const both = ['initdb', 'postgres'].map((name) => access(join(folder, name)));

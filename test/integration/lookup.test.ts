@@ -93,7 +93,11 @@ test('what must be there goes into the dead letters, and a bucket that is away i
   const letters = (await readStream(client, 'OUZEL_DLQ')).map(
     ({ headers: { 'Ouzel-Reason': reason = '', 'Ouzel-Error': error = '' } }) => [reason, error],
   );
-  expect(letters.map(([reason]) => reason).toSorted()).toEqual(['missing_field', 'missing_field', 'missing_lookup']);
+  expect(letters.map(([reason = '']) => reason).toSorted()).toEqual([
+    'missing_field',
+    'missing_field',
+    'missing_lookup',
+  ]);
   const [, error] = letters.find(([reason]) => reason === 'missing_lookup') ?? [];
   expect(error).toMatch(
     /^EVENT_MISSING_LOOKUP at ouzel\.yaml:\d+:\d+: profile: there is nothing under "nobody" in `kv`$/,

@@ -66,22 +66,17 @@ export const kv = defineSource({
         const subject = `${api}.DIRECT.GET.KV_${name}.$KV.${name}.${text}`;
         return {
           id: text,
-          ask: () =>
-            new Promise<Answer>((resolve, reject) => {
-              requester.request(subject, headerBlock(''), '', timeout, {
-                replied: (reply) => {
-                  try {
-                    resolve(answerOf(reply, where));
-                  } catch (error) {
-                    reject(error as Error);
-                  }
-                },
-                failed: ({ code, message, status }) =>
-                  reject(
-                    new OuzelError(code, `${where}: ${/nobody answers/.test(message) ? NOBODY : message}`, { status }),
-                  ),
-              });
-            }),
+          ask: async () => {
+            const { promise, resolve, reject } = Promise.withResolvers<Reply>();
+            requester.request(subject, headerBlock(''), '', timeout, {
+              replied: resolve,
+              failed: ({ code, message, status }) => {
+                const problem = /nobody answers/.test(message) ? NOBODY : message;
+                reject(new OuzelError(code, `${where}: ${problem}`, { status }));
+              },
+            });
+            return answerOf(await promise, where);
+          },
           preview: () => ({ action: `get ${where}` }),
         };
       },

@@ -1,6 +1,6 @@
 /** From the text of a file to the entries of a table. What takes long lets others go on in between. */
 import { setImmediate as others } from 'node:timers/promises';
-import { parse as parseYaml } from 'yaml';
+import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { parseJson } from '../../core/json.ts';
 import { csvRecords, TableError } from './csv.ts';
 import type { TableSpec } from './table.ts';
@@ -9,7 +9,7 @@ import type { TableSpec } from './table.ts';
 const STRETCH = 10;
 
 /** YAML is read a hundred times as slowly as JSON, and all at once. */
-const LARGEST_YAML = 2 * 1024 * 1024;
+const LARGEST_YAML = 512 * 1024;
 
 /** The text of a key: the same as that of the value that is looked up. */
 export function keyText(value: unknown): string | undefined {
@@ -105,13 +105,27 @@ function json(text: string, line?: number): unknown {
 
 function yaml(text: string): unknown {
   if (text.length > LARGEST_YAML)
-    throw new TableError(`it is YAML of more than ${LARGEST_YAML / 1024 / 1024} MiB: use JSON, NDJSON or CSV`);
+    throw new TableError(`it is YAML of more than ${LARGEST_YAML / 1024} KiB: use JSON, NDJSON or CSV`);
+  const lines = new LineCounter();
+  // The parser's own look for keys that stand twice compares each with each.
+  const document = parseDocument(text, { intAsBigInt: true, uniqueKeys: false, lineCounter: lines });
+  const [error] = document.errors;
+  if (error !== undefined) {
+    const [first = ''] = error.message.split('\n');
+    throw new TableError(`not YAML: ${first.replace(/ at line \d+.*$/, '')}`, error.linePos?.[0].line);
+  }
+  const keys = new Set<string>();
+  for (const { key } of isMap(document.contents) ? document.contents.items : []) {
+    const name = isScalar(key) ? String(key.value) : undefined;
+    const line = isScalar(key) && key.range ? lines.linePos(key.range[0]).line : undefined;
+    if (name === undefined) throw new TableError('a key is no text');
+    if (keys.has(name)) throw new TableError(`the key ${JSON.stringify(name)} stands twice`, line);
+    keys.add(name);
+  }
   try {
-    // Keys as text, and aliases within bounds: it is data, as JSON is.
-    return plain(parseYaml(text, { intAsBigInt: true, stringKeys: false, maxAliasCount: 1000 }));
-  } catch (error) {
-    const { message, linePos } = error as Error & { readonly linePos?: readonly { readonly line: number }[] };
-    throw new TableError(`not YAML: ${message.split('\n')[0]?.replace(/ at line \d+.*$/, '')}`, linePos?.[0]?.line);
+    return plain(document.toJS({ maxAliasCount: 1000 }));
+  } catch (cause) {
+    throw new TableError(`not YAML: ${(cause as Error).message}`);
   }
 }
 

@@ -103,8 +103,13 @@ class Lookup {
     const cache = cacheOf(given.cache);
     this.#cache = cache;
     this.#flights = new Flights((id, answer) => cache?.put(id, answer));
-    const { count } = context.lookups;
-    this.#counts = { hit: count('hit'), found: count('found'), missing: count('missing'), failed: count('failed') };
+    const { lookups } = context;
+    this.#counts = {
+      hit: lookups.count('hit'),
+      found: lookups.count('found'),
+      missing: lookups.count('missing'),
+      failed: lookups.count('failed'),
+    };
   }
 
   run(run: Run): Verdict {

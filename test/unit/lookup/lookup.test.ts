@@ -2,7 +2,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../../src/config/load.ts';
 import { tableId, type Tables } from '../../../src/lookup/tables/table.ts';
-import type { PipelineComponent } from '../../../src/pipeline/component.ts';
 import { lookup } from '../../../src/pipeline/transformers/lookup.ts';
 import { parametersOf, forSqlite } from '../../../src/sql/statement.ts';
 import { bodyText, jsonEvent } from '../core/helpers.ts';
@@ -18,15 +17,10 @@ const entries = new Map<string, unknown>([
 const tables: Tables = new Map([[tableId(table), { entries, revision: 'r' }]]);
 
 const looked = (options: Record<string, unknown>, data: unknown) =>
-  passThrough(
-    lookup as PipelineComponent,
-    { file: '/t.json', key: 'event.data.k', into: 'data.v', ...options },
-    jsonEvent(data),
-    {
-      ...NO_LOOKUPS,
-      tables,
-    },
-  );
+  passThrough(lookup, { file: '/t.json', key: 'event.data.k', into: 'data.v', ...options }, jsonEvent(data), {
+    ...NO_LOOKUPS,
+    tables,
+  });
 const body = (options: Record<string, unknown>, data: unknown): string => bodyText(looked(options, data).event);
 
 describe('a lookup', () => {

@@ -59,6 +59,7 @@ describe('a table', () => {
     ['ndjson', 'id', '{"id":1}\nnope\n', /not JSON/, 2],
     ['ndjson', 'id', '{"id":1}\n{"id":"1"}\n', /stands twice/, 2],
     ['yaml', undefined, 'a: [1\nb: 2\n', /not YAML/, 2],
+    ['yaml', undefined, 'a: 1\nb: 2\n"a": 3\n', /key "a" stands twice/, 3],
     ['yaml', undefined, `a: ${'x'.repeat(2 ** 21)}`, /use JSON/, undefined],
   ])('of %s with the key %s is refused: %.40j', async (format, column, text, message, line) => {
     const failure = await parseTable(text, spec(format, { column })).catch((error: unknown) => error);
