@@ -2,6 +2,7 @@
 import { jetstream, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
+import type { Config } from './config/schema.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import { Turns } from './core/turns.ts';
@@ -14,11 +15,13 @@ import { FileStore } from './deliver/files/store.ts';
 import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
 import { Housekeeping } from './housekeeping.ts';
+import { Acts } from './audit/acts.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
 import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
 import { checkServer } from './nats/connect.ts';
 import { Link } from './nats/link.ts';
+import type { StreamSpec } from './nats/provision.ts';
 import { SystemStreams } from './nats/system.ts';
 import { createParking, dueConsumers, waitingTimers } from './nats/timers.ts';
 import { reportStrayErrors } from './plugins/isolate.ts';
@@ -28,7 +31,7 @@ import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { type Loader, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
-import { ensureIncidentStream, systemSpecs } from './reconcile/system-streams.ts';
+import { auditSpec, ensureOwnStream, incidentSpec, systemSpecs } from './reconcile/system-streams.ts';
 import { type DaemonStatus, statusOf } from './status.ts';
 import { Incidents } from './telemetry/incidents.ts';
 import type { Logger } from './telemetry/log.ts';
@@ -65,6 +68,8 @@ export class Daemon {
   readonly #housekeeping: Housekeeping;
   readonly #log: LogObserver;
   readonly #incidents: Incidents;
+  /** What is changed over the API. */
+  readonly #acts: Acts;
   #loaded: LoadedConfig;
   readonly #reloads: Reloads;
   #watching: Watching | undefined;
@@ -93,6 +98,12 @@ export class Daemon {
     this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
     const metrics = this.#metrics;
     this.#incidents = new Incidents({ loaded: () => this.#loaded, keyOf: this.#keyOf, metrics, logger });
+    this.#acts = new Acts({
+      instance: this.#incidents.instance,
+      redact: (text) => this.#loaded.redact(text),
+      metrics,
+      logger,
+    });
     this.#reloads = new Reloads({
       load,
       current: () => this.#loaded,
@@ -120,11 +131,15 @@ export class Daemon {
       logger: this.#logger,
       count: (plugin) => this.#metrics.pluginStrayErrors.with(plugin).increment(),
     });
-    this.#http = await startHttp(config.http.listen, {
+    this.#http = await startHttp({
+      config: () => this.#loaded.config,
+      acts: this.#acts,
+      logger: this.#logger,
       metrics: this.#metrics,
       status: () => this.status(),
       refresh: () => this.#refresh(),
-      tap: (selectors, sink) => this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf), sink),
+      tap: (selectors, sink, sees) =>
+        this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf, sees), sink),
       deadLetters: () => this.#deadLetters(),
     });
     const { url } = this.#http;
@@ -275,7 +290,10 @@ export class Daemon {
     const own = streams.watched(publisher);
     const bodies = createBodies(client, system.replicas);
     this.#manager = manager;
-    await this.#incidents.connect(own, () => ensureIncidentStream(manager, this.#loaded.config, this.#logger));
+    const ensureOwn = (specOf: (config: Config) => StreamSpec) => () =>
+      ensureOwnStream(manager, specOf(this.#loaded.config), this.#logger);
+    await this.#incidents.connect(own, ensureOwn(incidentSpec));
+    await this.#acts.connect(own, ensureOwn(auditSpec));
     this.#letterPorts = { client, manager, publisher, bodies };
     return {
       connection,

@@ -10,12 +10,14 @@ const NOT_SECRET = /_(?:FILE|PATH|DIR|NAME|ID)$/i;
 export const isSecretName = (name: string): boolean => SECRET_WORDS.test(name) && !NOT_SECRET.test(name);
 
 /** Fields that are secret whatever stands in them. */
-export const isSecretField = ([section, field]: ConfigPath): boolean =>
-  section === 'nats' && (field === 'token' || field === 'password' || field === 'nkey');
+export const isSecretField = ([section, field, key, last]: ConfigPath): boolean =>
+  (section === 'nats' && (field === 'token' || field === 'password' || field === 'nkey')) ||
+  (section === 'access' && key === 'who' && last === 'token');
 
 /** Fields whose value is the path of a file. */
 export const isPathField = ([section, field, key]: ConfigPath): boolean =>
-  section === 'nats' && (field === 'creds' || (field === 'tls' && key !== undefined));
+  (section === 'nats' && field === 'creds') ||
+  ((section === 'nats' || section === 'http') && field === 'tls' && key !== undefined);
 
 /** Fields in which `user:password@` may stand. */
 export const isUrlField = (path: ConfigPath): boolean => {
