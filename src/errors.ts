@@ -77,6 +77,10 @@ export const ERRORS = {
     "The issuer's keys cannot be fetched, so that its tokens cannot be checked. The log says why.",
   ),
   TAP_LIMIT: unavailable('As many taps are open as the daemon allows. Close one.'),
+  CONFIG_OWNED_BY_FILE: rejected(
+    'A file of the configuration has this resource: it is changed there, not through the API. The message names the place.',
+  ),
+  CONFLICT: rejected('Somebody else changed it meanwhile, or it is not as the request expects. Look at it again.'),
   NOT_FOUND: rejected('What a command was asked for does not exist.'),
   USAGE: { kind: 'rejected', exit: EXIT.usage, summary: 'The command line is not valid. `--help` shows what is.' },
 

@@ -6,6 +6,7 @@ import type { Acts } from '../audit/acts.ts';
 import type { Config } from '../config/schema.ts';
 import type { LetterAccess } from '../deadletter/read.ts';
 import { OuzelError } from '../errors.ts';
+import type { FleetAccess } from '../fleet/ports.ts';
 import type { DaemonStatus } from '../status.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -34,6 +35,8 @@ export interface HttpContext {
   readonly tap: (selectors: TapSelectors, sink: TapSink, sees: Sees | undefined) => () => void;
   /** What work on dead letters needs. @throws OuzelError NATS_UNAVAILABLE */
   readonly deadLetters: () => LetterAccess;
+  /** The fleet's configuration. @throws OuzelError NATS_UNAVAILABLE */
+  readonly fleet: () => FleetAccess;
 }
 
 /** Adds the routes of one resource. */
