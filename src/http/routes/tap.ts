@@ -4,6 +4,7 @@ import { asOuzelError, type ErrorCode } from '../../errors.ts';
 import { TAP_SELECTORS } from '../../telemetry/tap-query.ts';
 import type { LeftOut, TapSink } from '../../telemetry/tap.ts';
 import type { Needs } from '../auth/needs.ts';
+import { sendProblem } from '../problem.ts';
 import type { RouteModule } from '../server.ts';
 
 /** Bytes that may wait for a slow reader; beyond it events are left out, and counted. */
@@ -68,7 +69,7 @@ export const tap: RouteModule = (app, context) => {
         unknown === undefined
           ? `"${repeated}" is given twice`
           : `no selector "${unknown}"; there are: ${TAP_SELECTORS.join(', ')}`;
-      return reply.code(400).send({ code: 'USAGE', message });
+      return sendProblem(reply, 400, 'USAGE', message);
     }
     const stream = new EventStream(reply.raw);
     let close: () => void;
@@ -80,7 +81,7 @@ export const tap: RouteModule = (app, context) => {
       );
     } catch (error) {
       const { code, message } = asOuzelError(error);
-      return reply.code(STATUS[code] ?? 500).send({ code, message });
+      return sendProblem(reply, STATUS[code] ?? 500, code, message);
     }
     reply.hijack();
     reply.raw.on('close', close);
