@@ -7,7 +7,9 @@ import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { formatPlace, type Place } from '../errors.ts';
 import { type LoadedPlugin, loadPlugins, type PluginLoad } from '../plugins/load.ts';
+import type { ConfigCache } from './cache.ts';
 import { checkInsertions, checkReferences, type DefinedNames } from './check.ts';
+import { mapItems } from './copy.ts';
 import { type ConfigText, displayName, findConfig, findFragments } from './discover.ts';
 import { fitScalars } from './fit.ts';
 import { problemsOfAll, valueAt } from './issues.ts';
@@ -54,13 +56,15 @@ export interface LoadOptions {
   readonly file?: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
+  /** Of who loads it again and again. */
+  readonly cache?: ConfigCache;
 }
 
 /** Finds and reads the configuration, and `conf.d/*.yaml` beside it. @throws ConfigError */
-export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<LoadedConfig> {
+export async function loadConfig({ file, env, cwd, cache }: LoadOptions): Promise<LoadedConfig> {
   const found = await findConfig({ file, env, cwd });
   const fragments = await findFragments(found.path, cwd);
-  const draft = draftConfig(found.text, found.path, { env, cwd, fragments });
+  const draft = draftConfig(found.text, found.path, { env, cwd, fragments, cache });
   const { config } = draft;
   if (config === undefined) return draft.finish();
   const uses = pluginUses(config);
@@ -80,6 +84,7 @@ export interface ParseOptions {
   readonly readFile?: ReadFile;
   /** Further files that are part of the configuration. */
   readonly fragments?: readonly ConfigText[];
+  readonly cache?: ConfigCache | undefined;
 }
 
 /** One file, read and filled in. */
@@ -91,9 +96,9 @@ interface ParsedFile extends Part {
 }
 
 function parseFile({ path, text }: ConfigText, options: ParseOptions, secrets: Secrets): ParsedFile {
-  const { env, cwd = process.cwd(), readFile = readFileSync } = options;
+  const { env, cwd = process.cwd(), readFile = readFileSync, cache } = options;
   const file = new SourceFile(displayName(path, cwd), text.replace(/^\ufeff/, ''));
-  const yaml = readYaml(file);
+  const yaml = cache?.yaml.read(file) ?? readYaml(file);
   const substituted = substitute(yaml.value, yaml.root, {
     env,
     readFile,
@@ -147,7 +152,7 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
   const value = fitScalars(withoutEmptySections(merged.value), root, configSchema);
   const substitution = parts.flatMap(({ substituted }) => substituted.problems);
   const failed = new Set(substitution.map(({ path }) => path));
-  const parsed = configSchema.safeParse(value);
+  const parsed = options.cache?.parse(value) ?? configSchema.safeParse(value);
   const invalid = problemsOfAll(parsed.error?.issues ?? [], { schema: configSchema, value, root });
   const understood = parsed.data ?? salvage(value, parsed.error?.issues ?? []);
   const config =
@@ -174,6 +179,7 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
       if (node !== undefined) expression.place = node.file.place(spanOf(node).start);
     });
     const plugins = load?.plugins ?? new Map<string, LoadedPlugin>();
+    options.cache?.yaml.keepOnly(new Set(parts.map(({ file }) => file.name)));
     return {
       config,
       source: source as Readonly<Record<string, unknown>>,
@@ -251,13 +257,20 @@ function withoutEmptySections(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).filter(([key, each]) => each !== null || key === 'version'));
 }
 
-/** Marks in place of what stands in fields that are secret, whether it came from outside or not. */
-function hideSecretFields(value: unknown, secrets: Secrets, path: ConfigPath = []): unknown {
-  if (Array.isArray(value)) return value.map((each, index) => hideSecretFields(each, secrets, [...path, index]));
-  if (isMapping(value))
-    return Object.fromEntries(
-      Object.entries(value).map(([key, each]) => [key, hideSecretFields(each, secrets, [...path, key])]),
-    );
+/**
+ * Marks in place of what stands in fields that are secret, whether it came from outside or not. Parts without any are
+ * the same objects in the result.
+ */
+function hideSecretFields(value: unknown, secrets: Secrets, path: (string | number)[] = []): unknown {
+  if (typeof value === 'object' && value !== null) {
+    const list = Array.isArray(value);
+    return mapItems(value, (item, key) => {
+      path.push(list ? Number(key) : key);
+      const hidden = hideSecretFields(item, secrets, path);
+      path.pop();
+      return hidden;
+    });
+  }
   const isText = typeof value === 'string' || typeof value === 'number';
   if (!isText || value === '') return value;
   if (isSecretField(path)) return /^<secret [0-9a-f]+>$/.test(String(value)) ? value : secrets.add(String(value));
