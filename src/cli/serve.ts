@@ -2,6 +2,7 @@
 import { ConfigCache } from '../config/cache.ts';
 import { loadConfig, type LoadOptions } from '../config/load.ts';
 import { Daemon } from '../daemon.ts';
+import type { LayeredLoader } from '../fleet/load.ts';
 import { createLogger } from '../telemetry/log.ts';
 
 export interface Serving {
@@ -18,7 +19,7 @@ export interface Serving {
  */
 export async function serve(options: LoadOptions): Promise<Serving> {
   const cache = new ConfigCache();
-  const load = () => loadConfig({ ...options, cache });
+  const load: LayeredLoader = (fleet) => loadConfig({ ...options, cache }, fleet);
   const loaded = await load();
   const logger = createLogger(loaded.config.telemetry.log, (line) => daemon.loaded.redact(loaded.redact(line)));
   const daemon = new Daemon(loaded, load, logger);

@@ -15,39 +15,32 @@ interface Read {
 
 /** What is kept of a file. */
 interface Kept {
+  readonly text: string;
+  readonly document: YamlDocument;
   /** By the key of the section, where it is an entry of one, and the text. */
   readonly chunks: ReadonlyMap<string, Read>;
-  /** The last reading, where the file had to be read as a whole. */
-  readonly whole: { readonly text: string; readonly document: YamlDocument } | undefined;
 }
 
 /** What the last readings leave for the next. */
 export class YamlCache {
-  #files = new Map<string, Kept>();
+  readonly #files = new Map<string, Kept>();
 
   /** The same as {@link readYaml}. The values are shared with earlier readings: they must not be changed. */
   read(file: SourceFile): YamlDocument {
-    const { chunks, whole } = this.#files.get(file.name) ?? { chunks: new Map<string, Read>(), whole: undefined };
-    if (whole?.text === file.text) {
-      const { document } = whole;
-      return { ...document, root: moved(document.root, file, 0, undefined, 0) };
-    }
-    const kept = new Map<string, Read>();
-    const document = readChunks(file, (section, key, text) => {
-      const id = `${section}\0${text}`;
-      const read = chunks.get(id) ?? readChunk(key, text);
-      if (read !== undefined) kept.set(id, read);
-      return read;
-    });
-    if (document !== undefined) {
-      this.#files.set(file.name, { chunks: kept, whole: undefined });
-      return document;
-    }
-    const read = readYaml(file);
+    const { name, text } = file;
+    const before = this.#files.get(name);
+    if (before?.text === text) return { ...before.document, root: moved(before.document.root, file, 0) };
+    const chunks = new Map<string, Read>();
+    const document =
+      readChunks(file, (section, key, chunk) => {
+        const id = `${section}\0${chunk}`;
+        const read = before?.chunks.get(id) ?? readChunk(key, chunk);
+        if (read !== undefined) chunks.set(id, read);
+        return read;
+      }) ?? readYaml(file);
     // What was right before is still known when a mistake has been mended.
-    if (read.problems.length === 0)
-      this.#files.set(file.name, { chunks: new Map(), whole: { text: file.text, document: read } });
-    return read;
+    if (document.problems.length === 0) this.#files.set(name, { text, document, chunks });
+    return document;
   }
 
   /** Forgets all other files. */
@@ -202,8 +195,8 @@ function moved(
   { key, span, token, children }: SourceNode,
   file: SourceFile,
   by: number,
-  size: Size | undefined,
-  depth: number,
+  size?: Size,
+  depth = 0,
 ): SourceNode {
   if (size !== undefined) {
     size.values++;

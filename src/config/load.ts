@@ -9,15 +9,23 @@ import { formatPlace, type Place } from '../errors.ts';
 import { type LoadedPlugin, loadPlugins, type PluginLoad } from '../plugins/load.ts';
 import type { ConfigCache } from './cache.ts';
 import { checkInsertions, checkReferences, type DefinedNames } from './check.ts';
-import { mapItems } from './copy.ts';
 import { type ConfigText, displayName, findConfig, findFragments } from './discover.ts';
 import { fitScalars } from './fit.ts';
+import {
+  checkLayers,
+  type FleetLayer,
+  fleetName,
+  fleetPart,
+  type FleetText,
+  withPauses,
+  wrapResource,
+} from './fleet.ts';
 import { problemsOfAll, valueAt } from './issues.ts';
 import { mergeParts, type Part } from './merge.ts';
 import { checkPlugins, pluginUses } from './plugin-uses.ts';
 import { ConfigError, type ConfigProblem, problemAt } from './problems.ts';
 import { type Config, configSchema, NAMED_SECTIONS } from './schema.ts';
-import { isPathField, isSecretField, isUrlField, Secrets } from './secrets.ts';
+import { hideSecretFields, isPathField, Secrets } from './secrets.ts';
 import { type ConfigPath, nearestNode, nodeAt, SourceFile, type SourceNode, spanOf } from './source.ts';
 import { type ReadFile, substitute, type Substituted } from './substitute.ts';
 import { eachExpression } from './walk.ts';
@@ -39,6 +47,8 @@ export interface LoadedConfig {
   readonly file: string;
   /** Every file that it depends on, `${file:…}` and what plugins are made of included. */
   readonly files: readonly string[];
+  /** What lives in KV of it; undefined where nothing was asked for. */
+  readonly fleet: FleetLayer | undefined;
   /** The plugins that it names. */
   readonly plugins: ReadonlyMap<string, LoadedPlugin>;
   /** The same for the same values, on every instance. */
@@ -60,11 +70,16 @@ export interface LoadOptions {
   readonly cache?: ConfigCache;
 }
 
-/** Finds and reads the configuration, and `conf.d/*.yaml` beside it. @throws ConfigError */
-export async function loadConfig({ file, env, cwd, cache }: LoadOptions): Promise<LoadedConfig> {
+/**
+ * Finds and reads the configuration, and `conf.d/*.yaml` beside it.
+ *
+ * @param fleet What lives in KV, on top of it.
+ * @throws ConfigError
+ */
+export async function loadConfig({ file, env, cwd, cache }: LoadOptions, fleet?: FleetLayer): Promise<LoadedConfig> {
   const found = await findConfig({ file, env, cwd });
   const fragments = await findFragments(found.path, cwd);
-  const draft = draftConfig(found.text, found.path, { env, cwd, fragments, cache });
+  const draft = draftConfig(found.text, found.path, { env, cwd, fragments, fleet, cache });
   const { config } = draft;
   if (config === undefined) return draft.finish();
   const uses = pluginUses(config);
@@ -84,6 +99,8 @@ export interface ParseOptions {
   readonly readFile?: ReadFile;
   /** Further files that are part of the configuration. */
   readonly fragments?: readonly ConfigText[];
+  /** What lives in KV. */
+  readonly fleet?: FleetLayer | undefined;
   readonly cache?: ConfigCache | undefined;
 }
 
@@ -96,9 +113,26 @@ interface ParsedFile extends Part {
 }
 
 function parseFile({ path, text }: ConfigText, options: ParseOptions, secrets: Secrets): ParsedFile {
-  const { env, cwd = process.cwd(), readFile = readFileSync, cache } = options;
-  const file = new SourceFile(displayName(path, cwd), text.replace(/^\ufeff/, ''));
-  const yaml = cache?.yaml.read(file) ?? readYaml(file);
+  const file = new SourceFile(displayName(path, options.cwd ?? process.cwd()), text.replace(/^\ufeff/, ''));
+  return fillIn(path, file, read(file, options), options, secrets);
+}
+
+/** @param fileName Absolute path of the main file: relative paths of the fleet's entries start at its folder. */
+function parseResource(resource: FleetText, fileName: string, options: ParseOptions, secrets: Secrets): ParsedFile {
+  const file = new SourceFile(fleetName(resource), resource.text, 'fleet');
+  return fillIn(fileName, file, wrapResource(read(file, options), resource), options, secrets);
+}
+
+const read = (file: SourceFile, { cache }: ParseOptions): YamlDocument => cache?.yaml.read(file) ?? readYaml(file);
+
+function fillIn(
+  path: string,
+  file: SourceFile,
+  yaml: YamlDocument,
+  options: ParseOptions,
+  secrets: Secrets,
+): ParsedFile {
+  const { env, readFile = readFileSync } = options;
   const substituted = substitute(yaml.value, yaml.root, {
     env,
     readFile,
@@ -133,8 +167,12 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
     throw new ConfigError(tidy(problems, secrets), load?.files);
   };
   const main = parseFile({ path: fileName, text }, options, secrets);
-  const parts = [main, ...(options.fragments ?? []).map((fragment) => parseFile(fragment, options, secrets))] as const;
-  if (parts.every(({ yaml }) => yaml.value === null || yaml.value === undefined)) {
+  const files = [main, ...(options.fragments ?? []).map((fragment) => parseFile(fragment, options, secrets))] as const;
+  const { resources = [], paused = new Set<string>() } = options.fleet ?? {};
+  const ofFleet = resources.map((resource) => parseResource(resource, fileName, options, secrets));
+  const parts = [...files, ...ofFleet] as const;
+  options.cache?.yaml.keepOnly(new Set(parts.map(({ file }) => file.name)));
+  if (files.every(({ yaml }) => yaml.value === null || yaml.value === undefined)) {
     const message = 'the file holds no configuration';
     const empty = problemAt(
       main.file,
@@ -145,11 +183,14 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
     fail(found.length > 0 ? found : [empty]);
   }
 
-  const merged = mergeParts(parts);
+  const fleet = fleetPart(ofFleet);
+  const merged = mergeParts(fleet === undefined ? files : [...files, fleet]);
   const { root } = merged;
-  const source = hideSecretFields(fitScalars(withoutEmptySections(merged.source), root, configSchema), secrets);
+  const complete = (given: unknown): unknown =>
+    withPauses(fitScalars(withoutEmptySections(given), root, configSchema), paused);
+  const source = hideSecretFields(complete(merged.source), secrets);
   hideSecretFields(merged.value, secrets);
-  const value = fitScalars(withoutEmptySections(merged.value), root, configSchema);
+  const value = complete(merged.value);
   const substitution = parts.flatMap(({ substituted }) => substituted.problems);
   const failed = new Set(substitution.map(({ path }) => path));
   const parsed = options.cache?.parse(value) ?? configSchema.safeParse(value);
@@ -167,6 +208,7 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
         ...invalid.filter(({ path }) => !failed.has(path)),
         ...(config === undefined ? [] : checkReferences(config, root, definedNames(value))),
         ...(config === undefined ? [] : checkInsertions(config, root)),
+        ...(config === undefined ? [] : checkLayers(config, root)),
       ],
       parts,
     ),
@@ -179,12 +221,12 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
       if (node !== undefined) expression.place = node.file.place(spanOf(node).start);
     });
     const plugins = load?.plugins ?? new Map<string, LoadedPlugin>();
-    options.cache?.yaml.keepOnly(new Set(parts.map(({ file }) => file.name)));
     return {
       config,
       source: source as Readonly<Record<string, unknown>>,
       file: fileName,
       files: [...parts.flatMap(({ path, substituted }) => [path, ...substituted.files]), ...(load?.files ?? [])],
+      fleet: options.fleet,
       plugins,
       hash: hashOf(source, plugins),
       redact: (each) => secrets.redact(each),
@@ -255,26 +297,6 @@ const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =
 function withoutEmptySections(value: unknown): unknown {
   if (!isMapping(value)) return value;
   return Object.fromEntries(Object.entries(value).filter(([key, each]) => each !== null || key === 'version'));
-}
-
-/**
- * Marks in place of what stands in fields that are secret, whether it came from outside or not. Parts without any are
- * the same objects in the result.
- */
-function hideSecretFields(value: unknown, secrets: Secrets, path: (string | number)[] = []): unknown {
-  if (typeof value === 'object' && value !== null) {
-    const list = Array.isArray(value);
-    return mapItems(value, (item, key) => {
-      path.push(list ? Number(key) : key);
-      const hidden = hideSecretFields(item, secrets, path);
-      path.pop();
-      return hidden;
-    });
-  }
-  const isText = typeof value === 'string' || typeof value === 'number';
-  if (!isText || value === '') return value;
-  if (isSecretField(path)) return /^<secret [0-9a-f]+>$/.test(String(value)) ? value : secrets.add(String(value));
-  return isUrlField(path) ? secrets.addUrl(String(value)) : value;
 }
 
 type Issues = readonly {
