@@ -45,10 +45,10 @@ export function eachExpression(
   config: object,
   visit: (expression: Expression | Template, path: ConfigPath) => void,
 ): void {
-  for (const [section, entries] of Object.entries(config)) {
+  for (const [section, entries] of Object.entries(config) as [string, unknown][]) {
     if (typeof entries !== 'object' || entries === null) continue;
     const list = Array.isArray(entries);
-    for (const [name, entry] of Object.entries(entries))
+    for (const [name, entry] of Object.entries(entries) as [string, unknown][])
       for (const { expression, path } of expressionsIn(entry))
         visit(expression, [section, list ? Number(name) : name, ...path]);
   }
