@@ -8,6 +8,7 @@ import { Pauses } from './core/pauses.ts';
 import type { LetterAccess } from './deadletter/read.ts';
 import { type Breaker, Breakers } from './deliver/breaker.ts';
 import { FileStore } from './deliver/files/store.ts';
+import type { Requester } from './deliver/ports.ts';
 import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
 import { Housekeeping } from './housekeeping.ts';
@@ -126,6 +127,9 @@ export class Daemon {
       tap: (selectors, sink) => this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf), sink),
       deadLetters: () => this.#deadLetters(),
       fleet: () => this.#fleetAccess(),
+      loaded: () => this.#loaded,
+      runtimes: () => this.#reconciler?.runtimes ?? new Map(),
+      nats: () => ({ ...this.#deadLetters(), requester: this.#requester(), files: this.#files, logger: this.#logger }),
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
@@ -314,8 +318,13 @@ export class Daemon {
 
   #deadLetters(): LetterAccess {
     if (this.#letterPorts === undefined || this.#link?.connected !== true)
-      throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away; the dead letters are there');
+      throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away, and all that is stored there with it');
     return { config: this.#loaded.config, ...this.#letterPorts };
+  }
+
+  #requester(): Requester {
+    if (this.#link !== undefined) return this.#link.requester;
+    throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away');
   }
 
   #fleetAccess(): Fleet {

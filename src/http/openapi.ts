@@ -213,7 +213,7 @@ class Components {
       target: 'draft-2020-12',
       io: 'input',
       override: ({ zodSchema, jsonSchema: each }) => {
-        const own = (zodSchema as z.ZodType).meta()?.['json'];
+        const own = (zodSchema as unknown as z.ZodType).meta()?.['json'];
         delete each['json'];
         if (own === undefined) return;
         const { description } = each;

@@ -4,6 +4,7 @@ import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { ConfigError, type ConfigProblem } from '../config/problems.ts';
 import { asOuzelError, type ErrorCode, type OuzelError } from '../errors.ts';
+import { isConditional } from './conditions.ts';
 
 const problemPlace = z.strictObject({
   file: z.string().describe('`fleet:<section>/<name>` for a resource.'),
@@ -41,7 +42,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   USAGE: 400,
   NOT_FOUND: 404,
   CONFIG_OWNED_BY_FILE: 409,
-  CONFLICT: 412,
+  CONFLICT: 409,
   TARGET_TOO_LARGE: 413,
   // The change itself cannot be: the server is there, and has something else.
   STREAM_NOT_FOUND: 422,
@@ -55,7 +56,7 @@ const UNPROCESSABLE = 422;
 const UNAVAILABLE = 503;
 
 /** The status that an error is answered with. */
-export function statusOfError(error: OuzelError): number {
+function statusOfError(error: OuzelError): number {
   const known = STATUS[error.code];
   if (known !== undefined) return known;
   if (error instanceof ConfigError || /^(?:CONFIG|EVENT)_/.test(error.code)) return UNPROCESSABLE;
@@ -80,9 +81,9 @@ export const sendProblem = (
 /** What HTTP itself finds wrong with a request. */
 export class HttpError extends Error {
   readonly statusCode: number;
-  readonly problem: ErrorCode;
+  readonly problem: string;
 
-  constructor(statusCode: number, message: string, problem: ErrorCode = 'USAGE') {
+  constructor(statusCode: number, message: string, problem = 'USAGE') {
     super(message);
     this.statusCode = statusCode;
     this.problem = problem;
@@ -97,7 +98,9 @@ export function sendError(reply: FastifyReply, error: unknown): FastifyReply {
     return sendProblem(reply, statusCode, error instanceof HttpError ? error.problem : 'USAGE', message);
   const own = asOuzelError(error);
   const problems = own instanceof ConfigError ? { problems: own.problems.map(shownProblem) } : {};
-  return sendProblem(reply, statusOfError(own), own.code, own.message, problems);
+  // What the request itself asked for does not hold.
+  const status = own.code === 'CONFLICT' && isConditional(reply.request) ? 412 : statusOfError(own);
+  return sendProblem(reply, status, own.code, own.message, problems);
 }
 
 function shownProblem({ code, message, hint, path, place, excerpt }: ConfigProblem): z.input<typeof configProblem> {

@@ -7,7 +7,6 @@ import { formatPlace, OuzelError } from '../errors.ts';
 import type { FleetAccess, FleetResource, ResourceKey, ResourceSection } from '../fleet/ports.ts';
 import { expectedRevision, isConditional } from './conditions.ts';
 import { mergePatch } from './merge-patch.ts';
-import { HttpError } from './problem.ts';
 import type { RequestActor } from './auth/needs.ts';
 import type { HttpContext } from './server.ts';
 
@@ -145,8 +144,8 @@ export async function patchResource(write: Write, patch: unknown): Promise<void>
       await fleet.change([{ ...key, text, expected: before?.revision }], actor);
       return;
     } catch (error) {
-      if (!(error instanceof OuzelError) || error.code !== 'CONFLICT' || isConditional(request)) throw error;
-      if (left <= 1) throw new HttpError(409, error.message, 'CONFLICT');
+      const isConflict = error instanceof OuzelError && error.code === 'CONFLICT';
+      if (!isConflict || left <= 1 || isConditional(request)) throw error;
     }
   }
 }

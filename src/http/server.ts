@@ -1,13 +1,18 @@
 /** The admin listener: metrics and health. One file a resource in `routes/`. */
 import { fastify, type FastifyInstance } from 'fastify';
+import type { JetStreamManager } from '@nats-io/jetstream';
+import type { LoadedConfig } from '../config/load.ts';
 import type { LetterAccess } from '../deadletter/read.ts';
 import { OuzelError } from '../errors.ts';
 import type { FleetAccess } from '../fleet/ports.ts';
+import type { ConsumerRuntime } from '../reconcile/runtime.ts';
+import type { TestPorts } from '../reconcile/test-delivery.ts';
 import type { DaemonStatus } from '../status.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { TapSelectors } from '../telemetry/tap-query.ts';
 import type { TapSink } from '../telemetry/tap.ts';
-import { routes } from './routes/index.ts';
+import { answerFrameworkError, answerProblems, mountApi } from './api.ts';
+import { apiRoutes, routes } from './routes/index.ts';
 
 /** What the routes show. */
 export interface HttpContext {
@@ -21,6 +26,16 @@ export interface HttpContext {
   readonly deadLetters: () => LetterAccess;
   /** The fleet's configuration. @throws OuzelError NATS_UNAVAILABLE */
   readonly fleet: () => FleetAccess;
+  /** The configuration in force. */
+  readonly loaded: () => LoadedConfig;
+  /** The consumers that run here. */
+  readonly runtimes: () => ReadonlyMap<string, ConsumerRuntime>;
+  /** What events are posted and targets are tried with. @throws OuzelError NATS_UNAVAILABLE */
+  readonly nats: () => NatsAccess;
+}
+
+export interface NatsAccess extends TestPorts {
+  readonly manager: JetStreamManager;
 }
 
 /** Adds the routes of one resource. */
@@ -38,8 +53,16 @@ export interface ListenAddress {
 
 /** @throws OuzelError HTTP_PORT_IN_USE */
 export async function startHttp({ host, port }: ListenAddress, context: HttpContext): Promise<HttpServer> {
-  const app = fastify({ bodyLimit: 1024 * 1024, requestTimeout: 30_000, forceCloseConnections: true });
+  const app = fastify({
+    bodyLimit: 1024 * 1024,
+    requestTimeout: 30_000,
+    forceCloseConnections: true,
+    frameworkErrors: answerFrameworkError,
+  });
+  const api = apiRoutes(context);
+  answerProblems(app, api);
   for (const add of routes) add(app, context);
+  mountApi(app, api);
   try {
     return { url: await app.listen({ host, port }), close: () => app.close() };
   } catch (error) {

@@ -15,9 +15,9 @@ export function documentRoutes(others: readonly ApiRoute[]): ApiRoute[] {
     answers: {
       200: { description: 'OpenAPI 3.1.', schema: z.looseObject({ openapi: z.string() }) },
     },
-    handler: () => {
+    handler: async () => {
       document ??= openApiDocument([...others, own]);
-      return Promise.resolve({ status: 200, body: document as { openapi: string } });
+      return { status: 200, body: document as { openapi: string } };
     },
   });
   return [own];

@@ -35,6 +35,9 @@ const status = z
       hash: z.string(),
       generation: z.number().int(),
       last_reload: reloadSchema.nullable(),
+      set_aside: z
+        .array(z.strictObject({ resource: z.string(), reason: z.string() }))
+        .describe('Resources of the fleet that are not in force here as they are stored.'),
     }),
   })
   .meta({ id: 'Status', description: 'What a daemon says of itself.' });
@@ -91,6 +94,7 @@ export const statusRoutes = (context: HttpContext): ApiRoute[] => [
             hash: now.config.hash,
             generation: now.config.generation,
             last_reload: all ? shownReload(now.config.last_reload) : null,
+            set_aside: all ? now.config.set_aside.map((each) => ({ ...each })) : [],
           },
         },
       };
