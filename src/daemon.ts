@@ -8,11 +8,10 @@ import { Pauses } from './core/pauses.ts';
 import type { LetterAccess } from './deadletter/read.ts';
 import { type Breaker, Breakers } from './deliver/breaker.ts';
 import { FileStore } from './deliver/files/store.ts';
-import type { Requester } from './deliver/ports.ts';
 import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { type HttpServer, startHttp } from './http/server.ts';
+import { type HttpServer, type NatsAccess, startHttp } from './http/server.ts';
 import { Fleet } from './fleet/fleet.ts';
 import type { LayeredLoader } from './fleet/load.ts';
 import { checkServer } from './nats/connect.ts';
@@ -129,7 +128,7 @@ export class Daemon {
       fleet: () => this.#fleetAccess(),
       loaded: () => this.#loaded,
       runtimes: () => this.#reconciler?.runtimes ?? new Map(),
-      nats: () => ({ ...this.#deadLetters(), requester: this.#requester(), files: this.#files, logger: this.#logger }),
+      nats: () => this.#natsAccess(),
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
@@ -322,9 +321,10 @@ export class Daemon {
     return { config: this.#loaded.config, ...this.#letterPorts };
   }
 
-  #requester(): Requester {
-    if (this.#link !== undefined) return this.#link.requester;
-    throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away');
+  #natsAccess(): NatsAccess {
+    const { manager, publisher } = this.#deadLetters();
+    if (this.#link === undefined) throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away');
+    return { manager, publisher, requester: this.#link.requester, files: this.#files, logger: this.#logger };
   }
 
   #fleetAccess(): Fleet {

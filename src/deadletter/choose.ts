@@ -83,5 +83,4 @@ async function* numbered({ manager }: LetterAccess, sequences: readonly number[]
   }
 }
 
-const noLetter = (sequence: number): OuzelError =>
-  new OuzelError('NOT_FOUND', `there is no dead letter ${sequence}`);
+const noLetter = (sequence: number): OuzelError => new OuzelError('NOT_FOUND', `there is no dead letter ${sequence}`);

@@ -148,7 +148,11 @@ export function defineRoute<
         reply,
       });
       if (answer === ANSWERED) return reply;
-      const { status, headers = {}, body: content } = answer as {
+      const {
+        status,
+        headers = {},
+        body: content,
+      } = answer as {
         status: number;
         headers?: Readonly<Record<string, string>>;
         body?: unknown;

@@ -94,7 +94,8 @@ const problem = (description: string): Json => ({
 });
 
 /** `NotFound` */
-const problemName = (status: number): string => (STATUS_CODES[status] ?? `Status${status}`).replaceAll(/[^A-Za-z]/g, '');
+const problemName = (status: number): string =>
+  (STATUS_CODES[status] ?? `Status${status}`).replaceAll(/[^A-Za-z]/g, '');
 
 function operation(route: ApiRoute, components: Components): Json {
   const { tag, summary, id, description, needs, body, answers, conditional } = route;
@@ -163,10 +164,7 @@ function requestBody({ description, schema, media, required, examples }: BodySpe
     (media ?? ['application/json']).map((type) => {
       const own = Object.entries(examples ?? {}).filter(([, example]) => example.media === type);
       const shown = Object.fromEntries(own.map(([name, { value }]) => [name, { value }]));
-      return [
-        type,
-        { schema: components.schemaOf(schema), ...(own.length === 0 ? {} : { examples: shown }) },
-      ];
+      return [type, { schema: components.schemaOf(schema), ...(own.length === 0 ? {} : { examples: shown }) }];
     }),
   );
   return { description, required: required ?? true, content };

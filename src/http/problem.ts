@@ -30,7 +30,9 @@ export const problemSchema = z
     title: z.string().describe('The name of the status.'),
     status: z.number().int(),
     code: z.string().describe('A code of the registry of errors (docs/reference/errors.md).'),
-    detail: z.string().describe('What is wrong and what to do, for a person; with places and carets for a configuration.'),
+    detail: z
+      .string()
+      .describe('What is wrong and what to do, for a person; with places and carets for a configuration.'),
     problems: z.array(configProblem).optional().describe('Everything that is wrong with a configuration.'),
   })
   .meta({ id: 'Problem', description: 'Problem details (RFC 9457).' });

@@ -13,7 +13,9 @@ import type { HttpContext } from './server.ts';
 /** What every resource has. */
 export const resourceShape = {
   name: z.string(),
-  owner: z.enum(['file', 'fleet']).describe('Who has it: a file of the configuration, or the fleet. Only the fleet’s can be changed here.'),
+  owner: z
+    .enum(['file', 'fleet'])
+    .describe('Who has it: a file of the configuration, or the fleet. Only the fleet’s can be changed here.'),
   etag: z.string().describe('For `If-Match`.'),
   revision: z.number().int().nullable().describe('Of the fleet’s configuration; null for the file’s.'),
   place: z.string().nullable().describe('Where it stands: `file:line:column`.'),
@@ -65,12 +67,29 @@ export function findResource(context: ResourceContext, key: ResourceKey): Resour
   const config = isThere ? redactedValue(entries[name], loaded.redact) : null;
   const common = { name, place: place === undefined ? null : formatPlace(place), config };
   if (isFile || stored === undefined) {
-    const hash = createHash('sha256').update(JSON.stringify(entries[name] ?? null)).digest('hex').slice(0, 16);
-    return { ...common, owner: isFile ? 'file' : 'fleet', etag: `"file-${hash}"`, revision: null, changed: null, text: null };
+    const hash = createHash('sha256')
+      .update(JSON.stringify(entries[name] ?? null))
+      .digest('hex')
+      .slice(0, 16);
+    return {
+      ...common,
+      owner: isFile ? 'file' : 'fleet',
+      etag: `"file-${hash}"`,
+      revision: null,
+      changed: null,
+      text: null,
+    };
   }
   const { revision, by, at, text } = stored;
   const shown = text === undefined ? null : redactedText(text, loaded.redact);
-  return { ...common, owner: 'fleet', etag: `"${revision}"`, revision, changed: { by: by.name, from: by.from, at }, text: shown };
+  return {
+    ...common,
+    owner: 'fleet',
+    etag: `"${revision}"`,
+    revision,
+    changed: { by: by.name, from: by.from, at },
+    text: shown,
+  };
 }
 
 /** @throws OuzelError NOT_FOUND; NATS_UNAVAILABLE while it is not known what the fleet has */
@@ -97,7 +116,12 @@ const SINGULAR: Readonly<Record<ResourceSection, string>> = {
 };
 
 /** Notes for the audit what is about to be done. */
-function note({ context, key, request }: Write, verb: string, before: string | undefined, after: string | undefined): void {
+function note(
+  { context, key, request }: Write,
+  verb: string,
+  before: string | undefined,
+  after: string | undefined,
+): void {
   const shown = (text: string | undefined) =>
     text === undefined ? undefined : redactedText(text, context.loaded().redact);
   request.act = {
@@ -111,7 +135,10 @@ function note({ context, key, request }: Write, verb: string, before: string | u
 /** What was shown must not come back: nobody would know the secret any more. */
 export function refuseStars(text: string): void {
   if (holdsStars(text))
-    throw new OuzelError('CONFIG_INVALID_VALUE', '"***" stands where a secret was taken out: write the secret, or ${VAR} or ${file:…} in its place');
+    throw new OuzelError(
+      'CONFIG_INVALID_VALUE',
+      '"***" stands where a secret was taken out: write the secret, or ${VAR} or ${file:…} in its place',
+    );
 }
 
 /** Makes or replaces a resource. @returns Whether it is new. */

@@ -71,7 +71,10 @@ export async function testDelivery(
     config,
     revision: '',
     metrics,
-    ...ports,
+    publisher: ports.publisher,
+    requester: ports.requester,
+    files: ports.files,
+    logger: ports.logger,
     breakers: new Breakers({ changed: () => undefined }),
     plugins: loaded.plugins,
     folderOf: loaded.folderOf,
@@ -123,7 +126,12 @@ function messageOf({ stream, subject, data, extensions, ...event }: TestEvent, d
   const headers = headerBlock(headerLine('Content-Type', 'application/cloudevents+json'));
   const encoder = new TextEncoder();
   return new Event(
-    { subject, reply: new Uint8Array(0), headers: encoder.encode(headers), body: encoder.encode(stringifyJson(envelope)) },
+    {
+      subject,
+      reply: new Uint8Array(0),
+      headers: encoder.encode(headers),
+      body: encoder.encode(stringifyJson(envelope)),
+    },
     // Its ids are its own: it is never taken for another event.
     { sequence: 1, deliveries: 1, milliseconds: now, nanoseconds: randomInt(1_000_000) },
     stream,

@@ -110,7 +110,8 @@ export const config = (context: HttpContext): ApiRoute[] => [
       const fleet = context.fleet();
       const { redact } = context.loaded();
       const steps = stepsOf(fleet, body);
-      const shown = (text: string | undefined): string | null => (text === undefined ? null : redactedText(text, redact));
+      const shown = (text: string | undefined): string | null =>
+        text === undefined ? null : redactedText(text, redact);
       const list = steps.map(({ key, action, before, after }) => ({
         ...key,
         action,

@@ -20,7 +20,9 @@ const summaryShape = {
   state: z.enum(CONSUMER_STATES).describe('On this instance.'),
   reason: z.string().describe('Why it failed or is blocked; else empty.'),
   paused: z.boolean(),
-  lag: count.nullable().describe('Events of the stream that the durable has not handed out yet; null while that is not known.'),
+  lag: count
+    .nullable()
+    .describe('Events of the stream that the durable has not handed out yet; null while that is not known.'),
   ack_pending: count.nullable().describe('Events handed out, on all instances, that have no answer yet.'),
   held: count.describe('Events in hand on this instance.'),
   oldest_age_s: z.number().min(0).describe('Seconds since the oldest of them came.'),

@@ -96,9 +96,7 @@ const redriven = z
     ...REPORT,
     handed_over: count,
     failed: count,
-    failures: z.array(
-      z.strictObject({ letter: count, consumer: z.string(), code: z.string(), message: z.string() }),
-    ),
+    failures: z.array(z.strictObject({ letter: count, consumer: z.string(), code: z.string(), message: z.string() })),
     mended: z.array(z.unknown()).describe('In a dry run: how the first would be mended.'),
   })
   .meta({ id: 'Redriven', description: 'What became of the letters that were meant.' });

@@ -70,8 +70,15 @@ export const events = (context: HttpContext): ApiRoute[] => [
         .min(1)
         .max(1024)
         .optional()
-        .describe('For a CloudEvent: the subject of the message. Default: the `strip` prefix of `stream` and its type.'),
-      stream: z.string().min(1).max(255).optional().describe('For a CloudEvent without `subject`: a stream of the configuration.'),
+        .describe(
+          'For a CloudEvent: the subject of the message. Default: the `strip` prefix of `stream` and its type.',
+        ),
+      stream: z
+        .string()
+        .min(1)
+        .max(255)
+        .optional()
+        .describe('For a CloudEvent without `subject`: a stream of the configuration.'),
     }),
     body: {
       description: 'The event.',

@@ -102,7 +102,9 @@ export function entryRoutes<Shown extends Resource>(kind: Kind<Shown>, context: 
   const params = z.strictObject({ name: nameParam(`Of the ${one}.`) });
   const common = { path: `/${section}/{name}`, tag, params } as const;
   const consumer =
-    section === 'consumers' ? { consumer: ({ params: given }: FastifyRequest) => (given as { name: string }).name } : {};
+    section === 'consumers'
+      ? { consumer: ({ params: given }: FastifyRequest) => (given as { name: string }).name }
+      : {};
   const write = (verb: string): Needs => ({ scope: 'admin', write: true, what: `${one}.${verb}`, ...consumer });
   const shown = async (name: string) => {
     const body = await kind.show(context, name);

@@ -13,7 +13,9 @@ const event = z.strictObject({
   source: text.default('ouzel:test'),
   id: text.optional().describe('Default: a new one.'),
   data: z.unknown().optional().describe('Default: `{"test": true}`.'),
-  extensions: z.record(z.string().regex(/^[a-z0-9]{1,20}$/), z.union([z.string(), z.number(), z.boolean()])).default({}),
+  extensions: z
+    .record(z.string().regex(/^[a-z0-9]{1,20}$/), z.union([z.string(), z.number(), z.boolean()]))
+    .default({}),
   stream: text.optional().describe('The stream that it is said to be in. Default: the first of the configuration.'),
   subject: text.optional().describe('The subject that it is said to have. Default: its type.'),
 });
@@ -52,7 +54,10 @@ export const testDeliveries = (context: HttpContext): ApiRoute[] => [
       schema: z.strictObject({ event: event.optional() }),
       examples: {
         sample: { media: 'application/json', value: {} },
-        own: { media: 'application/json', value: { event: { type: 'orders.created', data: { id: 'o-1', total: 1500 } } } },
+        own: {
+          media: 'application/json',
+          value: { event: { type: 'orders.created', data: { id: 'o-1', total: 1500 } } },
+        },
       },
     },
     answers: { 200: { description: 'What the target said.', schema: result } },
