@@ -1,5 +1,6 @@
 /** The composition root: connects, provisions, runs the consumers, drains. */
 import type { JetStreamManager } from '@nats-io/jetstream';
+import { Acts } from './audit/acts.ts';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
@@ -60,6 +61,8 @@ export class Daemon {
   readonly #housekeeping: Housekeeping;
   readonly #log: LogObserver;
   readonly #incidents: Incidents;
+  /** What is changed over the API. */
+  readonly #acts: Acts;
   #loaded: LoadedConfig;
   readonly #load: LayeredLoader;
   readonly #reloads: Reloads;
@@ -92,6 +95,12 @@ export class Daemon {
     this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
     const metrics = this.#metrics;
     this.#incidents = new Incidents({ loaded: () => this.#loaded, keyOf: this.#keyOf, metrics, logger });
+    this.#acts = new Acts({
+      instance: this.#incidents.instance,
+      redact: (text) => this.#loaded.redact(text),
+      metrics,
+      logger,
+    });
     this.#reloads = new Reloads({
       load: () => this.#fleet?.load() ?? load(),
       current: () => this.#loaded,
@@ -119,11 +128,14 @@ export class Daemon {
       logger: this.#logger,
       count: (plugin) => this.#metrics.pluginStrayErrors.with(plugin).increment(),
     });
-    this.#http = await startHttp(config.http.listen, {
+    this.#http = await startHttp({
+      acts: this.#acts,
+      logger: this.#logger,
       metrics: this.#metrics,
       status: () => this.status(),
       refresh: () => this.#refresh(),
-      tap: (selectors, sink) => this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf), sink),
+      tap: (selectors, sink, sees) =>
+        this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf, sees), sink),
       deadLetters: () => this.#deadLetters(),
       fleet: () => this.#fleetAccess(),
       loaded: () => this.#loaded,
@@ -298,6 +310,7 @@ export class Daemon {
       pauses: this.#pauses,
       observer: this.#observer(),
       incidents: this.#incidents,
+      acts: this.#acts,
       traces: this.#traces,
       logger: this.#logger,
       metrics: this.#metrics,

@@ -1,12 +1,9 @@
 /** The configuration as it may be shown: `***` in place of every secret, whether it stands there or was filled in. */
+import { isSecretKey } from './secrets.ts';
 import { type SourceNode, SourceFile, type Span } from './source.ts';
 import { readYaml } from './yaml.ts';
 
 const HIDDEN = '***';
-
-/** Keys below which nothing is shown, by what their name ends with. */
-const SECRET_KEY =
-  /(?:^|[_-])(?:tokens?|passwords?|passwd|passphrase|secrets?|nkey|seed|api[_-]?keys?|private[_-]?key|access[_-]?key|authorization|cookie|credentials?)$/i;
 
 /** Marks of `secrets.ts`. */
 const MARK = /<secret [0-9a-f]+>/g;
@@ -28,7 +25,7 @@ export function redactedValue(value: unknown, redact: (text: string) => string, 
   if (Array.isArray(value)) return value.map((each) => redactedValue(each, redact, secret));
   if (typeof value === 'object' && value !== null)
     return Object.fromEntries(
-      Object.entries(value).map(([key, each]) => [key, redactedValue(each, redact, secret || SECRET_KEY.test(key))]),
+      Object.entries(value).map(([key, each]) => [key, redactedValue(each, redact, secret || isSecretKey(key))]),
     );
   if (secret && value !== null && typeof value !== 'boolean')
     return typeof value === 'string' && REFERENCE.test(value) ? value : HIDDEN;
@@ -51,7 +48,7 @@ export function redactedText(text: string, redact: (text: string) => string): st
 
 function secretSpans({ token, children }: SourceNode, secret = false): Span[] {
   if (token !== undefined) return secret && !REFERENCE.test(token.value) ? [token] : [];
-  return [...children].flatMap(([key, child]) => secretSpans(child, secret || SECRET_KEY.test(key)));
+  return [...children].flatMap(([key, child]) => secretSpans(child, secret || isSecretKey(key)));
 }
 
 /** Whether a text has the stars of something that was shown in place of a secret. */

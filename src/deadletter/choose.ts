@@ -1,8 +1,8 @@
 /** From what somebody asks for to the letters that something is done to. */
 import { OuzelError } from '../errors.ts';
 import { Groups } from './groups.ts';
-import { type DeadLetter, letterAt, type LetterAccess } from './read.ts';
-import { letterQuery, type LetterSelectors, selectLetters, selectsAnything } from './select.ts';
+import { letterAt, type LetterAccess } from './read.ts';
+import { isPermitted, letterQuery, type LetterSelectors, selectLetters, selectsAnything } from './select.ts';
 
 export interface Choice {
   readonly selectors: LetterSelectors;
@@ -12,8 +12,6 @@ export interface Choice {
   readonly all: boolean;
   /** How many at most, the oldest first. */
   readonly limit: number | undefined;
-  /** Whether whoever asks may do so with a letter; undefined: with any. The others are as if they were not there. */
-  readonly permits?: ((letter: DeadLetter) => Promise<boolean>) | undefined;
 }
 
 /** What is kept of a chosen letter: the letters themselves may be many and large. */
@@ -55,14 +53,9 @@ export async function chooseLetters(
   checkChoice(choice);
   const letters: Chosen[] = [];
   const groups = new Groups();
-  const { limit = Infinity, permits } = choice;
-  const byNumber = choice.sequences.length > 0;
-  const found = byNumber ? numbered(access, choice.sequences) : selected(access, choice.selectors);
+  const { limit = Infinity } = choice;
+  const found = choice.sequences.length > 0 ? numbered(access, choice.sequences) : selected(access, choice.selectors);
   for await (const letter of found) {
-    if (permits !== undefined && !(await permits(letter))) {
-      if (byNumber) throw noLetter(letter.sequence);
-      continue;
-    }
     if (letters.length >= limit) return { letters, groups, more: true };
     if (signal?.aborted === true) break;
     groups.add(letter);
@@ -75,12 +68,11 @@ export async function chooseLetters(
 const selected = (access: LetterAccess, selectors: LetterSelectors) =>
   selectLetters(access, letterQuery(selectors, access));
 
-async function* numbered({ manager }: LetterAccess, sequences: readonly number[]) {
+async function* numbered(access: LetterAccess, sequences: readonly number[]) {
   for (const sequence of new Set(sequences)) {
-    const letter = await letterAt(manager, sequence);
-    if (letter === undefined) throw noLetter(sequence);
+    const letter = await letterAt(access.manager, sequence);
+    if (letter === undefined || !(await isPermitted(access, letter)))
+      throw new OuzelError('NOT_FOUND', `there is no dead letter ${sequence}`);
     yield letter;
   }
 }
-
-const noLetter = (sequence: number): OuzelError => new OuzelError('NOT_FOUND', `there is no dead letter ${sequence}`);

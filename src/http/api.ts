@@ -1,7 +1,6 @@
 /** Puts the routes of the API on the listener: their bodies, their errors, and what there is beside them. */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { API, type ApiRoute } from './define.ts';
-import { localProblem } from './guard.ts';
 import { HttpError, sendError, sendProblem } from './problem.ts';
 
 /** Bytes of a body, at most, unless a route says otherwise. */
@@ -13,12 +12,6 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 export function mountApi(app: FastifyInstance, routes: readonly ApiRoute[]): void {
   app.register((scope, _options, done) => {
     scope.removeAllContentTypeParsers();
-    scope.addHook('onRequest', async (request, reply) => {
-      const problem = localProblem(request);
-      if (problem !== undefined) return sendProblem(reply, 403, 'FORBIDDEN', problem);
-      request.actor = { name: 'local', from: request.socket.remoteAddress ?? '', may: () => true };
-      return undefined;
-    });
     // Bodies are read as they are: what a resource says is kept as it was given.
     scope.addContentTypeParser('*', { parseAs: 'buffer' }, (request, body, parsed) => {
       try {

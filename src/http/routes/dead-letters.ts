@@ -2,15 +2,14 @@ import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { Choice } from '../../deadletter/choose.ts';
 import { discard } from '../../deadletter/discard.ts';
-import { eventOfLetter } from '../../deadletter/event.ts';
 import { Groups } from '../../deadletter/groups.ts';
 import { parseRate } from '../../deadletter/pace.ts';
 import { completeLetter, type DeadLetter, letterAt, type LetterAccess } from '../../deadletter/read.ts';
 import { redrive } from '../../deadletter/redrive.ts';
-import { letterQuery, type LetterSelectors, selectLetters } from '../../deadletter/select.ts';
+import { isPermitted, letterQuery, type LetterSelectors, selectLetters } from '../../deadletter/select.ts';
 import { discardJson, letterSummary, letterWhole, redriveJson } from '../../deadletter/show.ts';
 import { OuzelError } from '../../errors.ts';
-import type { RequestActor, Scope } from '../auth/needs.ts';
+import type { Act, RequestActor, Scope } from '../auth/needs.ts';
 import { type ApiRoute, defineRoute, wholeNumber } from '../define.ts';
 import type { HttpContext } from '../server.ts';
 
@@ -46,7 +45,7 @@ const redriveBody = z.strictObject({
 const discardBody = z.strictObject({
   ...CHOICE,
   why: z.string().min(1).describe('For the record that is kept of it.'),
-  who: z.string().min(1).optional().describe('Default: whose credentials they are.'),
+  who: z.string().min(1).optional().describe('For who has no credentials; those that have are known by them.'),
 });
 
 const count = z.number().int().min(0);
@@ -115,7 +114,14 @@ export const deadLetters = (context: HttpContext): ApiRoute[] => [
     tag: 'dead letters',
     id: 'listDeadLetters',
     summary: 'List dead letters, in groups and the newest one by one',
-    needs: { scope: 'read', narrows: true },
+    needs: {
+      scope: 'read',
+      narrows: true,
+      consumer: ({ query }) => {
+        const { consumer } = query as { readonly consumer?: unknown };
+        return typeof consumer === 'string' ? consumer : undefined;
+      },
+    },
     problems: [404, 503],
     query: z.strictObject({ ...SELECTORS, limit: wholeNumber({ min: 1, max: MOST, preset: SHOWN }) }),
     answers: {
@@ -125,12 +131,10 @@ export const deadLetters = (context: HttpContext): ApiRoute[] => [
       },
     },
     handler: async ({ query: { limit, ...selectors }, actor }) => {
-      const access = context.deadLetters();
-      const permits = permitted(access, actor, 'read');
+      const access = accessOf(context, actor, 'read');
       const newest: DeadLetter[] = [];
       const groups = new Groups();
       for await (const letter of selectLetters(access, letterQuery(given(selectors), access))) {
-        if (permits !== undefined && !(await permits(letter))) continue;
         groups.add(letter);
         newest.push(letter);
         if (newest.length > limit) newest.shift();
@@ -150,11 +154,9 @@ export const deadLetters = (context: HttpContext): ApiRoute[] => [
     params: z.strictObject({ sequence: wholeNumber({ min: 1, max: MAX_SEQUENCE }) }),
     answers: { 200: { description: 'The letter.', schema: whole } },
     handler: async ({ params: { sequence: number }, actor }) => {
-      const access = context.deadLetters();
+      const access = accessOf(context, actor, 'read');
       const letter = await letterAt(access.manager, number);
-      const permits = permitted(access, actor, 'read');
-      // Whether there is one is nobody's business who may not see it.
-      if (letter === undefined || (permits !== undefined && !(await permits(letter))))
+      if (letter === undefined || !(await isPermitted(access, letter)))
         throw new OuzelError('NOT_FOUND', `there is no dead letter ${number}`);
       const complete = await completeLetter(letter, access.bodies);
       return { status: 200, body: letterWhole(complete) as z.input<typeof whole> };
@@ -181,13 +183,14 @@ export const deadLetters = (context: HttpContext): ApiRoute[] => [
     },
     answers: { 200: { description: 'What became of them.', schema: redriven } },
     handler: async ({ body, actor, reply, raw }) => {
-      const access = context.deadLetters();
+      const access = accessOf(context, actor, 'operate');
       const rate = body.rate === undefined ? undefined : parseRate(body.rate);
       const { set, dry_run: dryRun } = body;
-      const choice = choiceOf(body, permitted(access, actor, 'operate'));
-      raw.act = { what: 'dead-letter.redrive', resource: 'dead-letters', after: shownChoice(body), dryRun };
-      const report = await redrive(access, { ...choice, set, rate, dryRun }, { signal: untilGone(reply) });
-      return { status: 200, body: redriveJson(report) as z.input<typeof redriven> };
+      raw.act = actOf('dead-letter.redrive', body);
+      const wanted = { ...choiceOf(body), set, rate, dryRun };
+      const report = redriveJson(await redrive(access, wanted, { signal: untilGone(reply) }));
+      raw.act = { ...raw.act, after: { asked: body, result: report } };
+      return { status: 200, body: report as z.input<typeof redriven> };
     },
   }),
   defineRoute({
@@ -207,44 +210,43 @@ export const deadLetters = (context: HttpContext): ApiRoute[] => [
     },
     answers: { 200: { description: 'What became of them.', schema: discarded } },
     handler: async ({ body, actor, reply, raw }) => {
-      const access = context.deadLetters();
+      const access = accessOf(context, actor, 'operate');
       const { why, who = actor.name, dry_run: dryRun } = body;
-      const choice = choiceOf(body, permitted(access, actor, 'operate'));
-      raw.act = { what: 'dead-letter.discard', resource: 'dead-letters', after: shownChoice(body), dryRun };
-      const report = await discard(access, { ...choice, why, who, dryRun }, untilGone(reply));
-      return { status: 200, body: discardJson(report) as z.input<typeof discarded> };
+      raw.act = actOf('dead-letter.discard', body);
+      const wanted = { ...choiceOf(body), why, who: nameOf(actor, who), dryRun };
+      const report = discardJson(await discard(access, wanted, untilGone(reply)));
+      raw.act = { ...raw.act, after: { asked: body, result: report } };
+      return { status: 200, body: report as z.input<typeof discarded> };
     },
   }),
 ];
 
 type Chosen = Omit<z.output<typeof redriveBody>, 'set' | 'rate'>;
 
-function choiceOf(body: Chosen, permits: Choice['permits']): Choice {
+function choiceOf(body: Chosen): Choice {
   const { letters: sequences, all, limit, consumer, key, type, reason, where, since, until } = body;
-  return { selectors: given({ consumer, key, type, reason, where, since, until }), sequences, all, limit, permits };
+  return { selectors: given({ consumer, key, type, reason, where, since, until }), sequences, all, limit };
 }
-
-/** For the audit: what was meant, without what was left out. */
-const shownChoice = (body: Chosen): unknown => JSON.parse(JSON.stringify(body)) as unknown;
 
 const given = (selectors: { readonly [Name in keyof LetterSelectors]: string | undefined }): LetterSelectors =>
   Object.fromEntries(Object.entries(selectors).filter(([, value]) => value !== undefined));
 
-/** Whether somebody may see or change a letter; undefined: any. */
-function permitted(access: LetterAccess, actor: RequestActor, scope: Scope): Choice['permits'] {
-  if (actor.may(scope)) return undefined;
-  return async (letter) => {
-    const { consumer } = letter;
-    if (actor.may(scope, { consumer })) return true;
-    try {
-      const { type } = eventOfLetter(await completeLetter(letter, access.bodies), access.config);
-      return actor.may(scope, { consumer, type });
-    } catch {
-      // What cannot be decoded has no type, and so is nothing that somebody of a type may see.
-      return false;
-    }
-  };
+/** The letters that somebody may do this to; the others are as if they were not there. */
+function accessOf({ deadLetters: open }: HttpContext, actor: RequestActor, scope: Scope): LetterAccess {
+  if (actor.may(scope)) return open();
+  return { ...open(), permits: (consumer, type) => actor.may(scope, { consumer, type }) };
 }
+
+/** What is to be done, as the audit shows it. */
+const actOf = (what: string, { letters, ...rest }: Chosen): Act => ({
+  what,
+  resource: letters.length === 1 ? `dead-letters/${letters[0]}` : 'dead-letters',
+  after: { asked: { letters, ...rest } },
+  dryRun: rest.dry_run,
+});
+
+/** Credentials say who it is; who sits at the machine says it themselves. */
+const nameOf = ({ name }: RequestActor, said: string): string => (name === 'local' ? said : name);
 
 /** Aborted when whoever asked is gone before the answer. */
 function untilGone(reply: FastifyReply): AbortSignal {
