@@ -9,6 +9,7 @@ import { explainCommand } from './explain.ts';
 import { runCommand } from './run.ts';
 import { schemaCommand } from './schema.ts';
 import { tapCommand } from './tap.ts';
+import { tokenCommand } from './token.ts';
 import { validateCommand } from './validate.ts';
 import { versionCommand } from './version.ts';
 
@@ -20,6 +21,7 @@ const commands = [
   tapCommand,
   consumersCommand,
   dlqCommand,
+  tokenCommand,
   schemaCommand,
   versionCommand,
 ];

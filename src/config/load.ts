@@ -352,10 +352,12 @@ function definedNames(value: unknown): DefinedNames {
 /** Paths of files start at the folder of the file that names them. */
 function resolvePaths(config: Config, folderOf: (section: string) => string): Config {
   const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(folderOf('nats'), path));
+  const { tls: served } = config.http;
   const { creds, nkey, tls } = config.nats;
   return {
     ...config,
     plugins: { dir: resolve(folderOf('plugins'), config.plugins.dir) },
+    ...(served === undefined ? {} : { http: { ...config.http, tls: absolutePaths(served, folderOf('http')) } }),
     nats: {
       ...config.nats,
       ...(creds === undefined ? {} : { creds: absolute(creds) }),
@@ -363,13 +365,19 @@ function resolvePaths(config: Config, folderOf: (section: string) => string): Co
       ...(tls === undefined
         ? {}
         : {
-            tls: Object.fromEntries(
-              Object.entries(tls).map(([key, path]) => [key, path === undefined ? path : absolute(path)]),
-            ),
+            tls: absolutePaths(tls, folderOf('nats')),
           }),
     },
   };
 }
+
+const absolutePaths = <Paths extends object>(paths: Paths, folder: string): Paths =>
+  Object.fromEntries(
+    Object.entries(paths).map(([key, path]: [string, unknown]) => [
+      key,
+      typeof path === 'string' ? resolve(folder, path) : path,
+    ]),
+  ) as Paths;
 
 /** Whether `nats.nkey` is the seed itself, not the path of a file that holds it. */
 const isSeed = (nkey: string): boolean => /^S[A-Z2-7]{57}$/.test(nkey.trim());
