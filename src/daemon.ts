@@ -12,7 +12,7 @@ import { FileStore } from './deliver/files/store.ts';
 import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { type HttpServer, startHttp } from './http/server.ts';
+import { type HttpServer, type NatsAccess, startHttp } from './http/server.ts';
 import { Fleet } from './fleet/fleet.ts';
 import type { LayeredLoader } from './fleet/load.ts';
 import { checkServer } from './nats/connect.ts';
@@ -129,7 +129,6 @@ export class Daemon {
       count: (plugin) => this.#metrics.pluginStrayErrors.with(plugin).increment(),
     });
     this.#http = await startHttp({
-      config: () => this.#loaded.config,
       acts: this.#acts,
       logger: this.#logger,
       metrics: this.#metrics,
@@ -139,6 +138,9 @@ export class Daemon {
         this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf, sees), sink),
       deadLetters: () => this.#deadLetters(),
       fleet: () => this.#fleetAccess(),
+      loaded: () => this.#loaded,
+      runtimes: () => this.#reconciler?.runtimes ?? new Map(),
+      nats: () => this.#natsAccess(),
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
@@ -328,8 +330,14 @@ export class Daemon {
 
   #deadLetters(): LetterAccess {
     if (this.#letterPorts === undefined || this.#link?.connected !== true)
-      throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away; the dead letters are there');
+      throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away, and all that is stored there with it');
     return { config: this.#loaded.config, ...this.#letterPorts };
+  }
+
+  #natsAccess(): NatsAccess {
+    const { manager, publisher } = this.#deadLetters();
+    if (this.#link === undefined) throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away');
+    return { manager, publisher, requester: this.#link.requester, files: this.#files, logger: this.#logger };
   }
 
   #fleetAccess(): Fleet {

@@ -1,5 +1,5 @@
 /** States of resources without what is secret in them. */
-import { isSecretName } from '../config/secrets.ts';
+import { isSecretKey } from '../config/secrets.ts';
 
 /** What stands in place of a secret. */
 const HIDDEN = '***';
@@ -7,13 +7,7 @@ const HIDDEN = '***';
 const REFERENCE = /^(?:\$\{[^}]*\})+$/;
 /** `user:password@` of a URL; what a query holds may be a key. */
 const USERINFO = /(:\/\/)[^\s/@]+(?=@)/g;
-/** Ouzel's own word for what a thing is found by, in many places. */
-const NOT_SECRET: ReadonlySet<string> = new Set(['key', 'keys']);
-const SECRET_HEADERS = /^(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key)$/i;
 const DEEPEST = 64;
-
-const hides = (name: string): boolean =>
-  SECRET_HEADERS.test(name) || (isSecretName(name.replaceAll('-', '_')) && !NOT_SECRET.has(name.toLowerCase()));
 
 /**
  * A copy without secrets: those that are known, and whatever stands under a name of a secret or as a password in a URL,
@@ -32,7 +26,7 @@ export function withoutSecrets(state: unknown, redact: (text: string) => string)
     if (depth > DEEPEST) return HIDDEN;
     if (Array.isArray(value)) return value.map((each) => clean(each, secret, depth + 1));
     return Object.fromEntries(
-      Object.entries(value).map(([name, each]) => [redact(name), clean(each, secret || hides(name), depth + 1)]),
+      Object.entries(value).map(([name, each]) => [redact(name), clean(each, secret || isSecretKey(name), depth + 1)]),
     );
   };
   return clean(state, false, 0);

@@ -171,7 +171,7 @@ export class ConfigStore {
       left = (await consumer.info()).num_pending;
       if (this.#made !== undefined && this.#made !== created) watcher.madeAnew();
       this.#made = created;
-      this.#messages = await consumer.consume();
+      this.#messages = await consumer.consume({ abort_on_missing_resource: true });
     } catch (error) {
       throw unavailable(error);
     }

@@ -1,30 +1,34 @@
 /** The admin listener: metrics, health and the API. One file a resource in `routes/`. */
 import type { Server } from 'node:http';
 import type { Server as TlsServer } from 'node:tls';
+import type { JetStreamManager } from '@nats-io/jetstream';
 import { fastify, type FastifyInstance, type FastifyServerOptions } from 'fastify';
 import type { Acts } from '../audit/acts.ts';
+import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { LetterAccess } from '../deadletter/read.ts';
 import { OuzelError } from '../errors.ts';
 import type { FleetAccess } from '../fleet/ports.ts';
+import type { ConsumerRuntime } from '../reconcile/runtime.ts';
+import type { TestPorts } from '../reconcile/test-delivery.ts';
 import type { DaemonStatus } from '../status.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Sees, TapSelectors } from '../telemetry/tap-query.ts';
 import type { TapSink } from '../telemetry/tap.ts';
+import { answerFrameworkError, answerProblems, mountApi } from './api.ts';
 import { auditWrites } from './audit.ts';
 import { Authenticator } from './auth/authenticate.ts';
 import { guard } from './auth/index.ts';
 import { isLoopbackHost } from './auth/origin.ts';
 import { limitConnections } from './connections.ts';
-import { sendProblem } from './problem.ts';
-import { routes } from './routes/index.ts';
+import { apiRoutes, routes } from './routes/index.ts';
 import { followRenewals, tlsOptions } from './tls.ts';
 
 /** What the routes show, and what guards them. */
 export interface HttpContext {
   /** The configuration in force. */
-  readonly config: () => Config;
+  readonly loaded: () => LoadedConfig;
   readonly acts: Acts;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -37,6 +41,14 @@ export interface HttpContext {
   readonly deadLetters: () => LetterAccess;
   /** The fleet's configuration. @throws OuzelError NATS_UNAVAILABLE */
   readonly fleet: () => FleetAccess;
+  /** The consumers that run here. */
+  readonly runtimes: () => ReadonlyMap<string, ConsumerRuntime>;
+  /** What events are posted and targets are tried with. @throws OuzelError NATS_UNAVAILABLE */
+  readonly nats: () => NatsAccess;
+}
+
+export interface NatsAccess extends TestPorts {
+  readonly manager: JetStreamManager;
 }
 
 /** Adds the routes of one resource. */
@@ -57,6 +69,7 @@ const LIMITS = {
   keepAliveTimeout: 72_000,
   forceCloseConnections: true,
   routerOptions: { maxParamLength: 256 },
+  frameworkErrors: answerFrameworkError,
 } as const satisfies FastifyServerOptions;
 
 const NODE_LIMITS = {
@@ -73,7 +86,8 @@ const NODE_LIMITS = {
  * @throws OuzelError HTTP_PORT_IN_USE, CONFIG_UNREADABLE, CONFIG_INVALID_VALUE
  */
 export async function startHttp(context: HttpContext): Promise<HttpServer> {
-  const { config, logger, acts } = context;
+  const { loaded, logger, acts } = context;
+  const config = (): Config => loaded().config;
   const { listen, tls } = config().http;
   const secure = tls === undefined ? undefined : await tlsOptions(tls);
   const app = (
@@ -88,8 +102,10 @@ export async function startHttp(context: HttpContext): Promise<HttpServer> {
   const authenticator = new Authenticator(config, logger);
   guard(app, authenticator);
   auditWrites(app, acts);
-  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 404, 'NOT_FOUND', 'there is nothing here'));
+  const api = apiRoutes(context);
+  answerProblems(app, api);
   for (const add of routes) add(app, context);
+  mountApi(app, api);
   warnExposed(config(), logger);
   let endRenewals = (): void => undefined;
   try {
