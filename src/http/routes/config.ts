@@ -210,12 +210,12 @@ interface Step {
   readonly after: string | undefined;
 }
 
-/** @throws OuzelError USAGE for a resource that is given twice */
+/** @throws OuzelError CONFIG_DUPLICATE_NAME for a resource that is given twice */
 function stepsOf(fleet: FleetAccess, { resources, prune }: z.output<typeof applyBody>): Step[] {
   const wanted = new Map<string, Step>();
   for (const { text, ...key } of resources) {
     const path = `${key.section}/${key.name}`;
-    if (wanted.has(path)) throw new OuzelError('USAGE', `resources: ${path} is given twice`);
+    if (wanted.has(path)) throw new OuzelError('CONFIG_DUPLICATE_NAME', `resources: ${path} is given twice`);
     const before = fleet.get(key);
     const action = before?.text === undefined ? 'made' : before.text === text ? 'unchanged' : 'changed';
     wanted.set(path, { key, action, before, after: text });

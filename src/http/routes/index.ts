@@ -14,7 +14,7 @@ import { tap } from './tap.ts';
 import { testDeliveries } from './test-delivery.ts';
 
 /** What is no part of the API. */
-export const routes: readonly RouteModule[] = [metrics, health, tap];
+export const routes: readonly RouteModule[] = [metrics, health];
 
 const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   consumers,
@@ -23,6 +23,7 @@ const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   config,
   events,
   deadLetters,
+  tap,
   statusRoutes,
 ];
 
