@@ -35,7 +35,10 @@ beforeAll(async () => {
   server = await startServer();
   client = await connectTo(server);
   const env = { TEAM_TOKEN: 'env-secret-value-22' };
-  [a, b] = await Promise.all([startDaemon(CONFIG, { server, env, timeout: 90_000 }), startDaemon(CONFIG, { server, env, timeout: 90_000 })]);
+  [a, b] = await Promise.all([
+    startDaemon(CONFIG, { server, env, timeout: 90_000 }),
+    startDaemon(CONFIG, { server, env, timeout: 90_000 }),
+  ]);
 }, 120_000);
 
 afterAll(async () => {

@@ -6,7 +6,7 @@ import { type Api, type ApiOptions, apiOptions, openApi } from '../api.ts';
 import { agreed, needsSomebody } from '../confirm.ts';
 import { print, printJson } from '../print.ts';
 import { CONFIG_OPTION } from '../session.ts';
-import { differs, printChanges } from './changes.ts';
+import { differs, printChanges, printSummary } from './changes.ts';
 import { placed, readEntries, warnOfSecrets } from './files.ts';
 
 interface Options extends ApiOptions {
@@ -88,7 +88,8 @@ async function apply(files: readonly string[], options: Options): Promise<void> 
 
   const plan = await ask(api, entries, { prune, dryRun: true });
   const removed = plan.resources.filter(({ action }) => action === 'removed');
-  if (options.json !== true && removed.length > 0) {
+  const isListed = options.json !== true && removed.length > 0;
+  if (isListed) {
     printChanges(plan);
     print('');
   }
@@ -98,7 +99,8 @@ async function apply(files: readonly string[], options: Options): Promise<void> 
     return;
   }
   const answer = await placed(entries, () => api.call<Applied>('POST', APPLY, { resources: planned(plan, entries) }));
-  show(answer, options);
+  if (isListed) printSummary(answer);
+  else show(answer, options);
 }
 
 const APPLY = '/api/v1/config/apply';

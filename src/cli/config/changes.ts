@@ -58,5 +58,8 @@ export function printChanges(answer: Applied): void {
   const style = styleOf(process.stdout);
   const changes = answer.resources.filter(({ action }) => action !== 'unchanged');
   if (changes.length > 0) print(`${changes.flatMap((each) => renderChange(each, style)).join('\n')}\n`);
-  print(summaryOf(answer));
+  printSummary(answer);
 }
+
+/** Prints the sum alone. */
+export const printSummary = (answer: Applied): void => print(summaryOf(answer));

@@ -17,6 +17,8 @@ interface Options extends ApiOptions {
 /** What the API says of a consumer, as far as it is printed. */
 interface Shown {
   readonly name: string;
+  readonly owner: 'file' | 'fleet';
+  readonly place: string | null;
   readonly state: string;
   readonly reason: string;
   readonly revision: number | null;
@@ -61,9 +63,12 @@ async function add(name: string, file: string, options: Options): Promise<void> 
     ...(options.replace === true ? {} : { 'if-none-match': '*' }),
   };
   const response = await placed([entry], () => api.request(path, { method: 'PUT', headers, body: entry.text })).catch(
-    (error: unknown) => {
+    async (error: unknown) => {
       if (!(error instanceof OuzelError) || error.code !== 'CONFLICT' || options.replace === true) throw error;
-      throw new OuzelError('CONFLICT', `there is a consumer "${name}" already: --replace replaces the fleet's`);
+      const { owner, place } = await api.call<Shown>('GET', path);
+      const message = `there is a consumer "${name}" already`;
+      if (owner === 'file') throw new OuzelError('CONFIG_OWNED_BY_FILE', `${message}, at ${place}: change it there`);
+      throw new OuzelError('CONFLICT', `${message}: --replace puts this one in its place`);
     },
   );
   const shown = (await response.json()) as Shown;

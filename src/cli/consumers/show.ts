@@ -51,12 +51,13 @@ function owned({ loaded, pauses }: FleetSession, name: string) {
 /** What a durable says of itself, as far as an operator asks. */
 const standing = (info: ConsumerInfo | undefined) =>
   info === undefined
-    ? { durable: 'absent' as const, pending: 0, ack_pending: 0, redelivered: 0 }
+    ? { durable: 'absent' as const, pending: 0, ack_pending: 0, redelivered: 0, pulls: 0 }
     : {
         durable: isOurs(info) ? ('ours' as const) : ('foreign' as const),
         pending: info.num_pending,
         ack_pending: info.num_ack_pending,
         redelivered: info.num_redelivered,
+        pulls: info.num_waiting,
       };
 
 async function list(session: FleetSession, json: boolean): Promise<void> {
@@ -136,7 +137,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
     });
   const rows: [string, string][] = [
     ['consumer', name],
-    ['owner', `${owner}, ${place}`],
+    ['owner', owner === 'file' ? `file, ${place}` : 'fleet'],
     ...(paused
       ? [
           ['paused', pause === null ? 'by its configuration' : `by ${pause.by} from ${pause.from}, ${pause.at}`] as [
@@ -150,6 +151,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
     ['pending', String(state.pending)],
     ['ack pending', String(state.ack_pending)],
     ['redelivered', String(state.redelivered)],
+    ['pulls', String(state.pulls)],
   ];
   if (info !== undefined) rows.push(['acked up to', String(info.ack_floor.stream_seq)], ['durable made', info.created]);
   for (const [label, value] of rows) print(`${label.padEnd(13)}${value}`);
