@@ -42,11 +42,19 @@ function lookupUses({ transformers, consumers }: Config, consumer?: string): Loo
 export function resolveLookupPaths(config: Config, folderOf: (path: ConfigPath) => string): void {
   for (const { lookup, path } of lookupUses(config)) {
     const { file, sql } = lookup;
-    if (file !== undefined) file.path = resolve(folderOf(path), file.path);
-    const database = sql === undefined ? undefined : sqlitePath(sql.url);
-    if (sql !== undefined && database !== undefined && database !== ':memory:')
-      sql.url = `sqlite:${resolve(folderOf(path), database)}`;
+    if (file !== undefined) file.path = resolve(folderOf(path), asWritten(file, file.path));
+    const database = sql === undefined ? undefined : sqlitePath(asWritten(sql, sql.url));
+    if (sql !== undefined && database !== undefined) sql.url = `sqlite:${resolve(folderOf(path), database)}`;
   }
+}
+
+/** What stood there before it was made absolute: an entry that did not change is the same object at the next load. */
+const written = new WeakMap<object, string>();
+
+function asWritten(options: object, now: string): string {
+  const before = written.get(options) ?? now;
+  written.set(options, before);
+  return before;
 }
 
 /** The tables of a configuration, or those of one consumer. */

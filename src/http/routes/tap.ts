@@ -1,16 +1,15 @@
 import type { ServerResponse } from 'node:http';
-import { asOuzelError, type ErrorCode } from '../../errors.ts';
-import { TAP_SELECTORS } from '../../telemetry/tap-query.ts';
+import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { TAP_SELECTORS } from '../../telemetry/tap-query.ts';
 import type { LeftOut, TapSink } from '../../telemetry/tap.ts';
-import { localProblem } from '../guard.ts';
-import type { RouteModule } from '../server.ts';
+import { ANSWERED, type ApiRoute, defineRoute } from '../define.ts';
+import type { HttpContext } from '../server.ts';
 
 /** Bytes that may wait for a slow reader; beyond it events are left out, and counted. */
 const MAX_WAITING = 256 * 1024;
 /** Milliseconds between signs of life. */
 const HEARTBEAT = 15_000;
-
-const STATUS: Partial<Record<ErrorCode, number>> = { USAGE: 400, NOT_FOUND: 404, TAP_LIMIT: 503 };
 
 /** Writes what a tap shows as server-sent events. */
 class EventStream implements TapSink {
@@ -50,32 +49,47 @@ class EventStream implements TapSink {
   }
 }
 
-/** `/api/v1/tap`: single events as they are settled, as server-sent events (`open`, `event`, `left_out`, `end`). */
-export const tap: RouteModule = (app, context) => {
-  app.get<{ Querystring: Record<string, unknown> }>('/api/v1/tap', (request, reply) => {
-    const problem = localProblem(request);
-    if (problem !== undefined) return reply.code(403).send({ code: 'FORBIDDEN', message: problem });
-    const { query } = request;
-    const unknown = Object.keys(query).find((name) => !(TAP_SELECTORS as readonly string[]).includes(name));
-    const repeated = Object.keys(query).find((name) => typeof query[name] !== 'string');
-    if (unknown !== undefined || repeated !== undefined) {
-      const message =
-        unknown === undefined
-          ? `"${repeated}" is given twice`
-          : `no selector "${unknown}"; there are: ${TAP_SELECTORS.join(', ')}`;
-      return reply.code(400).send({ code: 'USAGE', message });
-    }
-    const stream = new EventStream(reply.raw);
-    let close: () => void;
-    try {
-      close = context.tap(query, stream);
-    } catch (error) {
-      const { code, message } = asOuzelError(error);
-      return reply.code(STATUS[code] ?? 500).send({ code, message });
-    }
-    reply.hijack();
-    reply.raw.on('close', close);
-    stream.open();
-    return reply;
-  });
-};
+function consumerOf({ query }: FastifyRequest): string | undefined {
+  const { consumer } = query as { readonly consumer?: unknown };
+  return typeof consumer === 'string' ? consumer : undefined;
+}
+
+const text = (description: string) => z.string().optional().describe(description);
+const SELECTORS = {
+  consumer: text('Only of this consumer.'),
+  type: text('Only of these types, separated by commas: `orders.*`.'),
+  key: text('Only with this key.'),
+  outcome: text('Only delivered, filtered, dropped, dead_lettered or retried.'),
+  reason: text('Only with this reason.'),
+  where: text('Only where this expression is true of the event as it ended up.'),
+} satisfies Record<(typeof TAP_SELECTORS)[number], z.ZodType>;
+
+/** `/tap`: single events as they are settled, as server-sent events. */
+export const tap = (context: HttpContext): ApiRoute[] => [
+  defineRoute({
+    method: 'GET',
+    path: '/tap',
+    tag: 'events',
+    id: 'tapEvents',
+    summary: 'Watch single events as they are settled',
+    description: 'Server-sent events: `open`, `event`, `left_out` with counts at a high rate, and `end` with a reason.',
+    needs: { scope: 'read', narrows: true, consumer: consumerOf },
+    problems: [404, 503],
+    query: z.strictObject(SELECTORS),
+    answers: {
+      200: { description: 'Events for as long as somebody listens.', media: 'text/event-stream', schema: z.string() },
+    },
+    handler: async ({ query, actor, reply }) => {
+      const stream = new EventStream(reply.raw);
+      const sees = actor.may('read')
+        ? undefined
+        : (consumer: string, type: string | undefined): boolean => actor.may('read', { consumer, type });
+      const selectors = Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined));
+      const close = context.tap(selectors, stream, sees);
+      reply.hijack();
+      reply.raw.on('close', close);
+      stream.open();
+      return ANSWERED;
+    },
+  }),
+];
