@@ -20,8 +20,9 @@ import { createBodies } from './nats/bodies.ts';
 import { checkServer } from './nats/connect.ts';
 import { Link } from './nats/link.ts';
 import { SystemStreams } from './nats/system.ts';
+import { createStateStore } from './nats/plugin-state.ts';
 import { createParking, dueConsumers, waitingTimers } from './nats/timers.ts';
-import { reportStrayErrors } from './plugins/isolate.ts';
+import { reportStrayErrors } from './plugins/stray.ts';
 import { Reconciler } from './reconcile/apply.ts';
 import type { Services } from './reconcile/build.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
@@ -292,6 +293,7 @@ export class Daemon {
       attempts: createAttemptStore(own, requester, { domain, onMissing: streams.missing }),
       parking: createParking(own),
       bodies,
+      pluginState: createStateStore(client, manager, system.replicas),
       breakers: this.#breakers,
       suspects: new Suspects(),
       pauses: this.#pauses,

@@ -64,12 +64,9 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   const { config } = draft;
   if (config === undefined) return draft.finish();
   const uses = pluginUses(config);
-  const load = await loadPlugins(
-    config.plugins.dir,
-    uses.map(({ plugin }) => plugin),
-  );
+  const load = await loadPlugins(config.plugins.dir, uses);
   const show = (path: string): string => displayName(path, cwd);
-  const problems = checkPlugins(uses, { root: draft.root, load, show, folder: config.plugins.dir });
+  const problems = await checkPlugins(uses, { root: draft.root, load, show, folder: config.plugins.dir });
   return draft.finish(load, problems);
 }
 

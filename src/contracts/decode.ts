@@ -41,8 +41,8 @@ function textOf(body: Uint8Array): string {
   }
 }
 
-/** The data by its content type: none or JSON is parsed, text is text, anything else stays bytes. */
-function dataOf(body: Uint8Array, contentType: string | undefined): unknown {
+/** The data by its content type: none or JSON is parsed, text is text, anything else stays bytes. @throws OuzelError EVENT_UNDECODABLE */
+export function dataOf(body: Uint8Array, contentType: string | undefined): unknown {
   if (isJsonType(contentType)) return body.length === 0 ? null : parseJson(textOf(body));
   return contentType !== undefined && /^text\//i.test(contentType) ? textOf(body) : body;
 }

@@ -1,6 +1,6 @@
 /** HTTP/1.1 to one origin: connections that are kept, checked addresses, and a time for the whole of an exchange. */
 import { lookup as resolve, type LookupAddress, type LookupOptions } from 'node:dns';
-import type { Pool } from 'undici';
+import type { buildConnector, Pool } from 'undici';
 import { OuzelError } from '../../errors.ts';
 import { bareHost, specialAddress, specialHost } from './addresses.ts';
 import { codeOfStatus, EXCERPT, type HttpAnswer } from './answer.ts';
@@ -88,23 +88,12 @@ export class HttpClient {
   async #open(): Promise<Pool> {
     const { origin, connections, timeout, allowPrivate } = this.#options;
     const { Pool, buildConnector } = await import('undici');
-    const connect = buildConnector({
-      timeout,
-      allowH2: false,
-      autoSelectFamilyAttemptTimeout: ATTEMPT,
-      ...(allowPrivate ? {} : { lookup: lookupPublic }),
-    });
     return new Pool(origin, {
       connections,
       // An exchange has one time for all of it.
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: (options, callback) => {
-        // An address is not looked up: it has to be checked here.
-        const special = allowPrivate ? undefined : specialHost(options.hostname);
-        if (special !== undefined) return callback(refused(options.hostname, special), null);
-        connect(options, callback);
-      },
+      connect: guardedConnector(buildConnector, timeout, allowPrivate, '`allow_private: true` in the target'),
     });
   }
 
@@ -148,10 +137,37 @@ export class HttpClient {
   }
 }
 
-const refused = (host: string, what: string, address?: string): OuzelError =>
+/**
+ * Makes connections that lead to public addresses only, unless others are allowed.
+ *
+ * @param build undici's `buildConnector`, which is loaded when it is needed.
+ * @param timeout Milliseconds.
+ * @param remedy What to write where another address is meant.
+ */
+export function guardedConnector(
+  build: typeof buildConnector,
+  timeout: number,
+  allowPrivate: boolean,
+  remedy: string,
+): buildConnector.connector {
+  const connect = build({
+    timeout,
+    allowH2: false,
+    autoSelectFamilyAttemptTimeout: ATTEMPT,
+    ...(allowPrivate ? {} : { lookup: lookupPublic(remedy) }),
+  });
+  return (options, callback) => {
+    // An address is not looked up: it has to be checked here.
+    const special = allowPrivate ? undefined : specialHost(options.hostname);
+    if (special !== undefined) return callback(refused(options.hostname, special, remedy), null);
+    connect(options, callback);
+  };
+}
+
+const refused = (host: string, what: string, remedy: string, address?: string): OuzelError =>
   new OuzelError(
     'TARGET_ADDRESS',
-    `${bareHost(host)} ${address === undefined ? 'is' : `resolves to ${address},`} ${what} address; if that is meant, set \`allow_private: true\` in the target`,
+    `${bareHost(host)} ${address === undefined ? 'is' : `resolves to ${address},`} ${what} address; if that is meant, set ${remedy}`,
   );
 
 type LookupCallback = (error: Error | null, address: string | LookupAddress[], family?: number) => void;
@@ -160,16 +176,18 @@ type LookupCallback = (error: Error | null, address: string | LookupAddress[], f
  * Resolves a name and answers with its public addresses only. The connection is made to what was checked: no second
  * resolution could say something else.
  */
-export function lookupPublic(hostname: string, options: LookupOptions, callback: LookupCallback): void {
-  resolve(hostname, { ...options, all: true }, (error, addresses) => {
-    if (error !== null) return callback(error, []);
-    const found = addresses.filter(({ address }) => specialAddress(address) === undefined);
-    const [first] = found;
-    if (first === undefined) {
-      const address = addresses[0]?.address ?? '';
-      return callback(refused(hostname, specialAddress(address) ?? 'no', address), []);
-    }
-    if (options.all === true) return callback(null, found);
-    callback(null, first.address, first.family);
-  });
-}
+export const lookupPublic =
+  (remedy: string) =>
+  (hostname: string, options: LookupOptions, callback: LookupCallback): void => {
+    resolve(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error !== null) return callback(error, []);
+      const found = addresses.filter(({ address }) => specialAddress(address) === undefined);
+      const [first] = found;
+      if (first === undefined) {
+        const address = addresses[0]?.address ?? '';
+        return callback(refused(hostname, specialAddress(address) ?? 'no', remedy, address), []);
+      }
+      if (options.all === true) return callback(null, found);
+      callback(null, first.address, first.family);
+    });
+  };
