@@ -1,6 +1,7 @@
 /** Plugins in threads of their own: what they do wrong costs the event an attempt, and nobody else anything. */
 import { expect, test } from 'vitest';
 import { startDaemon } from '../helpers/daemon.ts';
+import { startHttpTarget } from '../helpers/http-target.ts';
 import { untilEnded } from '../helpers/outcomes.ts';
 import { addStream, type Client, connectTo, publish, readStream } from '../helpers/publish.ts';
 import { startServer } from '../helpers/server.ts';
@@ -87,7 +88,7 @@ export const leak = defineFilter({
 });
 `;
 
-test('many leaks leave nothing behind in the daemon', async () => {
+test('many leaks leave nothing behind in the daemon', { timeout: 240_000 }, async () => {
   const { server, client } = await serverWith();
   const yaml = `${HEAD}consumers:\n${consumer('a', '{ plugin: leak, isolate: { memory: 64MiB, deadline: 10s } }')}`;
   const daemon = await startDaemon(yaml, { server, files: { 'plugins/leak.ts': LEAK } });
@@ -117,7 +118,7 @@ export const stamp = defineTransformer({
 
 const RELOADS = 25;
 
-test('a plugin that changes often leaves no thread behind', async () => {
+test('a plugin that changes often leaves no thread behind', { timeout: 240_000 }, async () => {
   const { server, client } = await serverWith();
   const yaml = `${HEAD}consumers:\n${consumer('a', '{ plugin: stamp, isolate: true }')}`;
   const daemon = await startDaemon(yaml, { server, files: { 'plugins/stamp.ts': VERSION(0) } });
@@ -168,13 +169,15 @@ test.each(['', ', isolate: true'])('state and fetch are there%s', async (isolate
   await untilEnded(daemon, 'a', 20);
   const out = await bodies(client);
   expect(out.map(({ answer }) => answer)).toEqual(Array.from({ length: 20 }, () => 'hello'));
-  const state = await new Kvm(client.connection).open('OUZEL_PLUGINS');
-  const entry = await state.get('keeper.=c3=a4=40b=20c');
+  const subject = '$KV.OUZEL_PLUGINS.keeper.=c3=a4=40b=20c';
+  const entry = await client.jsm.streams.getMessage('KV_OUZEL_PLUGINS', { last_by_subj: subject });
   expect(entry?.json()).toBe(20);
   // The guard: without leave, a private address is not asked, and the event waits.
   await publish(client, { subject: 'in.b', body: { who: 'b' } });
-  await waitFor(() => /is a loopback address; if that is meant, set `allow_private: true` where the plugin/.test(daemon.log()), {
-    what: () => `the refusal in ${daemon.log().slice(-2000)}`,
-  });
-  expect(await daemon.total('ouzel_event_retries_total', { consumer: 'b', reason: 'unavailable' })).toBeGreaterThan(0);
+  await waitFor(
+    async () => (await daemon.total('ouzel_event_retries_total', { consumer: 'b', reason: 'unavailable' })) > 0,
+    { what: () => `a refusal that uses up no attempt in ${daemon.log().slice(-2000)}` },
+  );
+  expect(daemon.log()).toMatch(/is a loopback address; if that is meant, set `allow_private: true` where the plugin/);
+  expect(target.requests).toHaveLength(20);
 });
