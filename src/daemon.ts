@@ -1,35 +1,29 @@
 /** The composition root: connects, provisions, runs the consumers, drains. */
-import { jetstream, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import type { JetStreamManager } from '@nats-io/jetstream';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
-import { Turns } from './core/turns.ts';
 import { Pauses } from './core/pauses.ts';
-import { Suspects } from './core/suspects.ts';
-import { type LetterAccess, removeLetter } from './deadletter/read.ts';
-import { createDeadLetterStore } from './deadletter/store.ts';
+import type { LetterAccess } from './deadletter/read.ts';
 import { type Breaker, Breakers } from './deliver/breaker.ts';
 import { FileStore } from './deliver/files/store.ts';
 import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { type HttpServer, startHttp } from './http/server.ts';
-import { createAttemptStore } from './nats/attempts.ts';
-import { createBodies } from './nats/bodies.ts';
+import { Fleet } from './fleet/fleet.ts';
+import type { LayeredLoader } from './fleet/load.ts';
 import { checkServer } from './nats/connect.ts';
 import { Link } from './nats/link.ts';
-import { SystemStreams } from './nats/system.ts';
-import { createStateStore } from './nats/plugin-state.ts';
-import { createParking, dueConsumers, waitingTimers } from './nats/timers.ts';
+import { dueConsumers, waitingTimers } from './nats/timers.ts';
 import { reportStrayErrors } from './plugins/stray.ts';
 import { Reconciler } from './reconcile/apply.ts';
-import type { Services } from './reconcile/build.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
-import { type Loader, Reloads } from './reconcile/reload.ts';
+import { type Confirm, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
-import { ensureIncidentStream, systemSpecs } from './reconcile/system-streams.ts';
+import { prepareServer, type Shared } from './services.ts';
 import { type DaemonStatus, statusOf } from './status.ts';
 import { Incidents } from './telemetry/incidents.ts';
 import type { Logger } from './telemetry/log.ts';
@@ -67,7 +61,10 @@ export class Daemon {
   readonly #log: LogObserver;
   readonly #incidents: Incidents;
   #loaded: LoadedConfig;
+  readonly #load: LayeredLoader;
   readonly #reloads: Reloads;
+  /** Undefined before the first connection. */
+  #fleet: Fleet | undefined;
   #watching: Watching | undefined;
   #http: HttpServer | undefined;
   #reconciler: Reconciler | undefined;
@@ -84,10 +81,11 @@ export class Daemon {
 
   /**
    * @param loaded What to start with.
-   * @param load How to read it again.
+   * @param load How to read it again, with what the fleet has on top.
    */
-  constructor(loaded: LoadedConfig, load: Loader, logger: Logger) {
+  constructor(loaded: LoadedConfig, load: LayeredLoader, logger: Logger) {
     this.#loaded = loaded;
+    this.#load = load;
     this.#logger = logger;
     this.#housekeeping = new Housekeeping(logger);
     this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
@@ -95,9 +93,9 @@ export class Daemon {
     const metrics = this.#metrics;
     this.#incidents = new Incidents({ loaded: () => this.#loaded, keyOf: this.#keyOf, metrics, logger });
     this.#reloads = new Reloads({
-      load,
+      load: () => this.#fleet?.load() ?? load(),
       current: () => this.#loaded,
-      apply: (next) => this.#apply(next),
+      apply: (next, confirm) => this.#apply(next, confirm),
       onRejected: (outcome) => this.#incidents.reloadRejected(outcome),
       metrics,
       logger,
@@ -127,6 +125,7 @@ export class Daemon {
       refresh: () => this.#refresh(),
       tap: (selectors, sink) => this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf), sink),
       deadLetters: () => this.#deadLetters(),
+      fleet: () => this.#fleetAccess(),
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
@@ -164,7 +163,13 @@ export class Daemon {
       runtimes: this.#runtimes(),
       failed: this.#reconciler?.failed ?? new Map(),
       breakers: this.#breakers.open,
-      config: { file, hash, generation: this.#reloads.generation, last_reload: this.#reloads.last ?? null },
+      config: {
+        file,
+        hash,
+        generation: this.#reloads.generation,
+        last_reload: this.#reloads.last ?? null,
+        set_aside: [...(this.#fleet?.aside ?? [])].map(([resource, reason]) => ({ resource, reason })),
+      },
     });
   }
 
@@ -184,6 +189,7 @@ export class Daemon {
     const timer = setTimeout(resolve, Math.max(drain / 2, drain - CUT_OFF));
     await Promise.race([this.#reloads.close(), deadline]);
     await this.#reconciler?.stop(deadline);
+    await this.#fleet?.close();
     // Confirmed before the connection closes; without one, nothing is waited for.
     await this.#incidents.close(this.#link?.connected === true ? deadline : Promise.resolve());
     await this.#flushSpans(deadline);
@@ -248,10 +254,24 @@ export class Daemon {
     while (!this.#stopping) {
       try {
         checkServer(link.connection);
-        const services = await this.#services(link);
+        const { services, store, letters, streams } = await prepareServer(link, this.#shared());
+        this.#manager = services.manager;
+        this.#letterPorts = letters;
         const reconciler = new Reconciler(services, this.#loaded.config.nats.domain);
+        const fleet = new Fleet({
+          store,
+          load: this.#load,
+          current: () => this.#loaded,
+          reloads: this.#reloads,
+          connected: () => link.connected,
+          missing: streams.missing,
+          logger: this.#logger,
+        });
+        await fleet.open();
         // A reload that comes meanwhile waits, and compares with what is started here.
         await this.#reloads.exclusively(async () => {
+          this.#fleet = fleet;
+          await this.#addFleet(fleet);
           await reconciler.start(this.#loaded);
           this.#reconciler = reconciler;
         });
@@ -266,43 +286,28 @@ export class Daemon {
     return false;
   }
 
-  async #services({ connection, wire, publisher, requester }: Link): Promise<Services> {
-    const { domain, system } = this.#loaded.config.nats;
-    const options = domain === undefined ? {} : { domain };
-    const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
-    const client = jetstream(connection, options);
-    const streams = new SystemStreams(manager, systemSpecs(this.#loaded.config), this.#logger);
-    await streams.ensure();
-    const own = streams.watched(publisher);
-    const bodies = createBodies(client, system.replicas);
-    this.#manager = manager;
-    await this.#incidents.connect(own, () => ensureIncidentStream(manager, this.#loaded.config, this.#logger));
-    this.#letterPorts = { client, manager, publisher, bodies };
+  #shared(): Shared {
     return {
-      connection,
-      manager,
-      wire,
-      publisher,
-      requester,
+      loaded: () => this.#loaded,
+      keyOf: this.#keyOf,
       files: this.#files,
-      letters: createDeadLetterStore(own, bodies, {
-        keyOf: this.#keyOf,
-        redact: (text) => this.#loaded.redact(text),
-        remove: (sequence) => removeLetter(manager, sequence),
-      }),
-      attempts: createAttemptStore(own, requester, { domain, onMissing: streams.missing }),
-      parking: createParking(own),
-      bodies,
-      pluginState: createStateStore(client, manager, system.replicas),
       breakers: this.#breakers,
-      suspects: new Suspects(),
       pauses: this.#pauses,
       observer: this.#observer(),
+      incidents: this.#incidents,
       traces: this.#traces,
-      turns: new Turns(),
       logger: this.#logger,
       metrics: this.#metrics,
     };
+  }
+
+  /** What the fleet has comes on top of the files, which hold without it. */
+  async #addFleet(fleet: Fleet): Promise<void> {
+    try {
+      this.#loaded = await fleet.load();
+    } catch (error) {
+      this.#logger.error(`the files changed since the start, and do not load: ${asOuzelError(error).message}`);
+    }
   }
 
   #letterPorts: Omit<LetterAccess, 'config'> | undefined;
@@ -313,10 +318,15 @@ export class Daemon {
     return { config: this.#loaded.config, ...this.#letterPorts };
   }
 
+  #fleetAccess(): Fleet {
+    if (this.#fleet !== undefined) return this.#fleet;
+    throw new OuzelError('NATS_UNAVAILABLE', "NATS is away, and the fleet's configuration with it");
+  }
+
   /** Puts another configuration in force. @throws OuzelError when it cannot come up; then all is as it was. */
-  async #apply(next: LoadedConfig): Promise<ConsumerDiff | undefined> {
+  async #apply(next: LoadedConfig, confirm?: Confirm): Promise<ConsumerDiff | undefined> {
     // Before the first connection there is nothing to change but what will be started.
-    const changes = await this.#reconciler?.apply(next);
+    const changes = await this.#reconciler?.apply(next, confirm);
     this.#loaded = next;
     this.#keys = undefined;
     this.#logger.level = next.config.telemetry.log.level;

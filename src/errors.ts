@@ -64,6 +64,10 @@ export const ERRORS = {
     'No daemon answers at the address. Is it running, and is `http.listen` (or --url) its admin address?',
   ),
   TAP_LIMIT: unavailable('As many taps are open as the daemon allows. Close one.'),
+  CONFIG_OWNED_BY_FILE: rejected(
+    'A file of the configuration has this resource: it is changed there, not through the API. The message names the place.',
+  ),
+  CONFLICT: rejected('Somebody else changed it meanwhile, or it is not as the request expects. Look at it again.'),
   NOT_FOUND: rejected('What a command was asked for does not exist.'),
   USAGE: { kind: 'rejected', exit: EXIT.usage, summary: 'The command line is not valid. `--help` shows what is.' },
 

@@ -18,6 +18,8 @@ export interface DaemonStatus {
     /** Configurations put in force since the start. */
     readonly generation: number;
     readonly last_reload: ReloadOutcome | null;
+    /** Resources of the fleet that are not in force here as they are stored. The daemon is ready all the same. */
+    readonly set_aside: readonly { readonly resource: string; readonly reason: string }[];
   };
 }
 

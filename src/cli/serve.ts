@@ -1,6 +1,7 @@
 /** Running a daemon from the command line, for `run` and `dev`. */
 import { loadConfig, type LoadOptions } from '../config/load.ts';
 import { Daemon } from '../daemon.ts';
+import type { LayeredLoader } from '../fleet/load.ts';
 import { createLogger } from '../telemetry/log.ts';
 
 export interface Serving {
@@ -16,7 +17,7 @@ export interface Serving {
  * @throws ConfigError
  */
 export async function serve(options: LoadOptions): Promise<Serving> {
-  const load = () => loadConfig(options);
+  const load: LayeredLoader = (fleet) => loadConfig(options, fleet);
   const loaded = await load();
   const logger = createLogger(loaded.config.telemetry.log, (line) => daemon.loaded.redact(loaded.redact(line)));
   const daemon = new Daemon(loaded, load, logger);

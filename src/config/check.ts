@@ -95,9 +95,13 @@ class Checker {
       if (!filters.includes(name)) continue;
       const places = (['filters', 'transformers'] as const).map((section) => ({
         path: [section, name],
-        at: nearestNode(this.#root, [section, name]).key?.start ?? 0,
+        node: nearestNode(this.#root, [section, name]),
       }));
-      const [first, second] = places.sort((a, b) => a.at - b.at);
+      // The later one is at fault, and the fleet's before the file's.
+      const [first, second] = places.sort(
+        ({ node: a }, { node: b }) =>
+          Number(a.file.layer === 'fleet') - Number(b.file.layer === 'fleet') || spanOf(a).start - spanOf(b).start,
+      );
       if (first === undefined || second === undefined) continue;
       const where = this.#place(first.path, 'key');
       const message = `"${name}" is already the name of a ${first.path[0]?.slice(0, -1)} at ${where}`;

@@ -10,6 +10,15 @@ import { type LoadedPlugin, loadPlugins, type PluginLoad } from '../plugins/load
 import { checkInsertions, checkReferences, type DefinedNames } from './check.ts';
 import { type ConfigText, displayName, findConfig, findFragments } from './discover.ts';
 import { fitScalars } from './fit.ts';
+import {
+  checkLayers,
+  type FleetLayer,
+  fleetName,
+  fleetPart,
+  type FleetText,
+  withPauses,
+  wrapResource,
+} from './fleet.ts';
 import { problemsOfAll, valueAt } from './issues.ts';
 import { mergeParts, type Part } from './merge.ts';
 import { checkPlugins, pluginUses } from './plugin-uses.ts';
@@ -37,6 +46,8 @@ export interface LoadedConfig {
   readonly file: string;
   /** Every file that it depends on, `${file:…}` and what plugins are made of included. */
   readonly files: readonly string[];
+  /** What lives in KV of it; undefined where nothing was asked for. */
+  readonly fleet: FleetLayer | undefined;
   /** The plugins that it names. */
   readonly plugins: ReadonlyMap<string, LoadedPlugin>;
   /** The same for the same values, on every instance. */
@@ -56,11 +67,16 @@ export interface LoadOptions {
   readonly cwd: string;
 }
 
-/** Finds and reads the configuration, and `conf.d/*.yaml` beside it. @throws ConfigError */
-export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<LoadedConfig> {
+/**
+ * Finds and reads the configuration, and `conf.d/*.yaml` beside it.
+ *
+ * @param fleet What lives in KV, on top of it.
+ * @throws ConfigError
+ */
+export async function loadConfig({ file, env, cwd }: LoadOptions, fleet?: FleetLayer): Promise<LoadedConfig> {
   const found = await findConfig({ file, env, cwd });
   const fragments = await findFragments(found.path, cwd);
-  const draft = draftConfig(found.text, found.path, { env, cwd, fragments });
+  const draft = draftConfig(found.text, found.path, { env, cwd, fragments, fleet });
   const { config } = draft;
   if (config === undefined) return draft.finish();
   const uses = pluginUses(config);
@@ -77,6 +93,8 @@ export interface ParseOptions {
   readonly readFile?: ReadFile;
   /** Further files that are part of the configuration. */
   readonly fragments?: readonly ConfigText[];
+  /** What lives in KV. */
+  readonly fleet?: FleetLayer | undefined;
 }
 
 /** One file, read and filled in. */
@@ -88,9 +106,24 @@ interface ParsedFile extends Part {
 }
 
 function parseFile({ path, text }: ConfigText, options: ParseOptions, secrets: Secrets): ParsedFile {
-  const { env, cwd = process.cwd(), readFile = readFileSync } = options;
-  const file = new SourceFile(displayName(path, cwd), text.replace(/^\ufeff/, ''));
-  const yaml = readYaml(file);
+  const file = new SourceFile(displayName(path, options.cwd ?? process.cwd()), text.replace(/^\ufeff/, ''));
+  return fillIn(path, file, readYaml(file), options, secrets);
+}
+
+/** @param fileName Absolute path of the main file: relative paths of the fleet's entries start at its folder. */
+function parseResource(resource: FleetText, fileName: string, options: ParseOptions, secrets: Secrets): ParsedFile {
+  const file = new SourceFile(fleetName(resource), resource.text, 'fleet');
+  return fillIn(fileName, file, wrapResource(readYaml(file), resource), options, secrets);
+}
+
+function fillIn(
+  path: string,
+  file: SourceFile,
+  yaml: YamlDocument,
+  options: ParseOptions,
+  secrets: Secrets,
+): ParsedFile {
+  const { env, readFile = readFileSync } = options;
   const substituted = substitute(yaml.value, yaml.root, {
     env,
     readFile,
@@ -125,8 +158,11 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
     throw new ConfigError(tidy(problems, secrets), load?.files);
   };
   const main = parseFile({ path: fileName, text }, options, secrets);
-  const parts = [main, ...(options.fragments ?? []).map((fragment) => parseFile(fragment, options, secrets))] as const;
-  if (parts.every(({ yaml }) => yaml.value === null || yaml.value === undefined)) {
+  const files = [main, ...(options.fragments ?? []).map((fragment) => parseFile(fragment, options, secrets))] as const;
+  const { resources = [], paused = new Set<string>() } = options.fleet ?? {};
+  const ofFleet = resources.map((resource) => parseResource(resource, fileName, options, secrets));
+  const parts = [...files, ...ofFleet] as const;
+  if (files.every(({ yaml }) => yaml.value === null || yaml.value === undefined)) {
     const message = 'the file holds no configuration';
     const empty = problemAt(
       main.file,
@@ -137,11 +173,14 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
     fail(found.length > 0 ? found : [empty]);
   }
 
-  const merged = mergeParts(parts);
+  const fleet = fleetPart(ofFleet);
+  const merged = mergeParts(fleet === undefined ? files : [...files, fleet]);
   const { root } = merged;
-  const source = hideSecretFields(fitScalars(withoutEmptySections(merged.source), root, configSchema), secrets);
+  const complete = (given: unknown): unknown =>
+    withPauses(fitScalars(withoutEmptySections(given), root, configSchema), paused);
+  const source = hideSecretFields(complete(merged.source), secrets);
   hideSecretFields(merged.value, secrets);
-  const value = fitScalars(withoutEmptySections(merged.value), root, configSchema);
+  const value = complete(merged.value);
   const substitution = parts.flatMap(({ substituted }) => substituted.problems);
   const failed = new Set(substitution.map(({ path }) => path));
   const parsed = configSchema.safeParse(value);
@@ -159,6 +198,7 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
         ...invalid.filter(({ path }) => !failed.has(path)),
         ...(config === undefined ? [] : checkReferences(config, root, definedNames(value))),
         ...(config === undefined ? [] : checkInsertions(config, root)),
+        ...(config === undefined ? [] : checkLayers(config, root)),
       ],
       parts,
     ),
@@ -176,6 +216,7 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
       source: source as Readonly<Record<string, unknown>>,
       file: fileName,
       files: [...parts.flatMap(({ path, substituted }) => [path, ...substituted.files]), ...(load?.files ?? [])],
+      fleet: options.fleet,
       plugins,
       hash: hashOf(source, plugins),
       redact: (each) => secrets.redact(each),

@@ -38,7 +38,10 @@ export function mergeParts([first, ...others]: readonly [Part, ...Part[]]): Merg
     problems.push(
       problemAt(node.file, node.key ?? spanOf(node), {
         code: 'CONFIG_DUPLICATE_NAME',
-        message: `"${name ?? ''}" stands in two files`,
+        message:
+          node.file.layer === other.file.layer
+            ? `"${name ?? ''}" stands in two files`
+            : `"${name ?? ''}" stands in the fleet's configuration and in the file's`,
         hint: `the other is ${formatPlace(there)}`,
         path,
       }),

@@ -7,15 +7,20 @@ export interface Span {
   readonly end: number;
 }
 
+/** Who a text belongs to: the files of this instance, or the fleet, whose resources live in KV. */
+export type Layer = 'file' | 'fleet';
+
 export class SourceFile {
-  /** As it is shown: relative to the working directory where it lies below it. */
+  /** As it is shown: relative to the working directory where it lies below it; `fleet:consumers/billing`. */
   readonly name: string;
   readonly text: string;
+  readonly layer: Layer;
   readonly #lineStarts: readonly number[];
 
-  constructor(name: string, text: string) {
+  constructor(name: string, text: string, layer: Layer = 'file') {
     this.name = name;
     this.text = text;
+    this.layer = layer;
     const starts = [0];
     for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) starts.push(at + 1);
     this.#lineStarts = starts;

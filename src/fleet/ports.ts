@@ -64,7 +64,11 @@ export interface FleetAccess {
    * @throws OuzelError CONFIG_OWNED_BY_FILE, CONFLICT (not the expected revision), NOT_FOUND (nothing there to remove),
    *   NATS_UNAVAILABLE, or what keeps a consumer from running (DURABLE_REFUSED, …). Nothing is changed or stored then.
    */
-  change(changes: readonly ResourceChange[], actor: Actor, options?: { readonly dryRun?: boolean }): Promise<ChangeOutcome>;
+  change(
+    changes: readonly ResourceChange[],
+    actor: Actor,
+    options?: { readonly dryRun?: boolean },
+  ): Promise<ChangeOutcome>;
   /** Pauses or resumes a consumer, the file's or the fleet's. @throws OuzelError NOT_FOUND, NATS_UNAVAILABLE */
   pause(consumer: string, paused: boolean, actor: Actor): Promise<void>;
   pauseOf(consumer: string): Pause | undefined;

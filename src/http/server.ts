@@ -2,6 +2,7 @@
 import { fastify, type FastifyInstance } from 'fastify';
 import type { LetterAccess } from '../deadletter/read.ts';
 import { OuzelError } from '../errors.ts';
+import type { FleetAccess } from '../fleet/ports.ts';
 import type { DaemonStatus } from '../status.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { TapSelectors } from '../telemetry/tap-query.ts';
@@ -18,6 +19,8 @@ export interface HttpContext {
   readonly tap: (selectors: TapSelectors, sink: TapSink) => () => void;
   /** What work on dead letters needs. @throws OuzelError NATS_UNAVAILABLE */
   readonly deadLetters: () => LetterAccess;
+  /** The fleet's configuration. @throws OuzelError NATS_UNAVAILABLE */
+  readonly fleet: () => FleetAccess;
 }
 
 /** Adds the routes of one resource. */

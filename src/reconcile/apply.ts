@@ -8,6 +8,7 @@ import { deleteDurable, ensureStream, type StreamSpec } from '../nats/provision.
 import { familiesOf } from '../telemetry/metrics.ts';
 import { type Blueprint, blueprintOf, buildRuntime, revisionsOf, type Services, streamSpecs } from './build.ts';
 import { type Comparable, type ConsumerDiff, diffConsumers } from './diff.ts';
+import type { Confirm } from './reload.ts';
 import type { ConsumerRuntime } from './runtime.ts';
 
 type Undo = () => Promise<unknown>;
@@ -64,9 +65,10 @@ export class Reconciler {
    * Puts another configuration in force. While NATS is away it is checked as far as that goes, put in force, and
    * provisioned on the reconnect.
    *
-   * @throws OuzelError when it cannot come up; then all is as it was before.
+   * @param confirm Asked when all is built and checked, before anything is swapped.
+   * @throws OuzelError when it cannot come up, or what `confirm` throws; then all is as it was before.
    */
-  async apply(loaded: LoadedConfig): Promise<ConsumerDiff> {
+  async apply(loaded: LoadedConfig, confirm?: Confirm): Promise<ConsumerDiff> {
     const revisions = revisionsOf(loaded);
     const diff = diffConsumers(this.#comparable(), comparable(revisions, loaded));
     const { connected } = this.#services.wire;
@@ -86,7 +88,8 @@ export class Reconciler {
         .map(blueprint)
         .map((each) => ({ blueprint: each, runtime: buildRuntime(each, this.#services, this.#domain) }));
       await Promise.all(made.map(({ plan }) => plan.ready?.()));
-      if (connected) await this.#check(loaded, updated, begun);
+      if (connected) await this.#check(loaded, updated, begun, confirm);
+      else await confirm?.();
     } catch (error) {
       for (const { plan } of made) plan.close();
       this.#forgetTargets();
@@ -121,6 +124,7 @@ export class Reconciler {
     loaded: LoadedConfig,
     updated: readonly Blueprint[],
     begun: readonly { readonly blueprint: Blueprint; readonly runtime: ConsumerRuntime }[],
+    confirm: Confirm | undefined,
   ): Promise<void> {
     const undo: Undo[] = [];
     try {
@@ -137,6 +141,7 @@ export class Reconciler {
         const { made } = await runtime.provision(blueprint);
         if (made) undo.push(() => deleteDurable(this.#services.manager, blueprint.spec.stream, blueprint.name));
       }
+      await confirm?.();
     } catch (error) {
       for (const step of undo.toReversed())
         await step().catch((failed: unknown) =>

@@ -20,6 +20,7 @@ import { ATTEMPTS_PREFIX, ATTEMPTS_STREAM } from '../nats/attempts.ts';
 import { findDurable, findStream } from '../nats/provision.ts';
 import { TIMER_STREAM, timerSubject } from '../nats/timers.ts';
 import { INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
+import { CONFIG_STREAM, CONFIG_SUBJECTS } from '../fleet/store.ts';
 import { durableSpec, revisionsOf, streamSpecs } from './build.ts';
 import { incidentSpec, systemSpecs } from './system-streams.ts';
 
@@ -87,6 +88,9 @@ class Previewer {
     for (const [name, revision] of revisionsOf(this.#loaded))
       await this.#looked('consumer', name, () => this.#consumer(name, revision));
     this.#need(this.#api(`STREAM.MSG.GET.${ATTEMPTS_STREAM}`), 'to read what is known of failing events');
+    for (const action of ['CREATE', 'INFO', 'MSG.NEXT'])
+      this.#need(this.#api(`CONSUMER.${action}.${CONFIG_STREAM}.>`), "to follow the fleet's configuration");
+    this.#need(CONFIG_SUBJECTS[0] ?? '', "to change the fleet's configuration", false);
     await this.#targets();
     await this.#permissions();
     return this.#items;

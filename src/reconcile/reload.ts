@@ -9,12 +9,15 @@ import { RELOAD_RESULTS, type ReloadOutcome } from './result.ts';
 /** Reads the configuration anew. @throws ConfigError */
 export type Loader = () => Promise<LoadedConfig>;
 
+/** The last word on a change that was built and checked: when it throws, nothing is put in force. */
+export type Confirm = () => Promise<void>;
+
 export interface ReloadOptions {
   readonly load: Loader;
   /** The configuration in force. */
   readonly current: () => LoadedConfig;
   /** Puts another one in force, and answers with what changed. When it throws, all is as it was. */
-  readonly apply: (next: LoadedConfig) => Promise<ConsumerDiff | undefined>;
+  readonly apply: (next: LoadedConfig, confirm?: Confirm) => Promise<ConsumerDiff | undefined>;
   /** Hears of a change that was refused, once for each reason. */
   readonly onRejected?: (outcome: ReloadOutcome) => void;
   readonly metrics: Metrics;
@@ -66,10 +69,32 @@ export class Reloads {
   }
 
   /** Does something that must not meet a reload: those that are asked for meanwhile wait. */
-  exclusively(work: () => Promise<void>): Promise<void> {
+  exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
     const done = this.#queue.then(work);
     this.#queue = done.catch(() => undefined);
     return done;
+  }
+
+  /**
+   * Puts a change in force that comes from elsewhere than the files. To be called within `exclusively`.
+   *
+   * @param confirm Asked last, when it is built and checked.
+   * @throws what keeps it from coming up, or `confirm` throws; then all is as it was
+   */
+  async change(next: LoadedConfig, confirm: Confirm): Promise<ConsumerDiff | undefined> {
+    const began = performance.now();
+    const { current, apply } = this.#options;
+    const before = current();
+    if (next.hash === before.hash) {
+      await confirm();
+      return undefined;
+    }
+    const at = new Date().toISOString();
+    const changes = await apply(next, confirm);
+    this.#generation++;
+    const outcome: ReloadOutcome = { result: 'applied', at, hash: next.hash, reason: '', changes, needRestart: [] };
+    this.#show(outcome, performance.now() - began);
+    return changes;
   }
 
   /** No further reload begins; resolves when the one under way has ended. */

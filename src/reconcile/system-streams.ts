@@ -1,6 +1,7 @@
 /** The streams that Ouzel keeps for itself, as `nats/provision.ts` makes them. */
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { Config } from '../config/schema.ts';
+import { CONFIG_STREAM, CONFIG_STREAM_OPTIONS, CONFIG_SUBJECTS } from '../fleet/store.ts';
 import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
 import { ATTEMPTS_STREAM, ATTEMPTS_STREAM_OPTIONS, ATTEMPTS_SUBJECTS } from '../nats/attempts.ts';
 import { KEPT } from '../nats/bodies.ts';
@@ -45,11 +46,23 @@ export const timersSpec = ({ nats: { system } }: Config): StreamSpec => ({
   manage: false,
 });
 
+/** The bucket of the fleet's configuration. */
+const configSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: CONFIG_STREAM,
+  subjects: CONFIG_SUBJECTS,
+  replicas: system.replicas,
+  discard: 'new',
+  description: 'Configuration of Ouzel that all instances share',
+  options: CONFIG_STREAM_OPTIONS,
+  manage: false,
+});
+
 /** The streams without which no event is handled. */
 export const systemSpecs = (config: Config): StreamSpec[] => [
   deadLetterSpec(config),
   attemptsSpec(config),
   timersSpec(config),
+  configSpec(config),
 ];
 
 /** The stream of incidents. The oldest go where it is full: it must never stand in the way of what it speaks of. */

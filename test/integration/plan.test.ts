@@ -45,6 +45,7 @@ const SYSTEM = [
   'make stream OUZEL_DLQ',
   'make stream KV_OUZEL_ATTEMPTS',
   'make stream OUZEL_TIMERS',
+  'make stream KV_OUZEL_CONFIG',
   'make stream OUZEL_EVENTS',
 ];
 
@@ -124,14 +125,14 @@ consumers:
     'make consumer fine',
     'refuse target lost TARGET_NO_STREAM',
   ]);
-  expect(items[4]?.differences).toEqual([{ field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 }]);
-  expect(items[6]).toMatchObject({ place: 'ouzel.yaml:7:3', detail: expect.stringContaining('TAKEN') as string });
+  expect(items[5]?.differences).toEqual([{ field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 }]);
+  expect(items[7]).toMatchObject({ place: 'ouzel.yaml:7:3', detail: expect.stringContaining('TAKEN') as string });
 
   const printed = await text();
   expect(printed.code).toBe(78);
   for (const line of printed.stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   expect(printed.stdout).toContain('max_age: 1m → 2m');
-  expect(printed.stdout).toMatch(/5 to make, 2 to change, 1 left as they are, 6 refused\.\n$/);
+  expect(printed.stdout).toMatch(/6 to make, 2 to change, 1 left as they are, 6 refused\.\n$/);
 });
 
 const user = (allow: readonly string[]): string =>
@@ -153,10 +154,13 @@ it.each([
     '$JS.ACK.EVENTS.billing.>',
     '$JS.ACK.OUZEL_TIMERS.billing.>',
     '$JS.API.CONSUMER.CREATE.EVENTS.billing',
+    '$JS.API.CONSUMER.CREATE.KV_OUZEL_CONFIG.>',
     '$JS.API.CONSUMER.CREATE.OUZEL_TIMERS.billing',
     '$JS.API.CONSUMER.MSG.NEXT.EVENTS.billing',
+    '$JS.API.CONSUMER.MSG.NEXT.KV_OUZEL_CONFIG.>',
     '$JS.API.CONSUMER.MSG.NEXT.OUZEL_TIMERS.billing',
     '$JS.API.STREAM.CREATE.KV_OUZEL_ATTEMPTS',
+    '$JS.API.STREAM.CREATE.KV_OUZEL_CONFIG',
     '$JS.API.STREAM.CREATE.OUT',
     '$JS.API.STREAM.CREATE.OUZEL_DLQ',
     '$JS.API.STREAM.CREATE.OUZEL_EVENTS',
@@ -168,6 +172,7 @@ it.each([
     'ouzel.dlq.billing',
     '$KV.OUZEL_ATTEMPTS.billing.>',
     'ouzel.timer.billing.retry.*',
+    '$KV.OUZEL_CONFIG.>',
     'out.*.x',
   ];
   expect(missing.toSorted()).toEqual(more.length > 0 ? [...certain, ...publishes].toSorted() : certain);

@@ -1,0 +1,79 @@
+/** What the consumers of a daemon share, made on the server that it is connected to. */
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import type { LoadedConfig } from './config/load.ts';
+import type { Pauses } from './core/pauses.ts';
+import { Suspects } from './core/suspects.ts';
+import { Turns } from './core/turns.ts';
+import { type LetterAccess, removeLetter } from './deadletter/read.ts';
+import { createDeadLetterStore } from './deadletter/store.ts';
+import { ConfigStore } from './fleet/store.ts';
+import { createAttemptStore } from './nats/attempts.ts';
+import { createBodies } from './nats/bodies.ts';
+import type { Link } from './nats/link.ts';
+import { createStateStore } from './nats/plugin-state.ts';
+import { SystemStreams } from './nats/system.ts';
+import { createParking } from './nats/timers.ts';
+import type { Services } from './reconcile/build.ts';
+import type { KeyOf } from './reconcile/keys.ts';
+import { ensureIncidentStream, systemSpecs } from './reconcile/system-streams.ts';
+import type { Incidents } from './telemetry/incidents.ts';
+
+/** What outlives a server that was not ready, and is tried again. */
+export interface Shared extends Pick<
+  Services,
+  'files' | 'breakers' | 'pauses' | 'observer' | 'traces' | 'logger' | 'metrics'
+> {
+  /** The configuration in force. */
+  readonly loaded: () => LoadedConfig;
+  readonly keyOf: KeyOf;
+  readonly pauses: Pauses;
+  readonly incidents: Incidents;
+}
+
+export interface Prepared {
+  readonly services: Services;
+  readonly streams: SystemStreams;
+  /** Where the fleet's configuration is. */
+  readonly store: ConfigStore;
+  readonly letters: Omit<LetterAccess, 'config'>;
+}
+
+/** Makes the streams that Ouzel keeps for itself, and what works with them. @throws OuzelError as `ensureStream` */
+export async function prepareServer(link: Link, { loaded, keyOf, incidents, ...shared }: Shared): Promise<Prepared> {
+  const { connection, wire, publisher, requester } = link;
+  const { logger } = shared;
+  const { config } = loaded();
+  const { domain, system } = config.nats;
+  const options = domain === undefined ? {} : { domain };
+  const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
+  const client = jetstream(connection, options);
+  const streams = new SystemStreams(manager, systemSpecs(config), logger);
+  await streams.ensure();
+  const own = streams.watched(publisher);
+  const bodies = createBodies(client, system.replicas);
+  await incidents.connect(own, () => ensureIncidentStream(manager, loaded().config, logger));
+  return {
+    streams,
+    store: new ConfigStore(connection, client, manager),
+    letters: { client, manager, publisher, bodies },
+    services: {
+      ...shared,
+      connection,
+      manager,
+      wire,
+      publisher,
+      requester,
+      letters: createDeadLetterStore(own, bodies, {
+        keyOf,
+        redact: (text) => loaded().redact(text),
+        remove: (sequence) => removeLetter(manager, sequence),
+      }),
+      attempts: createAttemptStore(own, requester, { domain, onMissing: streams.missing }),
+      parking: createParking(own),
+      bodies,
+      pluginState: createStateStore(client, manager, system.replicas),
+      suspects: new Suspects(),
+      turns: new Turns(),
+    },
+  };
+}
