@@ -6,6 +6,8 @@ import { consumersCommand } from './consumers.ts';
 import { devCommand } from './dev.ts';
 import { dlqCommand } from './dlq/index.ts';
 import { explainCommand } from './explain.ts';
+import { initCommand } from './init.ts';
+import { pluginsCommand } from './plugins.ts';
 import { runCommand } from './run.ts';
 import { schemaCommand } from './schema.ts';
 import { tapCommand } from './tap.ts';
@@ -20,6 +22,8 @@ const commands = [
   tapCommand,
   consumersCommand,
   dlqCommand,
+  pluginsCommand,
+  initCommand,
   schemaCommand,
   versionCommand,
 ];

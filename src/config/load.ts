@@ -65,6 +65,8 @@ export interface LoadOptions {
   readonly file?: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
+  /** Leaves plugins alone: they are neither loaded nor checked. */
+  readonly withoutPlugins?: boolean;
 }
 
 /**
@@ -73,12 +75,15 @@ export interface LoadOptions {
  * @param fleet What lives in KV, on top of it.
  * @throws ConfigError
  */
-export async function loadConfig({ file, env, cwd }: LoadOptions, fleet?: FleetLayer): Promise<LoadedConfig> {
+export async function loadConfig(
+  { file, env, cwd, withoutPlugins = false }: LoadOptions,
+  fleet?: FleetLayer,
+): Promise<LoadedConfig> {
   const found = await findConfig({ file, env, cwd });
   const fragments = await findFragments(found.path, cwd);
   const draft = draftConfig(found.text, found.path, { env, cwd, fragments, fleet });
   const { config } = draft;
-  if (config === undefined) return draft.finish();
+  if (config === undefined || withoutPlugins) return draft.finish();
   const uses = pluginUses(config);
   const load = await loadPlugins(config.plugins.dir, uses);
   const show = (path: string): string => displayName(path, cwd);

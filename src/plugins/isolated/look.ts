@@ -13,6 +13,8 @@ export interface IsolatedCode {
   readonly file: string;
   readonly folder: string;
   readonly sources: Sources;
+  /** JSON Schema of the options. */
+  readonly schema: unknown;
   /** Whether the plugin takes options: zod's issues, or a text where it could not say. */
   check(options: unknown): Promise<OptionIssues>;
 }
@@ -54,7 +56,7 @@ export async function lookAt(where: Where, options: readonly unknown[]): Promise
     known.set(key, again.issues[0] ?? []);
     return again.issues[0] ?? [];
   };
-  return { kind, options: schemaFrom(schema), sources, code: { ...where, sources, check } };
+  return { kind, options: schemaFrom(schema), sources, code: { ...where, sources, schema, check } };
 }
 
 /** For finding names and telling numbers from texts; the plugin itself has the last word. */
