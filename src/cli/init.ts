@@ -101,7 +101,8 @@ ${PLUGINS[kind](identifierOf(name))}`;
 /** How it stands in a configuration. */
 export function exampleOf(name: string, kind: PluginKind, isolate: boolean): string {
   const entry = `plugin: ${name}${isolate ? ', isolate: true' : ''}`;
-  if (kind === 'target') return `    deliver:\n      - to: { ${entry}, options: { url: 'https://crm.example/events' } }`;
+  if (kind === 'target')
+    return `    deliver:\n      - to: { ${entry}, options: { url: 'https://crm.example/events' } }`;
   return `    pipeline:\n      - { ${entry}${kind === 'filter' ? ', options: { least: 100 }' : ''} }`;
 }
 

@@ -34,14 +34,15 @@ export function pluginsCommand(): Command {
 
 /** `consumers.billing.pipeline[0]`. */
 const placeOf = ({ path }: PluginUse): string =>
-  path.map((segment, at) => (typeof segment === 'number' ? `[${segment}]` : at === 0 ? segment : `.${segment}`)).join('');
+  path
+    .map((segment, at) => (typeof segment === 'number' ? `[${segment}]` : at === 0 ? segment : `.${segment}`))
+    .join('');
 
 function rowOf(name: string, uses: readonly PluginUse[], found: LoadedPlugin | PluginFailure | undefined) {
   const mine = uses.filter(({ plugin }) => plugin === name);
   const used = mine.map((use) => ({ at: placeOf(use), isolated: use.isolated }));
   if (found === undefined) return { name, used, problem: 'there is no file of this name' };
-  if (!('kind' in found))
-    return { name, file: found.spot.file, line: found.spot.line, used, problem: found.message };
+  if (!('kind' in found)) return { name, file: found.spot.file, line: found.spot.line, used, problem: found.message };
   return { name, kind: found.kind, file: found.file, options: found.isolated?.schema, used };
 }
 
@@ -70,7 +71,8 @@ async function list({ config: file, json }: Options): Promise<void> {
         name,
         kind ?? '-',
         used.map(({ at }) => at).join(', ') || '-',
-        ['no', 'yes'].filter((_, isolated) => used.some((each) => each.isolated === (isolated === 1))).join(', ') || '-',
+        ['no', 'yes'].filter((_, isolated) => used.some((each) => each.isolated === (isolated === 1))).join(', ') ||
+          '-',
         path === undefined ? '-' : relative(cwd, path),
         problem?.split('\n')[0] ?? '',
       ]),

@@ -7,7 +7,9 @@ import { headerEntries } from '../core/headers.ts';
 import { parseJson } from '../core/json.ts';
 import { isoTime } from '../core/time.ts';
 import { OuzelError } from '../errors.ts';
-import { type Evaluate, Fault, type MessageView, toText } from '../expression/index.ts';
+import { Fault } from '../expression/fault.ts';
+import type { Evaluate, MessageView } from '../expression/index.ts';
+import { toText } from '../expression/json.ts';
 
 /** What a stream says of its plain messages. */
 export interface StreamRules {

@@ -1,6 +1,6 @@
 /** An event as plugins see it: to read, and for a transformer to change. */
 import { type Event, isWritableAttribute } from '../core/event.ts';
-import { type Path, parsePath } from '../expression/index.ts';
+import { type Path, parsePath } from '../expression/path.ts';
 import { EventEditor, pathProblem } from '../pipeline/slots.ts';
 import { jsonCopy, readOnly } from './values.ts';
 

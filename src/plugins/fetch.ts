@@ -1,6 +1,5 @@
 /** `fetch` for plugins: kept from addresses that nobody on the public internet has, and bounded in time and size. */
 import type { Agent, fetch as undiciFetch, Response as UndiciResponse } from 'undici';
-import { guardedConnector } from '../deliver/http/client.ts';
 import { UnavailableError } from './errors.ts';
 import { callSignal } from './stray.ts';
 
@@ -24,15 +23,23 @@ interface Client {
 export function guardedFetch(allowPrivate: boolean, ended: AbortSignal): PluginFetch {
   let client: Promise<Client> | undefined;
   const open = async (): Promise<Client> => {
+    // Loaded by the first who asks: a plugin that does not pays nothing.
     const { Agent, buildConnector, fetch } = await import('undici');
-    const connect = guardedConnector(buildConnector, CONNECT, allowPrivate, '`allow_private: true` where the plugin is named');
+    const { guardedConnector } = await import('../deliver/http/client.ts');
+    const connect = guardedConnector(
+      buildConnector,
+      CONNECT,
+      allowPrivate,
+      '`allow_private: true` where the plugin is named',
+    );
     const agent = new Agent({ connect, maxResponseSize: MAX_ANSWER, headersTimeout: 0, bodyTimeout: 0 });
     ended.addEventListener('abort', () => void agent.close().catch(() => undefined), { once: true });
     return { agent, fetch };
   };
   return async (url, init = {}) => {
     const { protocol } = new URL(url);
-    if (protocol !== 'http:' && protocol !== 'https:') throw new TypeError(`fetch asks http and https, not ${protocol}`);
+    if (protocol !== 'http:' && protocol !== 'https:')
+      throw new TypeError(`fetch asks http and https, not ${protocol}`);
     const { agent, fetch } = await (client ??= open());
     const signals = [callSignal(), init.signal].filter((signal) => signal instanceof AbortSignal);
     const headers = new Headers(init.headers);
@@ -57,7 +64,9 @@ function bounded(response: UndiciResponse): Response {
       transform(chunk, controller) {
         size += chunk.length;
         if (size <= MAX_ANSWER) return controller.enqueue(chunk);
-        controller.error(new UnavailableError(`the answer of ${new URL(url).origin} has more than ${MAX_ANSWER} bytes`));
+        controller.error(
+          new UnavailableError(`the answer of ${new URL(url).origin} has more than ${MAX_ANSWER} bytes`),
+        );
       },
     }),
   );

@@ -60,7 +60,7 @@ const LONGEST = 200;
 const EXTENSIONS: ReadonlySet<string> = new Set(['.ts', '.mts', '.js', '.mjs']);
 
 /** Versions of plugins that this process loads, at most: Node keeps each of them until it ends (decision 0010). */
-export const MAX_LOADS = 1000;
+export const MAX_LOADS = 500;
 
 interface Cached {
   readonly loaded: LoadedPlugin;
@@ -254,9 +254,12 @@ export async function importPlugin(
   let graph: Graph | undefined;
   const start: Spot = { file, line: 1, column: 1, width: 1 };
   try {
-    const module = await inTime(runPlugin(name, () => importAnew(name, file, folder, sources, (made) => (graph = made))));
+    const module = await inTime(
+      runPlugin(name, () => importAnew(name, file, folder, sources, (made) => (graph = made))),
+    );
     const problem = exportProblem(module);
-    if (problem !== undefined) return { failure: { name, ...problem, spot: start }, files: [...(graph?.files.keys() ?? [])] };
+    if (problem !== undefined)
+      return { failure: { name, ...problem, spot: start }, files: [...(graph?.files.keys() ?? [])] };
     const definition = Object.values(module).find(isPlugin) as Plugin;
     return { definition, kind: kindOfPlugin(definition) as PluginKind, sources: new Map(graph?.files) };
   } catch (error) {

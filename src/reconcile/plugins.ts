@@ -95,7 +95,8 @@ export class PluginCompiler {
         const ids = messageIds(stream, consumer, route);
         const host = this.#host(entry, 'target');
         if (host !== undefined) return isolatedTarget(host, ids);
-        if (definition === undefined || !isTarget(definition)) throw new OuzelError('INTERNAL', `${name} is not loaded`);
+        if (definition === undefined || !isTarget(definition))
+          throw new OuzelError('INTERNAL', `${name} is not loaded`);
         return preparedTarget(name, this.#setUp(entry, definition), ids);
       },
     };

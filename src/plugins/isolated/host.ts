@@ -94,7 +94,8 @@ export class IsolatedHost {
 
   call(call: HostCall): void {
     if (this.#closed) return this.#unavailable(call, 'it is not used any more');
-    if (this.#worker === undefined && performance.now() < this.#notBefore) return this.#unavailable(call, this.#trouble);
+    if (this.#worker === undefined && performance.now() < this.#notBefore)
+      return this.#unavailable(call, this.#trouble);
     this.#queue.push(call);
     if (this.#worker === undefined) this.#start();
     else this.#pump();
@@ -160,7 +161,6 @@ export class IsolatedHost {
 
   #begin(): void {
     this.#isReady = true;
-    // What waits for an answer keeps the process running; the thread alone does not.
     this.#worker?.unref();
     this.#ready.resolve();
     this.#pump();
@@ -195,6 +195,8 @@ export class IsolatedHost {
       return call.failed(this.#failure(thrown(error)));
     }
     this.#alone = alone;
+    // What waits for an answer keeps the process running; the thread alone does not.
+    if (this.#inFlight.size === 0) this.#worker?.ref();
     this.#inFlight.set(this.#lastCall, call);
   }
 
@@ -206,6 +208,7 @@ export class IsolatedHost {
     this.#failures = 0;
     hear(call);
     this.#pump();
+    if (this.#inFlight.size === 0) this.#worker?.unref();
   }
 
   #watch(number: number): void {

@@ -191,7 +191,10 @@ function handleOf(definition: Plugin, context: PluginContext<unknown>): Handle {
     isPromise(answer) ? Promise.resolve(answer).then(check) : check(answer);
   if (isFilter(definition))
     return (call, event) =>
-      later(handle(new EventReader({ event }), call), (answer) => ({ passes: filterAnswer(plugin, answer), edits: [] }));
+      later(handle(new EventReader({ event }), call), (answer) => ({
+        passes: filterAnswer(plugin, answer),
+        edits: [],
+      }));
   if (isTransformer(definition))
     return (call, event) => {
       const writer = new NotingWriter({ event });

@@ -106,7 +106,9 @@ describe('addresses', () => {
 
   it('a public address goes through, in the shape that is asked for', async () => {
     const asked = async (all: boolean) =>
-      new Promise((done) => lookupPublic('`allow_private: true` in the target')('8.8.8.8', { all }, (...answer) => done(answer)));
+      new Promise((done) =>
+        lookupPublic('`allow_private: true` in the target')('8.8.8.8', { all }, (...answer) => done(answer)),
+      );
     expect(await asked(true)).toEqual([null, [{ address: '8.8.8.8', family: 4 }]]);
     expect(await asked(false)).toEqual([null, '8.8.8.8', 4]);
   });
