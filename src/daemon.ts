@@ -1,5 +1,6 @@
 /** The composition root: connects, provisions, runs the consumers, drains. */
 import type { JetStreamManager } from '@nats-io/jetstream';
+import { Acts } from './audit/acts.ts';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
@@ -11,7 +12,7 @@ import { FileStore } from './deliver/files/store.ts';
 import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { type HttpServer, startHttp } from './http/server.ts';
+import { type HttpServer, type NatsAccess, startHttp } from './http/server.ts';
 import { Fleet } from './fleet/fleet.ts';
 import type { LayeredLoader } from './fleet/load.ts';
 import { checkServer } from './nats/connect.ts';
@@ -60,6 +61,8 @@ export class Daemon {
   readonly #housekeeping: Housekeeping;
   readonly #log: LogObserver;
   readonly #incidents: Incidents;
+  /** What is changed over the API. */
+  readonly #acts: Acts;
   #loaded: LoadedConfig;
   readonly #load: LayeredLoader;
   readonly #reloads: Reloads;
@@ -92,6 +95,12 @@ export class Daemon {
     this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
     const metrics = this.#metrics;
     this.#incidents = new Incidents({ loaded: () => this.#loaded, keyOf: this.#keyOf, metrics, logger });
+    this.#acts = new Acts({
+      instance: this.#incidents.instance,
+      redact: (text) => this.#loaded.redact(text),
+      metrics,
+      logger,
+    });
     this.#reloads = new Reloads({
       load: () => this.#fleet?.load() ?? load(),
       current: () => this.#loaded,
@@ -119,13 +128,19 @@ export class Daemon {
       logger: this.#logger,
       count: (plugin) => this.#metrics.pluginStrayErrors.with(plugin).increment(),
     });
-    this.#http = await startHttp(config.http.listen, {
+    this.#http = await startHttp({
+      acts: this.#acts,
+      logger: this.#logger,
       metrics: this.#metrics,
       status: () => this.status(),
       refresh: () => this.#refresh(),
-      tap: (selectors, sink) => this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf), sink),
+      tap: (selectors, sink, sees) =>
+        this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf, sees), sink),
       deadLetters: () => this.#deadLetters(),
       fleet: () => this.#fleetAccess(),
+      loaded: () => this.#loaded,
+      runtimes: () => this.#reconciler?.runtimes ?? new Map(),
+      nats: () => this.#natsAccess(),
     });
     const { url } = this.#http;
     this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
@@ -295,6 +310,7 @@ export class Daemon {
       pauses: this.#pauses,
       observer: this.#observer(),
       incidents: this.#incidents,
+      acts: this.#acts,
       traces: this.#traces,
       logger: this.#logger,
       metrics: this.#metrics,
@@ -314,8 +330,14 @@ export class Daemon {
 
   #deadLetters(): LetterAccess {
     if (this.#letterPorts === undefined || this.#link?.connected !== true)
-      throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away; the dead letters are there');
+      throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away, and all that is stored there with it');
     return { config: this.#loaded.config, ...this.#letterPorts };
+  }
+
+  #natsAccess(): NatsAccess {
+    const { manager, publisher } = this.#deadLetters();
+    if (this.#link === undefined) throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away');
+    return { manager, publisher, requester: this.#link.requester, files: this.#files, logger: this.#logger };
   }
 
   #fleetAccess(): Fleet {

@@ -63,6 +63,19 @@ export const ERRORS = {
   DAEMON_UNAVAILABLE: unavailable(
     'No daemon answers at the address. Is it running, and is `http.listen` (or --url) its admin address?',
   ),
+  UNAUTHORIZED: {
+    kind: 'rejected',
+    exit: EXIT.failed,
+    summary:
+      'The request needs credentials, or those that it came with are not valid (never said which part of them). Send `Authorization: Bearer …`; commands take --token or $OUZEL_TOKEN.',
+  },
+  FORBIDDEN: rejected(
+    'The credentials do not allow this (`may`, `types` and `consumers` of `access`), or the request comes from where it must not.',
+  ),
+  TOO_MANY_ATTEMPTS: unavailable('Too many wrong credentials came from this address. Wait as `Retry-After` says.'),
+  OIDC_UNAVAILABLE: unavailable(
+    "The issuer's keys cannot be fetched, so that its tokens cannot be checked. The log says why.",
+  ),
   TAP_LIMIT: unavailable('As many taps are open as the daemon allows. Close one.'),
   CONFIG_OWNED_BY_FILE: rejected(
     'A file of the configuration has this resource: it is changed there, not through the API. The message names the place.',

@@ -1,5 +1,6 @@
 /** What the consumers of a daemon share, made on the server that it is connected to. */
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import type { Acts } from './audit/acts.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Pauses } from './core/pauses.ts';
 import { Suspects } from './core/suspects.ts';
@@ -15,7 +16,7 @@ import { SystemStreams } from './nats/system.ts';
 import { createParking } from './nats/timers.ts';
 import type { Services } from './reconcile/build.ts';
 import type { KeyOf } from './reconcile/keys.ts';
-import { ensureIncidentStream, systemSpecs } from './reconcile/system-streams.ts';
+import { auditSpec, ensureOwnStream, incidentSpec, systemSpecs } from './reconcile/system-streams.ts';
 import type { Incidents } from './telemetry/incidents.ts';
 
 /** What outlives a server that was not ready, and is tried again. */
@@ -28,6 +29,7 @@ export interface Shared extends Pick<
   readonly keyOf: KeyOf;
   readonly pauses: Pauses;
   readonly incidents: Incidents;
+  readonly acts: Acts;
 }
 
 export interface Prepared {
@@ -39,7 +41,7 @@ export interface Prepared {
 }
 
 /** Makes the streams that Ouzel keeps for itself, and what works with them. @throws OuzelError as `ensureStream` */
-export async function prepareServer(link: Link, { loaded, keyOf, incidents, ...shared }: Shared): Promise<Prepared> {
+export async function prepareServer(link: Link, { loaded, keyOf, incidents, acts, ...shared }: Shared): Promise<Prepared> {
   const { connection, wire, publisher, requester } = link;
   const { logger } = shared;
   const { config } = loaded();
@@ -51,7 +53,9 @@ export async function prepareServer(link: Link, { loaded, keyOf, incidents, ...s
   await streams.ensure();
   const own = streams.watched(publisher);
   const bodies = createBodies(client, system.replicas);
-  await incidents.connect(own, () => ensureIncidentStream(manager, loaded().config, logger));
+  const ensure = (specOf: typeof auditSpec) => () => ensureOwnStream(manager, specOf(loaded().config), logger);
+  await incidents.connect(own, ensure(incidentSpec));
+  await acts.connect(own, ensure(auditSpec));
   return {
     streams,
     store: new ConfigStore(connection, client, manager),

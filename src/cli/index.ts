@@ -11,6 +11,7 @@ import { pluginsCommand } from './plugins.ts';
 import { runCommand } from './run.ts';
 import { schemaCommand } from './schema.ts';
 import { tapCommand } from './tap.ts';
+import { tokenCommand } from './token.ts';
 import { validateCommand } from './validate.ts';
 import { versionCommand } from './version.ts';
 
@@ -22,8 +23,12 @@ const commands = [
   tapCommand,
   consumersCommand,
   dlqCommand,
+<<<<<<< HEAD
   pluginsCommand,
   initCommand,
+=======
+  tokenCommand,
+>>>>>>> main
   schemaCommand,
   versionCommand,
 ];

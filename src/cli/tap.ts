@@ -1,17 +1,14 @@
 import { Command } from 'commander';
-import { loadConfig } from '../config/load.ts';
-import { type ErrorCode, ERRORS, OuzelError } from '../errors.ts';
 import { TAP_SELECTORS, type TapSelectors } from '../telemetry/tap-query.ts';
 import type { TapRecord } from '../telemetry/tap-record.ts';
 import type { LeftOut } from '../telemetry/tap.ts';
+import { type ApiOptions, apiOptions, openApi, unavailable } from './api.ts';
 import { wholeNumber } from './arguments.ts';
 import { print } from './print.ts';
 import { CONFIG_OPTION } from './session.ts';
 import { fit, paint, type Paint, type Style, styleOf } from './terminal.ts';
 
-interface Options extends TapSelectors {
-  readonly config?: string;
-  readonly url?: string;
+interface Options extends TapSelectors, ApiOptions {
   readonly limit?: number;
   readonly json?: boolean;
 }
@@ -19,8 +16,7 @@ interface Options extends TapSelectors {
 const HELP = `
 Shows what a running daemon does, event by event, with the beginning of the data
 as it ended up behind the transformers. At a high rate only some are shown, and
-the number of the others is said. The daemon answers on the loopback address
-alone.
+the number of the others is said.
 
 Examples:
   ouzel tap
@@ -29,10 +25,10 @@ Examples:
   ouzel tap --json | jq 'select(.outcome == "retried") | .error'`;
 
 export function tapCommand(): Command {
-  return new Command('tap')
+  const command = new Command('tap')
     .description('single events as a running daemon settles them')
-    .option(...CONFIG_OPTION)
-    .option('--url <url>', "the daemon's admin address (default: http.listen of the configuration)")
+    .option(...CONFIG_OPTION);
+  return apiOptions(command)
     .option('--consumer <name>', 'only of this consumer')
     .option('--type <pattern>', 'only of this type; `*` stands for one part, `>` for the rest')
     .option('--key <key>', 'only of events with this key')
@@ -46,10 +42,11 @@ export function tapCommand(): Command {
 }
 
 async function run(options: Options): Promise<void> {
-  const base = options.url ?? (await addressOf(options.config));
+  const api = await openApi(options);
+  const { base } = api;
   const query = new URLSearchParams();
   for (const name of TAP_SELECTORS) if (options[name] !== undefined) query.set(name, options[name]);
-  const response = await request(`${base}/api/v1/tap?${query.toString()}`);
+  const response = await api.request(`/api/v1/tap?${query.toString()}`, { headers: { accept: 'text/event-stream' } });
   const style = styleOf(process.stdout);
   let left = options.limit ?? Infinity;
   for await (const { name, data } of messagesOf(response, base)) {
@@ -62,42 +59,6 @@ async function run(options: Options): Promise<void> {
     if (name === 'left_out') print(options.json === true ? data : leftOutLine(JSON.parse(data) as LeftOut, style));
   }
   throw unavailable(base, 'it closed the connection');
-}
-
-const unavailable = (url: string, reason: string, cause?: unknown): OuzelError =>
-  new OuzelError('DAEMON_UNAVAILABLE', `the daemon at ${url}: ${reason}`, { cause });
-
-/** Where the daemon of a configuration listens, as seen from this machine. */
-async function addressOf(file: string | undefined): Promise<string> {
-  const { config } = await loadConfig({ file, env: process.env, cwd: process.cwd() });
-  const { host, port } = config.http.listen;
-  if (port === 0) throw new OuzelError('USAGE', 'http.listen leaves the port to the system: --url says which it is');
-  if (host === '0.0.0.0') return `http://127.0.0.1:${port}`;
-  if (host === '::') return `http://[::1]:${port}`;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
-}
-
-async function request(url: string): Promise<Response> {
-  let response: Response;
-  try {
-    response = await fetch(url, { headers: { accept: 'text/event-stream' } });
-  } catch (error) {
-    const { cause } = error as { cause?: { message?: string } };
-    throw unavailable(new URL(url).origin, cause?.message ?? 'no answer', error);
-  }
-  if (response.ok) return response;
-  const text = await response.text();
-  const { code, message } = parsed(text);
-  throw new OuzelError(code, message ?? `${url} answered ${response.status}: ${text.slice(0, 200)}`);
-}
-
-function parsed(text: string): { readonly code: ErrorCode; readonly message: string | undefined } {
-  try {
-    const { code, message } = JSON.parse(text) as { code?: string; message?: string };
-    return { code: code !== undefined && Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : 'NOT_FOUND', message };
-  } catch {
-    return { code: 'DAEMON_UNAVAILABLE', message: undefined };
-  }
 }
 
 interface Message {

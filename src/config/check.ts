@@ -5,6 +5,7 @@ import { targets as targetComponents } from '../deliver/targets/index.ts';
 import { type ErrorCode, formatPlace } from '../errors.ts';
 import { Expression, type Template } from '../expression/index.ts';
 import { INCIDENT_STREAM, INCIDENT_SUBJECTS, INCIDENTS } from '../telemetry/incidents/catalogue.ts';
+import { checkAccess } from './check-access.ts';
 import { formatDuration } from './fields.ts';
 import { type ConfigProblem, formatPath, problemAt } from './problems.ts';
 import type { Config, ConsumerConfig, RouteConfig } from './schema.ts';
@@ -35,7 +36,7 @@ export function checkReferences(config: Config, root: SourceNode, names: Defined
   checker.filterReferences();
   checker.filterCircles();
   checker.timeouts();
-  return checker.problems;
+  return [...checker.problems, ...checkAccess(config, root)];
 }
 
 class Checker {

@@ -41,10 +41,10 @@ const PLACEHOLDER = {
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
-/** JSON Schema (draft-07) of the configuration, for editors. */
-export function jsonSchema(): JsonSchema {
+/** JSON Schema of the configuration: draft-07 for editors, 2020-12 for OpenAPI. */
+export function jsonSchema(target: 'draft-7' | 'draft-2020-12' = 'draft-7'): JsonSchema {
   const schema = z.toJSONSchema(configSchema, {
-    target: 'draft-7',
+    target,
     io: 'input',
     override: ({ zodSchema, jsonSchema: json, path }) => {
       if (zodSchema instanceof z.ZodType) forEditors(json, zodSchema);

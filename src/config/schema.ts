@@ -1,5 +1,6 @@
 /** The root of the configuration; one file a section. */
 import { z } from 'zod';
+import { access } from './access.ts';
 import { consumers } from './consumers.ts';
 import { defaults } from './defaults.ts';
 import { filters } from './filters.ts';
@@ -23,11 +24,13 @@ export const configSchema = z.strictObject({
   targets,
   consumers,
   plugins,
+  access,
 });
 
 /** A configuration that was read: durations in milliseconds, sizes in bytes, expressions parsed. */
 export type Config = z.output<typeof configSchema>;
 
+export type { AccessEntry } from './access.ts';
 export type { ConsumerConfig, RouteConfig, StageConfig } from './consumers.ts';
 export type { RetryOverride } from './defaults.ts';
 export type { TargetConfig } from './targets.ts';

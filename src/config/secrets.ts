@@ -1,5 +1,6 @@
 /** What must not be shown: kept to be taken out of every text, and represented by marks. */
 import { scryptSync } from 'node:crypto';
+import { mapItems } from './copy.ts';
 import type { ConfigPath } from './source.ts';
 
 const SECRET_WORDS =
@@ -9,13 +10,23 @@ const NOT_SECRET = /_(?:FILE|PATH|DIR|NAME|ID)$/i;
 /** Whether the name of an environment variable sounds as if its value were secret. */
 export const isSecretName = (name: string): boolean => SECRET_WORDS.test(name) && !NOT_SECRET.test(name);
 
+/** Ouzel's own word for what a thing is found by, in many places. */
+const NO_SECRET_KEYS: ReadonlySet<string> = new Set(['key', 'keys']);
+const SECRET_HEADERS = /^(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key)$/i;
+
+/** Whether what stands under a key of a configuration is not to be shown, for how the key sounds. */
+export const isSecretKey = (name: string): boolean =>
+  SECRET_HEADERS.test(name) || (isSecretName(name.replaceAll('-', '_')) && !NO_SECRET_KEYS.has(name.toLowerCase()));
+
 /** Fields that are secret whatever stands in them. */
-export const isSecretField = ([section, field]: ConfigPath): boolean =>
-  section === 'nats' && (field === 'token' || field === 'password' || field === 'nkey');
+export const isSecretField = ([section, field, key, last]: ConfigPath): boolean =>
+  (section === 'nats' && (field === 'token' || field === 'password' || field === 'nkey')) ||
+  (section === 'access' && key === 'who' && last === 'token');
 
 /** Fields whose value is the path of a file. */
 export const isPathField = ([section, field, key]: ConfigPath): boolean =>
-  section === 'nats' && (field === 'creds' || (field === 'tls' && key !== undefined));
+  (section === 'nats' && field === 'creds') ||
+  ((section === 'nats' || section === 'http') && field === 'tls' && key !== undefined);
 
 /** Fields in which `user:password@` may stand. */
 export const isUrlField = (path: ConfigPath): boolean => {
@@ -84,4 +95,24 @@ export class Secrets {
       if (clean.includes(secret)) clean = clean.replaceAll(secret, '***');
     return clean;
   }
+}
+
+/**
+ * Marks in place of what stands in fields that are secret, whether it came from outside or not. Parts without any are
+ * the same objects in the result.
+ */
+export function hideSecretFields(value: unknown, secrets: Secrets, path: (string | number)[] = []): unknown {
+  if (typeof value === 'object' && value !== null) {
+    const list = Array.isArray(value);
+    return mapItems(value, (item, key) => {
+      path.push(list ? Number(key) : key);
+      const hidden = hideSecretFields(item, secrets, path);
+      path.pop();
+      return hidden;
+    });
+  }
+  const isText = typeof value === 'string' || typeof value === 'number';
+  if (!isText || value === '') return value;
+  if (isSecretField(path)) return /^<secret [0-9a-f]+>$/.test(String(value)) ? value : secrets.add(String(value));
+  return isUrlField(path) ? secrets.addUrl(String(value)) : value;
 }

@@ -2,7 +2,7 @@
 import { OuzelError } from '../errors.ts';
 import { Groups } from './groups.ts';
 import { letterAt, type LetterAccess } from './read.ts';
-import { letterQuery, type LetterSelectors, selectLetters, selectsAnything } from './select.ts';
+import { isPermitted, letterQuery, type LetterSelectors, selectLetters, selectsAnything } from './select.ts';
 
 export interface Choice {
   readonly selectors: LetterSelectors;
@@ -68,10 +68,11 @@ export async function chooseLetters(
 const selected = (access: LetterAccess, selectors: LetterSelectors) =>
   selectLetters(access, letterQuery(selectors, access));
 
-async function* numbered({ manager }: LetterAccess, sequences: readonly number[]) {
+async function* numbered(access: LetterAccess, sequences: readonly number[]) {
   for (const sequence of new Set(sequences)) {
-    const letter = await letterAt(manager, sequence);
-    if (letter === undefined) throw new OuzelError('NOT_FOUND', `there is no dead letter ${sequence}`);
+    const letter = await letterAt(access.manager, sequence);
+    if (letter === undefined || !(await isPermitted(access, letter)))
+      throw new OuzelError('NOT_FOUND', `there is no dead letter ${sequence}`);
     yield letter;
   }
 }

@@ -16,6 +16,11 @@ export interface LetterAccess {
   readonly manager: JetStreamManager;
   readonly publisher: Publisher;
   readonly bodies: Bodies;
+  /**
+   * Which letters may be looked at and touched; left out: all. A letter whose event cannot be decoded has no type.
+   * The others are as if they were not there.
+   */
+  readonly permits?: ((consumer: string, type: string | undefined) => boolean) | undefined;
 }
 
 type Header = readonly [name: string, value: string];

@@ -89,5 +89,22 @@ function insideMatcher(
 
 /** The letters that are meant, the oldest first. */
 export async function* selectLetters(access: LetterAccess, query: LetterQuery): AsyncGenerator<DeadLetter> {
-  for await (const letter of letters(access, query.consumer)) if (await query.matches(letter)) yield letter;
+  for await (const letter of letters(access, query.consumer))
+    if ((await query.matches(letter)) && (await isPermitted(access, letter))) yield letter;
+}
+
+/** Whether a letter may be looked at and touched (`LetterAccess.permits`). */
+export async function isPermitted(
+  { permits, config, bodies }: Pick<LetterAccess, 'permits' | 'config' | 'bodies'>,
+  letter: DeadLetter,
+): Promise<boolean> {
+  if (permits === undefined) return true;
+  const whole = await completeLetter(letter, bodies);
+  let type: string | undefined;
+  try {
+    ({ type } = eventOfLetter(whole, config));
+  } catch {
+    type = undefined;
+  }
+  return permits(letter.consumer, type);
 }

@@ -7,8 +7,9 @@ export interface PublishListener {
    * Stored by a stream; `duplicate` when the stream had a message of this id already.
    *
    * @param sequence Its number in the stream, or that of the message that was there already.
+   * @param stream The stream that has it.
    */
-  confirmed(duplicate: boolean, sequence?: number): void;
+  confirmed(duplicate: boolean, sequence?: number, stream?: string): void;
   failed(error: OuzelError): void;
 }
 

@@ -130,12 +130,14 @@ export class Fleet implements FleetAccess {
     return this.#repeated(async () => {
       for (const change of changes) this.#check(change);
       const real = changes.filter((change) => this.get(change)?.text !== change.text);
+      // What was looked at is what must still be there: another instance's change may come in meanwhile.
+      const writes = this.#writes(real);
       const { load, current } = this.#options;
       const layer = layerWith(current().fleet, real);
       const loaded = await load(layer);
       const now = (): FleetResource[] => changes.flatMap((change) => this.get(change) ?? []);
       if (dryRun || real.length === 0) return { resources: now(), consumers: undefined };
-      const consumers = await this.#put(loaded, this.#writes(real), actor);
+      const consumers = await this.#put(loaded, writes, actor);
       return { resources: now(), consumers };
     });
   }

@@ -1,45 +1,119 @@
-/** What is wrong with a request, as RFC 9457 has it. */
-import type { FastifyInstance, FastifyReply } from 'fastify';
-import type { z } from 'zod';
-import { asOuzelError, type ErrorCode, OuzelError } from '../errors.ts';
+/** What is wrong with a request, as RFC 9457 has it. The one place that says which status an error is answered with. */
+import { STATUS_CODES } from 'node:http';
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { ConfigError, type ConfigProblem } from '../config/problems.ts';
+import { asOuzelError, type ErrorCode, type OuzelError } from '../errors.ts';
+import { isConditional } from './conditions.ts';
 
-const STATUS: Partial<Record<ErrorCode, number>> = { USAGE: 400, NOT_FOUND: 404 };
-const UNAVAILABLE = 503;
-const TITLES: Readonly<Record<number, string>> = {
-  400: 'Bad Request',
-  403: 'Forbidden',
-  404: 'Not Found',
-  413: 'Payload Too Large',
-  415: 'Unsupported Media Type',
-  500: 'Internal Server Error',
-  503: 'Service Unavailable',
+const problemPlace = z.strictObject({
+  file: z.string().describe('`fleet:<section>/<name>` for a resource.'),
+  line: z.number().int().min(1),
+  column: z.number().int().min(1),
+});
+
+const configProblem = z
+  .strictObject({
+    code: z.string(),
+    message: z.string(),
+    hint: z.string().optional().describe('What was expected, what was meant, or what to do.'),
+    path: z.string().describe('`consumers.billing.deliver[0].to`, or empty.'),
+    place: problemPlace.optional(),
+    excerpt: z.string().optional().describe('The line, and under it a caret.'),
+  })
+  .meta({ id: 'ConfigProblem', description: 'One thing that is wrong with a configuration, and where it stands.' });
+
+/** The body of every answer that is an error. */
+export const problemSchema = z
+  .strictObject({
+    type: z.string().describe('`about:blank`: the code says more.'),
+    title: z.string().describe('The name of the status.'),
+    status: z.number().int(),
+    code: z.string().describe('A code of the registry of errors (docs/reference/errors.md).'),
+    detail: z
+      .string()
+      .describe('What is wrong and what to do, for a person; with places and carets for a configuration.'),
+    problems: z.array(configProblem).optional().describe('Everything that is wrong with a configuration.'),
+  })
+  .meta({ id: 'Problem', description: 'Problem details (RFC 9457).' });
+
+export type Problem = z.input<typeof problemSchema>;
+
+/** What is not said by the kind of an error alone. */
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  USAGE: 400,
+  NOT_FOUND: 404,
+  CONFIG_OWNED_BY_FILE: 409,
+  CONFLICT: 409,
+  TARGET_TOO_LARGE: 413,
+  // The change itself cannot be: the server is there, and has something else.
+  STREAM_NOT_FOUND: 422,
+  STREAM_REFUSED: 422,
+  DURABLE_FOREIGN: 422,
+  DURABLE_REFUSED: 422,
+  TARGET_NO_STREAM: 422,
+  TARGET_REJECTED: 422,
 };
+const UNPROCESSABLE = 422;
+const UNAVAILABLE = 503;
+
+/** The status that an error is answered with. */
+function statusOfError(error: OuzelError): number {
+  const known = STATUS[error.code];
+  if (known !== undefined) return known;
+  if (error instanceof ConfigError || /^(?:CONFIG|EVENT)_/.test(error.code)) return UNPROCESSABLE;
+  return error.kind === 'unavailable' ? UNAVAILABLE : 500;
+}
+
+const titleOf = (status: number): string => STATUS_CODES[status] ?? 'Error';
 
 /** Answers with problem details; `code` is one of the registry, or says what HTTP itself found wrong. */
-export const sendProblem = (reply: FastifyReply, status: number, code: string, detail: string): FastifyReply =>
+export const sendProblem = (
+  reply: FastifyReply,
+  status: number,
+  code: string,
+  detail: string,
+  more: Pick<Problem, 'problems'> = {},
+): FastifyReply =>
   reply
     .code(status)
     .type('application/problem+json')
-    .send(JSON.stringify({ type: 'about:blank', title: TITLES[status] ?? 'Error', status, code, detail }));
+    .send(JSON.stringify({ type: 'about:blank', title: titleOf(status), status, code, detail, ...more }));
 
-/** Lets every error of these routes be answered so. */
-export function answerProblems(app: FastifyInstance): void {
-  app.setErrorHandler((error, _request, reply) => {
-    const { statusCode, message } = error as { statusCode?: number; message: string };
-    // Fastify's own: a body that is no JSON, or too large.
-    if (!(error instanceof OuzelError) && statusCode !== undefined && statusCode < 500)
-      return sendProblem(reply, statusCode, 'USAGE', message);
-    const own = asOuzelError(error);
-    const status = STATUS[own.code] ?? (own.kind === 'unavailable' ? UNAVAILABLE : 500);
-    return sendProblem(reply, status, own.code, own.message);
-  });
+/** What HTTP itself finds wrong with a request. */
+export class HttpError extends Error {
+  readonly statusCode: number;
+  readonly problem: string;
+
+  constructor(statusCode: number, message: string, problem = 'USAGE') {
+    super(message);
+    this.statusCode = statusCode;
+    this.problem = problem;
+  }
 }
 
-/** What was sent, as the schema has it. @throws OuzelError USAGE that names the field */
-export function validated<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
-  const { success, data, error } = schema.safeParse(value);
-  if (success) return data;
-  const [issue] = error.issues;
-  const field = issue?.path.join('.') ?? '';
-  throw new OuzelError('USAGE', `${field === '' ? '' : `${field}: `}${issue?.message ?? 'not valid'}`);
+/** Answers with whatever was thrown. */
+export function sendError(reply: FastifyReply, error: unknown): FastifyReply {
+  // Fastify's own are of the same form: a body that is too large, or cut off.
+  const { statusCode, message } = error as { statusCode?: number; message: string };
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+    return sendProblem(reply, statusCode, error instanceof HttpError ? error.problem : 'USAGE', message);
+  const own = asOuzelError(error);
+  const problems = own instanceof ConfigError ? { problems: own.problems.map(shownProblem) } : {};
+  // What the request itself asked for does not hold.
+  const status = own.code === 'CONFLICT' && isConditional(reply.request) ? 412 : statusOfError(own);
+  return sendProblem(reply, status, own.code, own.message, problems);
+}
+
+function shownProblem({ code, message, hint, path, place, excerpt }: ConfigProblem): z.input<typeof configProblem> {
+  return {
+    code,
+    message,
+    path,
+    ...(hint === undefined ? {} : { hint }),
+    ...(place === undefined ? {} : { place }),
+    ...(excerpt === undefined
+      ? {}
+      : { excerpt: `${excerpt.text}\n${' '.repeat(excerpt.indent)}${'^'.repeat(excerpt.width)}` }),
+  };
 }

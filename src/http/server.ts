@@ -1,26 +1,54 @@
-/** The admin listener: metrics and health. One file a resource in `routes/`. */
-import { fastify, type FastifyInstance } from 'fastify';
+/** The admin listener: metrics, health and the API. One file a resource in `routes/`. */
+import type { Server } from 'node:http';
+import type { Server as TlsServer } from 'node:tls';
+import type { JetStreamManager } from '@nats-io/jetstream';
+import { fastify, type FastifyInstance, type FastifyServerOptions } from 'fastify';
+import type { Acts } from '../audit/acts.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
 import type { LetterAccess } from '../deadletter/read.ts';
 import { OuzelError } from '../errors.ts';
 import type { FleetAccess } from '../fleet/ports.ts';
+import type { ConsumerRuntime } from '../reconcile/runtime.ts';
+import type { TestPorts } from '../reconcile/test-delivery.ts';
 import type { DaemonStatus } from '../status.ts';
+import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { TapSelectors } from '../telemetry/tap-query.ts';
+import type { Sees, TapSelectors } from '../telemetry/tap-query.ts';
 import type { TapSink } from '../telemetry/tap.ts';
-import { routes } from './routes/index.ts';
+import { answerFrameworkError, answerProblems, mountApi } from './api.ts';
+import { auditWrites } from './audit.ts';
+import { Authenticator } from './auth/authenticate.ts';
+import { guard } from './auth/index.ts';
+import { isLoopbackHost } from './auth/origin.ts';
+import { limitConnections } from './connections.ts';
+import { apiRoutes, routes } from './routes/index.ts';
+import { followRenewals, tlsOptions } from './tls.ts';
 
-/** What the routes show. */
+/** What the routes show, and what guards them. */
 export interface HttpContext {
+  /** The configuration in force. */
+  readonly loaded: () => LoadedConfig;
+  readonly acts: Acts;
+  readonly logger: Logger;
   readonly metrics: Metrics;
   readonly status: () => DaemonStatus;
   /** Brings computed gauges up to date before a scrape. */
   readonly refresh: () => void;
   /** Lets somebody look at single events; answers with what ends it. @throws OuzelError */
-  readonly tap: (selectors: TapSelectors, sink: TapSink) => () => void;
+  readonly tap: (selectors: TapSelectors, sink: TapSink, sees: Sees | undefined) => () => void;
   /** What work on dead letters needs. @throws OuzelError NATS_UNAVAILABLE */
   readonly deadLetters: () => LetterAccess;
   /** The fleet's configuration. @throws OuzelError NATS_UNAVAILABLE */
   readonly fleet: () => FleetAccess;
+  /** The consumers that run here. */
+  readonly runtimes: () => ReadonlyMap<string, ConsumerRuntime>;
+  /** What events are posted and targets are tried with. @throws OuzelError NATS_UNAVAILABLE */
+  readonly nats: () => NatsAccess;
+}
+
+export interface NatsAccess extends TestPorts {
+  readonly manager: JetStreamManager;
 }
 
 /** Adds the routes of one resource. */
@@ -31,22 +59,84 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
+const CONNECTIONS = { total: 512, perAddress: 128, unread: 30_000 };
 
-/** @throws OuzelError HTTP_PORT_IN_USE */
-export async function startHttp({ host, port }: ListenAddress, context: HttpContext): Promise<HttpServer> {
-  const app = fastify({ bodyLimit: 1024 * 1024, requestTimeout: 30_000, forceCloseConnections: true });
+/** What a request may be, and how slowly it may come. */
+const LIMITS = {
+  bodyLimit: 1_048_576,
+  /** Milliseconds from the first byte of a request to the last one of its body. */
+  requestTimeout: 30_000,
+  keepAliveTimeout: 72_000,
+  forceCloseConnections: true,
+  routerOptions: { maxParamLength: 256 },
+  frameworkErrors: answerFrameworkError,
+} as const satisfies FastifyServerOptions;
+
+const NODE_LIMITS = {
+  /** Bytes of all headers. */
+  maxHeaderSize: 16_384,
+  /** Milliseconds for them to be there. */
+  headersTimeout: 10_000,
+  connectionsCheckingInterval: 1_000,
+} as const;
+
+/**
+ * Listens as `http` of the configuration says.
+ *
+ * @throws OuzelError HTTP_PORT_IN_USE, CONFIG_UNREADABLE, CONFIG_INVALID_VALUE
+ */
+export async function startHttp(context: HttpContext): Promise<HttpServer> {
+  const { loaded, logger, acts } = context;
+  const config = (): Config => loaded().config;
+  const { listen, tls } = config().http;
+  const secure = tls === undefined ? undefined : await tlsOptions(tls);
+  const app = (
+    secure === undefined
+      ? fastify({ ...LIMITS, http: NODE_LIMITS })
+      : fastify({ ...LIMITS, https: { ...NODE_LIMITS, ...secure } })
+  ) as FastifyInstance;
+  const server: Server = app.server;
+  // Node leaves out what is too many in silence; too many are refused instead (`auth/index.ts`).
+  server.maxHeadersCount = 0;
+  limitConnections(server, CONNECTIONS);
+  const authenticator = new Authenticator(config, logger);
+  guard(app, authenticator);
+  auditWrites(app, acts);
+  const api = apiRoutes(context);
+  answerProblems(app, api);
   for (const add of routes) add(app, context);
+  mountApi(app, api);
+  warnExposed(config(), logger);
+  let endRenewals = (): void => undefined;
   try {
-    return { url: await app.listen({ host, port }), close: () => app.close() };
+    const url = await app.listen(listen);
+    if (tls !== undefined) endRenewals = followRenewals(server as unknown as TlsServer, tls, logger);
+    return {
+      url,
+      close: async () => {
+        endRenewals();
+        await app.close();
+        authenticator.close();
+      },
+    };
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     await app.close();
     const hint =
       code === 'EADDRINUSE' ? 'already in use. Stop what holds it, or change http.listen' : `not possible: ${code}`;
-    throw new OuzelError('HTTP_PORT_IN_USE', `listening on ${host}:${port} is ${hint}`, { cause: error });
+    throw new OuzelError('HTTP_PORT_IN_USE', `listening on ${listen.host}:${listen.port} is ${hint}`, { cause: error });
   }
+}
+
+/** Says at the start what a listener that others can reach will not do, or will do in the clear. */
+function warnExposed({ http: { listen, tls }, access }: Config, logger: Logger): void {
+  if (isLoopbackHost(listen.host)) return;
+  const { host } = listen;
+  if (access.length === 0)
+    logger.warn(
+      { host },
+      'others can reach http.listen, and there is no `access`: they get /metrics, /healthz and /readyz',
+    );
+  else if (tls === undefined)
+    logger.warn({ host }, 'tokens come to http.listen in the clear, unless a proxy before it has TLS: see http.tls');
 }

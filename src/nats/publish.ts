@@ -45,7 +45,7 @@ class Pending extends Sent<PublishListener> {
       ack = {};
     }
     if (ack.error !== undefined) return this.listener.failed(errorOf(this.subject, ack.error));
-    if (typeof ack.stream === 'string') return this.listener.confirmed(ack.duplicate === true, ack.seq);
+    if (typeof ack.stream === 'string') return this.listener.confirmed(ack.duplicate === true, ack.seq, ack.stream);
     // Some other subscriber answered in the stream's place, which confirms nothing.
     this.failed('TARGET_UNAVAILABLE', 'the answer is no PubAck of a stream');
   }

@@ -49,6 +49,7 @@ const AT_START: readonly (readonly [string, string?])[] = [
   ['nats', 'domain'],
   ['nats', 'system'],
   ['http', 'listen'],
+  ['http', 'tls'],
   ['telemetry', 'traces'],
 ];
 

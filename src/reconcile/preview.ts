@@ -22,7 +22,7 @@ import { TIMER_STREAM, timerSubject } from '../nats/timers.ts';
 import { INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import { CONFIG_STREAM, CONFIG_SUBJECTS } from '../fleet/store.ts';
 import { durableSpec, revisionsOf, streamSpecs } from './build.ts';
-import { incidentSpec, systemSpecs } from './system-streams.ts';
+import { auditSpec, incidentSpec, systemSpecs } from './system-streams.ts';
 
 /** One thing that was looked at. */
 export interface PlanItem {
@@ -82,7 +82,12 @@ class Previewer {
   }
 
   async items(): Promise<readonly PlanItem[]> {
-    for (const spec of [...systemSpecs(this.#config), incidentSpec(this.#config), ...streamSpecs(this.#config)])
+    for (const spec of [
+      ...systemSpecs(this.#config),
+      incidentSpec(this.#config),
+      auditSpec(this.#config),
+      ...streamSpecs(this.#config),
+    ])
       await this.#looked('stream', spec.name, () => this.#stream(spec));
     this.#need(INCIDENT_SUBJECTS, 'for incidents', false);
     for (const [name, revision] of revisionsOf(this.#loaded))

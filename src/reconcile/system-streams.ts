@@ -1,5 +1,6 @@
 /** The streams that Ouzel keeps for itself, as `nats/provision.ts` makes them. */
 import type { JetStreamManager } from '@nats-io/jetstream';
+import { AUDIT_STREAM, AUDIT_SUBJECTS } from '../audit/acts.ts';
 import type { Config } from '../config/schema.ts';
 import { CONFIG_STREAM, CONFIG_STREAM_OPTIONS, CONFIG_SUBJECTS } from '../fleet/store.ts';
 import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
@@ -13,6 +14,10 @@ import type { Logger } from '../telemetry/log.ts';
 /** Milliseconds that an incident is kept, and bytes of all of them. */
 const INCIDENTS_KEPT = 7 * 86_400_000;
 const INCIDENTS_SIZE = 64 * 2 ** 20;
+
+/** Milliseconds that a record of the audit is kept, and bytes of all of them. */
+const AUDIT_KEPT = 30 * 86_400_000;
+const AUDIT_SIZE = 256 * 2 ** 20;
 
 /** The stream of dead letters. */
 const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
@@ -77,10 +82,21 @@ export const incidentSpec = ({ nats: { system } }: Config): StreamSpec => ({
   manage: false,
 });
 
-/** Makes the stream of incidents where it is not there. @throws OuzelError as `ensureStream` */
-export async function ensureIncidentStream(manager: JetStreamManager, config: Config, logger: Logger): Promise<void> {
-  const { made, kept } = await ensureStream(manager, incidentSpec(config));
-  if (made) logger.info({ stream: INCIDENT_STREAM }, 'stream made');
-  if (kept.length > 0)
-    logger.warn({ stream: INCIDENT_STREAM, differs: kept }, 'stream differs from what Ouzel would make');
+/** The stream of the audit. The oldest go where it is full: it must never stand in the way of what it records. */
+export const auditSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: AUDIT_STREAM,
+  subjects: [AUDIT_SUBJECTS],
+  replicas: system.replicas,
+  discard: 'old',
+  maxAge: AUDIT_KEPT,
+  maxBytes: AUDIT_SIZE,
+  description: 'What was changed over the API of Ouzel, and by whom',
+  manage: false,
+});
+
+/** Makes a stream that Ouzel can run without, where it is not there. @throws OuzelError as `ensureStream` */
+export async function ensureOwnStream(manager: JetStreamManager, spec: StreamSpec, logger: Logger): Promise<void> {
+  const { made, kept } = await ensureStream(manager, spec);
+  if (made) logger.info({ stream: spec.name }, 'stream made');
+  if (kept.length > 0) logger.warn({ stream: spec.name, differs: kept }, 'stream differs from what Ouzel would make');
 }

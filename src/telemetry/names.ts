@@ -119,6 +119,11 @@ export const METRICS = {
     'incidents_dropped_total',
     'Incidents that were not published: too many waited, the stream refused them, or they went round in a circle.',
   ),
+  auditDropped: counter(
+    'audit_dropped_total',
+    'Records that are not in the audit. act: it could not be stored (it is in the log). flood: one of too many refused requests.',
+    ['kind'],
+  ),
   logLinesSuppressed: counter('log_lines_suppressed_total', 'Log lines left out by the rate limit.'),
   spansDropped: counter(
     'spans_dropped_total',

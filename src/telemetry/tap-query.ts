@@ -10,18 +10,23 @@ import type { TapQuery } from './tap.ts';
 export const TAP_SELECTORS = ['consumer', 'type', 'key', 'outcome', 'reason', 'where'] as const;
 export type TapSelectors = Partial<Record<(typeof TAP_SELECTORS)[number], string>>;
 
+/** Whether somebody may see an event; one that cannot be decoded has no type. */
+export type Sees = (consumer: string, type: string | undefined) => boolean;
+
 const OUTCOMES: readonly string[] = ['delivered', 'filtered', 'dropped', 'dead_lettered', 'retried'];
 
 /**
  * Compiles what is asked for.
  *
  * @param keyOf The key of a run's event.
+ * @param sees For who may not see everything.
  * @throws OuzelError NOT_FOUND, USAGE
  */
 export function tapQuery(
   { consumer, type, key, outcome, reason, where }: TapSelectors,
   config: Config,
   keyOf: (run: Run) => string | undefined,
+  sees?: Sees,
 ): TapQuery {
   if (consumer !== undefined && !Object.hasOwn(config.consumers, consumer))
     throw new OuzelError(
@@ -32,9 +37,10 @@ export function tapQuery(
     throw new OuzelError('USAGE', `no outcome "${outcome}"; there are: ${OUTCOMES.join(', ')}`);
   const typed = type === undefined ? undefined : typeMatcher(type.split(','));
   const condition = where === undefined ? undefined : askedCondition(where, config);
-  if (typed === undefined && key === undefined && condition === undefined)
+  if (typed === undefined && key === undefined && condition === undefined && sees === undefined)
     return { consumer, outcome, reason, matches: undefined };
   const matches = (run: Run): boolean => {
+    if (sees?.(run.consumer.name, typeOf(run)) === false) return false;
     try {
       if (typed !== undefined && !typed(run.event.type)) return false;
       if (key !== undefined && keyOf(run) !== key) return false;
@@ -46,4 +52,12 @@ export function tapQuery(
     }
   };
   return { consumer, outcome, reason, matches };
+}
+
+function typeOf({ event }: Run): string | undefined {
+  try {
+    return event.type;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,8 +1,33 @@
 /** Every resource, one line each. */
-import type { RouteModule } from '../server.ts';
+import type { ApiRoute } from '../define.ts';
+import type { HttpContext, RouteModule } from '../server.ts';
+import { config } from './config.ts';
+import { consumers } from './consumers.ts';
 import { deadLetters } from './dead-letters.ts';
+import { documentRoutes } from './document.ts';
+import { events } from './events.ts';
 import { health } from './health.ts';
 import { metrics } from './metrics.ts';
+import { resources } from './resources.ts';
+import { statusRoutes } from './status.ts';
 import { tap } from './tap.ts';
+import { testDeliveries } from './test-delivery.ts';
 
-export const routes: readonly RouteModule[] = [metrics, health, tap, deadLetters];
+/** What is no part of the API. */
+export const routes: readonly RouteModule[] = [metrics, health, tap];
+
+const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
+  consumers,
+  resources,
+  testDeliveries,
+  config,
+  events,
+  deadLetters,
+  statusRoutes,
+];
+
+/** All routes of the API, and the document of them. */
+export function apiRoutes(context: HttpContext): ApiRoute[] {
+  const all = RESOURCES.flatMap((resource) => resource(context));
+  return [...all, ...documentRoutes(all)];
+}

@@ -1,8 +1,10 @@
 import type { ServerResponse } from 'node:http';
+import type { FastifyRequest } from 'fastify';
 import { asOuzelError, type ErrorCode } from '../../errors.ts';
 import { TAP_SELECTORS } from '../../telemetry/tap-query.ts';
 import type { LeftOut, TapSink } from '../../telemetry/tap.ts';
-import { localProblem } from '../guard.ts';
+import type { Needs } from '../auth/needs.ts';
+import { sendProblem } from '../problem.ts';
 import type { RouteModule } from '../server.ts';
 
 /** Bytes that may wait for a slow reader; beyond it events are left out, and counted. */
@@ -50,12 +52,16 @@ class EventStream implements TapSink {
   }
 }
 
+function consumerOf({ query }: FastifyRequest): string | undefined {
+  const { consumer } = query as { readonly consumer?: unknown };
+  return typeof consumer === 'string' ? consumer : undefined;
+}
+
 /** `/api/v1/tap`: single events as they are settled, as server-sent events (`open`, `event`, `left_out`, `end`). */
 export const tap: RouteModule = (app, context) => {
-  app.get<{ Querystring: Record<string, unknown> }>('/api/v1/tap', (request, reply) => {
-    const problem = localProblem(request);
-    if (problem !== undefined) return reply.code(403).send({ code: 'FORBIDDEN', message: problem });
-    const { query } = request;
+  const needs: Needs = { scope: 'read', narrows: true, consumer: consumerOf };
+  app.get<{ Querystring: Record<string, unknown> }>('/api/v1/tap', { config: { needs } }, (request, reply) => {
+    const { query, actor } = request;
     const unknown = Object.keys(query).find((name) => !(TAP_SELECTORS as readonly string[]).includes(name));
     const repeated = Object.keys(query).find((name) => typeof query[name] !== 'string');
     if (unknown !== undefined || repeated !== undefined) {
@@ -63,15 +69,19 @@ export const tap: RouteModule = (app, context) => {
         unknown === undefined
           ? `"${repeated}" is given twice`
           : `no selector "${unknown}"; there are: ${TAP_SELECTORS.join(', ')}`;
-      return reply.code(400).send({ code: 'USAGE', message });
+      return sendProblem(reply, 400, 'USAGE', message);
     }
     const stream = new EventStream(reply.raw);
     let close: () => void;
     try {
-      close = context.tap(query, stream);
+      close = context.tap(
+        query,
+        stream,
+        actor.may('read') ? undefined : (consumer, type) => actor.may('read', { consumer, type }),
+      );
     } catch (error) {
       const { code, message } = asOuzelError(error);
-      return reply.code(STATUS[code] ?? 500).send({ code, message });
+      return sendProblem(reply, STATUS[code] ?? 500, code, message);
     }
     reply.hijack();
     reply.raw.on('close', close);

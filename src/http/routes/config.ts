@@ -1,0 +1,236 @@
+import { z } from 'zod';
+import { redactedText, redactedValue } from '../../config/redacted.ts';
+import { OuzelError } from '../../errors.ts';
+import {
+  type FleetAccess,
+  type FleetResource,
+  RESOURCE_SECTIONS,
+  type ResourceChange,
+  type ResourceKey,
+} from '../../fleet/ports.ts';
+import { type ApiRoute, defineRoute, nameParam } from '../define.ts';
+import { findResource, namesOf, refuseStars, resourceShape, revisionSchema, shownRevision } from '../resources.ts';
+import type { HttpContext } from '../server.ts';
+import { reloadSchema, shownReload } from './status.ts';
+
+const section = z.enum(RESOURCE_SECTIONS);
+const { owner, place, revision, etag } = resourceShape;
+
+const effective = z
+  .strictObject({
+    file: z.string(),
+    hash: z.string().describe('The same on every instance that has the same configuration.'),
+    generation: z.number().int().describe('Configurations put in force since the start.'),
+    last_reload: reloadSchema.nullable(),
+    config: z.record(z.string(), z.unknown()).describe('As it is in force, filled in. Secrets are `***`.'),
+    owners: z
+      .record(z.string(), z.record(z.string(), z.strictObject({ owner, place, revision, etag })))
+      .describe('By section and name.'),
+  })
+  .meta({ id: 'EffectiveConfig', description: 'The configuration in force on this instance.' });
+
+const names = z.array(z.string());
+
+const applied = z
+  .strictObject({
+    dry_run: z.boolean(),
+    resources: z.array(
+      z.strictObject({
+        section,
+        name: z.string(),
+        action: z.enum(['made', 'changed', 'removed', 'unchanged']),
+        before: z.string().nullable().describe('Its text; null where there was none. Secrets are `"***"`.'),
+        after: z.string().nullable(),
+        revision: z.number().int().nullable().describe('As it is now; null where it is gone, or nothing was stored.'),
+      }),
+    ),
+    consumers: z
+      .strictObject({ added: names, updated: names, moved: names, removed: names })
+      .nullable()
+      .describe('What became of the consumers of this instance; null where nothing was put in force.'),
+  })
+  .meta({ id: 'Applied', description: 'What became of each resource.' });
+
+type Applied = z.input<typeof applied>;
+
+const applyBody = z.strictObject({
+  resources: z
+    .array(
+      z.strictObject({
+        section,
+        name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/),
+        text: z.string().describe('YAML or JSON of the entry itself.'),
+      }),
+    )
+    .max(1000),
+  prune: z.boolean().default(false).describe('Removes all other resources of the fleet.'),
+  dry_run: z.boolean().default(false).describe('Only says what would become of them.'),
+});
+
+/** Bytes of a whole fleet's configuration, at most. */
+const APPLY_LIMIT = 4 * 1024 * 1024;
+
+/** `/config`: the configuration as a whole. */
+export const config = (context: HttpContext): ApiRoute[] => [
+  defineRoute({
+    method: 'GET',
+    path: '/config',
+    tag: 'config',
+    id: 'showConfig',
+    summary: 'Show the configuration in force',
+    needs: { scope: 'read' },
+    answers: { 200: { description: 'The configuration, with the owner of each entry.', schema: effective } },
+    handler: async () => ({ status: 200, body: effectiveConfig(context) }),
+  }),
+  defineRoute({
+    method: 'POST',
+    path: '/config/apply',
+    tag: 'config',
+    id: 'applyConfig',
+    summary: 'Make, change and remove resources of the fleet, all of them or none',
+    needs: { scope: 'admin', write: true, what: 'config.apply' },
+    problems: [404, 409, 422, 503],
+    bodyLimit: APPLY_LIMIT,
+    body: {
+      description: 'The resources as they are to be.',
+      schema: applyBody,
+      examples: {
+        apply: {
+          media: 'application/json',
+          value: {
+            resources: [{ section: 'filters', name: 'big', text: 'event.data.total > 1000\n' }],
+            prune: false,
+            dry_run: true,
+          },
+        },
+      },
+    },
+    answers: { 200: { description: 'What became, or would become, of each.', schema: applied } },
+    handler: async ({ body, actor, raw }) => {
+      const fleet = context.fleet();
+      const { redact } = context.loaded();
+      const steps = stepsOf(fleet, body);
+      const shown = (text: string | undefined): string | null =>
+        text === undefined ? null : redactedText(text, redact);
+      const list = steps.map(({ key, action, before, after }) => ({
+        ...key,
+        action,
+        before: shown(before?.text),
+        after: shown(after),
+        revision: before?.revision ?? null,
+      }));
+      const changed = list.filter(({ action }) => action !== 'unchanged');
+      raw.act = {
+        what: 'config.apply',
+        resource: 'config',
+        before: changed.map(({ section: of, name, before }) => ({ section: of, name, text: before })),
+        after: changed.map(({ section: of, name, after }) => ({ section: of, name, text: after })),
+        dryRun: body.dry_run,
+      };
+      for (const { after } of steps) if (after !== undefined) refuseStars(after);
+      const outcome = await fleet.change(steps.flatMap(changeOf), actor, { dryRun: body.dry_run });
+      const resources = list.map((each) => ({
+        ...each,
+        revision: each.action === 'removed' ? null : (fleet.get(each)?.revision ?? null),
+      }));
+      const { consumers } = outcome;
+      return {
+        status: 200,
+        body: {
+          dry_run: body.dry_run,
+          resources,
+          consumers:
+            consumers === undefined
+              ? null
+              : {
+                  added: [...consumers.added],
+                  updated: [...consumers.updated],
+                  moved: [...consumers.moved],
+                  removed: [...consumers.removed],
+                },
+        },
+      };
+    },
+  }),
+  defineRoute({
+    method: 'GET',
+    path: '/config/{section}/{name}/history',
+    tag: 'config',
+    id: 'showHistory',
+    summary: 'Show the revisions of a resource of the fleet',
+    needs: { scope: 'read', consumer: ({ params }) => consumerOf(params as ResourceKey) },
+    problems: [404, 503],
+    params: z.strictObject({ section, name: nameParam('Of the resource.') }),
+    answers: {
+      200: {
+        description: 'Those that are kept, newest first; also of a resource that was removed.',
+        schema: z.strictObject({ revisions: z.array(revisionSchema) }),
+      },
+    },
+    handler: async ({ params: key }) => {
+      const { redact } = context.loaded();
+      const revisions = await context.fleet().history(key);
+      if (revisions.length === 0)
+        throw new OuzelError('NOT_FOUND', `the fleet never had anything named "${key.name}" in ${key.section}`);
+      return { status: 200, body: { revisions: revisions.map((each) => shownRevision(each, redact)) } };
+    },
+  }),
+];
+
+const consumerOf = ({ section: of, name }: ResourceKey): string | undefined => (of === 'consumers' ? name : undefined);
+
+function effectiveConfig(context: HttpContext): z.input<typeof effective> {
+  const { source, redact } = context.loaded();
+  const { file, hash, generation, last_reload: last } = context.status().config;
+  const owners = RESOURCE_SECTIONS.map((of) => [
+    of,
+    Object.fromEntries(
+      namesOf(context, of).flatMap((name) => {
+        const found = findResource(context, { section: of, name });
+        if (found === undefined) return [];
+        return [[name, { owner: found.owner, place: found.place, revision: found.revision, etag: found.etag }]];
+      }),
+    ),
+  ]);
+  return {
+    file,
+    hash,
+    generation,
+    last_reload: shownReload(last),
+    config: redactedValue(source, redact) as Record<string, unknown>,
+    owners: Object.fromEntries(owners) as Record<string, Record<string, never>>,
+  };
+}
+
+/** What is to be done to one resource. */
+interface Step {
+  readonly key: ResourceKey;
+  readonly action: Applied['resources'][number]['action'];
+  readonly before: FleetResource | undefined;
+  readonly after: string | undefined;
+}
+
+/** @throws OuzelError USAGE for a resource that is given twice */
+function stepsOf(fleet: FleetAccess, { resources, prune }: z.output<typeof applyBody>): Step[] {
+  const wanted = new Map<string, Step>();
+  for (const { text, ...key } of resources) {
+    const path = `${key.section}/${key.name}`;
+    if (wanted.has(path)) throw new OuzelError('USAGE', `resources: ${path} is given twice`);
+    const before = fleet.get(key);
+    const action = before?.text === undefined ? 'made' : before.text === text ? 'unchanged' : 'changed';
+    wanted.set(path, { key, action, before, after: text });
+  }
+  if (!prune) return [...wanted.values()];
+  const others = fleet.list().filter((each) => !wanted.has(`${each.section}/${each.name}`));
+  return [
+    ...wanted.values(),
+    ...others.map((before): Step => {
+      const { section: of, name } = before;
+      return { key: { section: of, name }, action: 'removed', before, after: undefined };
+    }),
+  ];
+}
+
+/** What is shown is what is done: each must still be as it was looked at. */
+const changeOf = ({ key, action, before, after }: Step): ResourceChange[] =>
+  action === 'unchanged' ? [] : [{ ...key, text: after, expected: before?.revision ?? 0 }];
