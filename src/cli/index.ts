@@ -23,12 +23,9 @@ const commands = [
   tapCommand,
   consumersCommand,
   dlqCommand,
-<<<<<<< HEAD
   pluginsCommand,
   initCommand,
-=======
   tokenCommand,
->>>>>>> main
   schemaCommand,
   versionCommand,
 ];

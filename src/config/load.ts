@@ -66,13 +66,10 @@ export interface LoadOptions {
   readonly file?: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
-<<<<<<< HEAD
   /** Leaves plugins alone: they are neither loaded nor checked. */
   readonly withoutPlugins?: boolean;
-=======
   /** Of who loads it again and again. */
   readonly cache?: ConfigCache;
->>>>>>> main
 }
 
 /**
@@ -81,14 +78,10 @@ export interface LoadOptions {
  * @param fleet What lives in KV, on top of it.
  * @throws ConfigError
  */
-<<<<<<< HEAD
 export async function loadConfig(
-  { file, env, cwd, withoutPlugins = false }: LoadOptions,
+  { file, env, cwd, cache, withoutPlugins = false }: LoadOptions,
   fleet?: FleetLayer,
 ): Promise<LoadedConfig> {
-=======
-export async function loadConfig({ file, env, cwd, cache }: LoadOptions, fleet?: FleetLayer): Promise<LoadedConfig> {
->>>>>>> main
   const found = await findConfig({ file, env, cwd });
   const fragments = await findFragments(found.path, cwd);
   const draft = draftConfig(found.text, found.path, { env, cwd, fragments, fleet, cache });

@@ -1,6 +1,6 @@
 /** Plugins in threads of their own: what they do wrong costs the event an attempt, and nobody else anything. */
 import { expect, test } from 'vitest';
-import { startDaemon } from '../helpers/daemon.ts';
+import { type Daemon, type DaemonOptions, startDaemon } from '../helpers/daemon.ts';
 import { startHttpTarget } from '../helpers/http-target.ts';
 import { untilEnded } from '../helpers/outcomes.ts';
 import { addStream, type Client, connectTo, publish, readStream } from '../helpers/publish.ts';
@@ -29,6 +29,10 @@ async function serverWith(): Promise<{ server: Awaited<ReturnType<typeof startSe
   return { server, client };
 }
 
+/** A thread takes its time to start on a busy machine. */
+const start = (yaml: string, options: DaemonOptions): Promise<Daemon> =>
+  startDaemon(yaml, { ...options, timeout: 60_000 });
+
 const bodies = async (client: Client): Promise<Record<string, unknown>[]> =>
   (await readStream(client, 'OUT')).map(({ body }) => JSON.parse(body) as Record<string, unknown>);
 
@@ -53,30 +57,34 @@ export const wild = defineTransformer({
 const MISDEEDS = ['loop', 'throw', 'reject', 'buffer', 'heap', 'exit'] as const;
 const GOOD = 60;
 
-test.each(MISDEEDS)('one that does "%s" costs its event its attempts, and the others go on', async (does) => {
-  const { server, client } = await serverWith();
-  const yaml = `${HEAD}consumers:\n${consumer('a', `{ plugin: wild, ${ISOLATE} }`)}${consumer('b', '')}`;
-  const daemon = await startDaemon(yaml, { server, files: { 'plugins/wild.ts': WILD } });
-  for (let n = 0; n < GOOD; n++) {
-    if (n === GOOD / 2) await publish(client, { subject: 'in.a', body: { does } });
-    await publish(client, { subject: 'in.a', body: { n } });
-    await publish(client, { subject: 'in.b', body: { n } });
-  }
-  const outcomes = await untilEnded(daemon, 'a', GOOD + 1);
-  expect(outcomes).toMatchObject({ delivered: GOOD, deadLettered: 1 });
-  // Nobody else paid: the one event was tried twice, and no other one again.
-  expect(await daemon.total('ouzel_event_retries_total', { consumer: 'a' })).toBe(1);
-  const out = await bodies(client);
-  const done = out.filter((body) => body['done'] === true).map((body) => Number(body['n']));
-  expect(done.toSorted((left, right) => left - right)).toEqual(Array.from({ length: GOOD }, (_, n) => n));
-  expect(await untilEnded(daemon, 'b', GOOD)).toMatchObject({ delivered: GOOD });
-  const ends = await daemon.total('ouzel_plugin_threads_ended_total', { plugin: 'wild' });
-  // What it throws ends no thread; for the rest, one a try, and one more where it is to be found out whose doing it was.
-  if (does === 'throw' || does === 'reject') expect(ends).toBe(0);
-  else expect([2, 3]).toContain(ends);
-  expect((await fetch(`${daemon.http}/readyz`)).status).toBe(200);
-  expect(await daemon.terminate()).toBe(0);
-});
+test.each(MISDEEDS)(
+  'one that does "%s" costs its event its attempts, and the others go on',
+  { timeout: 120_000 },
+  async (does) => {
+    const { server, client } = await serverWith();
+    const yaml = `${HEAD}consumers:\n${consumer('a', `{ plugin: wild, ${ISOLATE} }`)}${consumer('b', '')}`;
+    const daemon = await start(yaml, { server, files: { 'plugins/wild.ts': WILD } });
+    for (let n = 0; n < GOOD; n++) {
+      if (n === GOOD / 2) await publish(client, { subject: 'in.a', body: { does } });
+      await publish(client, { subject: 'in.a', body: { n } });
+      await publish(client, { subject: 'in.b', body: { n } });
+    }
+    const outcomes = await untilEnded(daemon, 'a', GOOD + 1, 60_000);
+    expect(outcomes).toMatchObject({ delivered: GOOD, deadLettered: 1 });
+    // Nobody else paid: the one event was tried twice, and no other one again.
+    expect(await daemon.total('ouzel_event_retries_total', { consumer: 'a' })).toBe(1);
+    const out = await bodies(client);
+    const done = out.filter((body) => body['done'] === true).map((body) => Number(body['n']));
+    expect(done.toSorted((left, right) => left - right)).toEqual(Array.from({ length: GOOD }, (_, n) => n));
+    expect(await untilEnded(daemon, 'b', GOOD)).toMatchObject({ delivered: GOOD });
+    const ends = await daemon.total('ouzel_plugin_threads_ended_total', { plugin: 'wild' });
+    // What it throws ends no thread; for the rest, one a try, and one more where it is to be found out whose doing it was.
+    if (does === 'throw' || does === 'reject') expect(ends).toBe(0);
+    else expect([2, 3]).toContain(ends);
+    expect((await fetch(`${daemon.http}/readyz`)).status).toBe(200);
+    expect(await daemon.terminate()).toBe(0);
+  },
+);
 
 const LEAK = `import { defineFilter } from 'ouzel';
 const kept: unknown[] = [];
@@ -93,7 +101,7 @@ const LEAKS = 20;
 test('many leaks leave nothing behind in the daemon', { timeout: 240_000 }, async () => {
   const { server, client } = await serverWith();
   const yaml = `${HEAD.replace('attempts: 2', 'attempts: 1')}consumers:\n${consumer('a', '{ plugin: leak, isolate: { memory: 64MiB, deadline: 10s } }')}`;
-  const daemon = await startDaemon(yaml, { server, files: { 'plugins/leak.ts': LEAK } });
+  const daemon = await start(yaml, { server, files: { 'plugins/leak.ts': LEAK } });
   let sent = 0;
   const leak = async (): Promise<void> => {
     await publish(client, { subject: 'in.a', body: { leak: true } });
@@ -124,7 +132,7 @@ const RELOADS = 25;
 test('a plugin that changes often leaves no thread behind', { timeout: 240_000 }, async () => {
   const { server, client } = await serverWith();
   const yaml = `${HEAD}consumers:\n${consumer('a', '{ plugin: stamp, isolate: true }')}`;
-  const daemon = await startDaemon(yaml, { server, files: { 'plugins/stamp.ts': VERSION(0) } });
+  const daemon = await start(yaml, { server, files: { 'plugins/stamp.ts': VERSION(0) } });
   for (let version = 1; version <= RELOADS; version++) {
     await daemon.write(VERSION(version), 'plugins/stamp.ts');
     await waitFor(async () => (await daemon.total('ouzel_config_reloads_total', { result: 'applied' })) === version, {
@@ -161,13 +169,13 @@ export const keeper = defineTransformer({
 });
 `;
 
-test.each(['', ', isolate: true'])('state and fetch are there%s', async (isolate) => {
+test.each(['', ', isolate: true'])('state and fetch are there%s', { timeout: 120_000 }, async (isolate) => {
   const { server, client } = await serverWith();
   const target = await startHttpTarget();
   target.answer = () => ({ body: 'hello' });
   const uses = (allow: string): string => `{ plugin: keeper, options: { url: "${target.url}" }${isolate}${allow} }`;
   const yaml = `${HEAD}consumers:\n${consumer('a', uses(', allow_private: true'))}${consumer('b', uses(''))}`;
-  const daemon = await startDaemon(yaml, { server, files: { 'plugins/keeper.ts': KEEPER } });
+  const daemon = await start(yaml, { server, files: { 'plugins/keeper.ts': KEEPER } });
   for (let n = 0; n < 20; n++) await publish(client, { subject: 'in.a', body: { who: 'ä@b c' } });
   await untilEnded(daemon, 'a', 20);
   const out = await bodies(client);
