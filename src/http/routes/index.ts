@@ -9,6 +9,7 @@ import { events } from './events.ts';
 import { health } from './health.ts';
 import { metrics } from './metrics.ts';
 import { resources } from './resources.ts';
+import { rollback } from './rollback.ts';
 import { statusRoutes } from './status.ts';
 import { tap } from './tap.ts';
 import { testDeliveries } from './test-delivery.ts';
@@ -21,6 +22,7 @@ const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   resources,
   testDeliveries,
   config,
+  rollback,
   events,
   deadLetters,
   tap,
