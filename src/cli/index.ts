@@ -2,7 +2,9 @@
 import { Command, CommanderError } from 'commander';
 import { asOuzelError, EXIT } from '../errors.ts';
 import { VERSION } from '../version.ts';
-import { consumersCommand } from './consumers.ts';
+import { applyCommand } from './config/apply.ts';
+import { configCommand } from './config/index.ts';
+import { consumersCommand } from './consumers/index.ts';
 import { devCommand } from './dev.ts';
 import { dlqCommand } from './dlq/index.ts';
 import { explainCommand } from './explain.ts';
@@ -11,6 +13,7 @@ import { pluginsCommand } from './plugins.ts';
 import { runCommand } from './run.ts';
 import { schemaCommand } from './schema.ts';
 import { tapCommand } from './tap.ts';
+import { targetsCommand } from './targets.ts';
 import { tokenCommand } from './token.ts';
 import { validateCommand } from './validate.ts';
 import { versionCommand } from './version.ts';
@@ -21,7 +24,10 @@ const commands = [
   validateCommand,
   explainCommand,
   tapCommand,
+  applyCommand,
+  configCommand,
   consumersCommand,
+  targetsCommand,
   dlqCommand,
   pluginsCommand,
   initCommand,
