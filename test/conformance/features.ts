@@ -38,6 +38,11 @@ export const SERVICES: Readonly<Record<string, string>> = {
   'orders.check': '{"ok":true}',
 };
 
+/** The buckets that the examples look something up in, and what is in them. */
+export const BUCKETS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  customers: { 'c-7': '{"name":"Ada"}' },
+};
+
 /** How an example begins that talks to a web server, and how it does when that is one of the suite's own. */
 export const atWebServer = (config: string, url: string): string =>
   config.replaceAll('url: "https://partner.example', `allow_private: true, url: "${url}`);
