@@ -1,6 +1,8 @@
 /** Talks to a running daemon over its API: where it is, who asks, and what its errors are. */
 import type { Command } from 'commander';
+import { z } from 'zod';
 import { loadConfig } from '../config/load.ts';
+import { ConfigError, type ConfigProblem } from '../config/problems.ts';
 import { type ErrorCode, ERRORS, OuzelError } from '../errors.ts';
 
 /** The options that all commands have which talk to a daemon. */
@@ -20,6 +22,8 @@ export interface Api {
    * @throws OuzelError DAEMON_UNAVAILABLE, or the one that the daemon answered with
    */
   request(path: string, init?: RequestInit): Promise<Response>;
+  /** The same with a JSON body and answer. */
+  call<Body>(method: string, path: string, body?: unknown): Promise<Body>;
 }
 
 /** Adds `--url` and `--token` to a command. */
@@ -41,15 +45,21 @@ export async function openApi(options: ApiOptions, env = process.env): Promise<A
   const token = options.token ?? env['OUZEL_TOKEN'] ?? '';
   if (token !== '' && !/^[\x21-\x7e]+$/.test(token))
     throw new OuzelError('USAGE', 'the token has characters that no token has: is there a line end at its end?');
+  const request: Api['request'] = async (path, init = {}) => {
+    const headers = new Headers(init.headers);
+    if (token !== '') headers.set('authorization', `Bearer ${token}`);
+    // A redirect would take the token elsewhere.
+    const response = await ask(base, `${base}${path}`, { ...init, headers, redirect: 'error' });
+    if (response.ok) return response;
+    throw await problemOf(response, base);
+  };
   return {
     base,
-    async request(path, init = {}) {
-      const headers = new Headers(init.headers);
-      if (token !== '') headers.set('authorization', `Bearer ${token}`);
-      // A redirect would take the token elsewhere.
-      const response = await ask(base, `${base}${path}`, { ...init, headers, redirect: 'error' });
-      if (response.ok) return response;
-      throw await problemOf(response, base);
+    request,
+    call: async <Body>(method: string, path: string, body?: unknown): Promise<Body> => {
+      const json = { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+      const response = await request(path, { method, ...(body === undefined ? {} : json) });
+      return (await response.json()) as Body;
     },
   };
 }
@@ -87,28 +97,54 @@ async function ask(base: string, url: string, init: RequestInit): Promise<Respon
   }
 }
 
+/** What is wrong with a configuration, as problem details have it. */
+const configProblem = z.object({
+  code: z.string(),
+  message: z.string(),
+  hint: z.string().optional(),
+  path: z.string().default(''),
+  place: z.object({ file: z.string(), line: z.number(), column: z.number() }).optional(),
+  excerpt: z.string().optional(),
+});
+
+const problemDetails = z.object({
+  code: z.string().optional(),
+  detail: z.string().optional(),
+  problems: z.array(configProblem).optional().catch(undefined),
+});
+
 /** The daemon's own error: of problem details, with its code where this version knows it. */
 async function problemOf(response: Response, base: string): Promise<OuzelError> {
   const { status } = response;
   const text = await response.text().catch(() => '');
-  const { code, detail } = parsed(text);
+  const { code, detail, problems = [] } = parsed(text);
+  if (problems.length > 0) return new ConfigError(problems.map(asProblem));
   const hint = status === 401 ? '. Give credentials with --token or $OUZEL_TOKEN' : '';
   return new OuzelError(
-    code !== undefined && Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : codeOfStatus(status),
+    codeOf(code) ?? codeOfStatus(status),
     `${detail ?? `${base} answered ${status}: ${text.slice(0, 200)}`}${hint}`,
     { status },
   );
 }
 
+const codeOf = (code: string | undefined): ErrorCode | undefined =>
+  code !== undefined && Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : undefined;
+
 const codeOfStatus = (status: number): ErrorCode => (status >= 500 ? 'DAEMON_UNAVAILABLE' : 'NOT_FOUND');
 
-function parsed(text: string): { readonly code?: string | undefined; readonly detail?: string | undefined } {
+function asProblem(problem: z.output<typeof configProblem>): ConfigProblem {
+  const { place, message, hint, path } = problem;
+  const [text = '', caret = ''] = problem.excerpt?.split('\n') ?? [];
+  const excerpt =
+    place === undefined || problem.excerpt === undefined
+      ? undefined
+      : { line: place.line, text, indent: caret.indexOf('^'), width: caret.trim().length };
+  return { code: codeOf(problem.code) ?? 'CONFIG_INVALID_VALUE', place, message, hint, path, excerpt };
+}
+
+function parsed(text: string): z.output<typeof problemDetails> {
   try {
-    const { code, detail } = JSON.parse(text) as { readonly code?: unknown; readonly detail?: unknown };
-    return {
-      code: typeof code === 'string' ? code : undefined,
-      detail: typeof detail === 'string' ? detail : undefined,
-    };
+    return problemDetails.safeParse(JSON.parse(text)).data ?? {};
   } catch {
     return {};
   }

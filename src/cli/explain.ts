@@ -8,7 +8,7 @@ import { type Explanation, wouldFail } from '../explain/explanation.ts';
 import { addressOf, bytesOf, letterEvent, plainEvent, storedEvent } from '../explain/input.ts';
 import { renderExplanation } from '../explain/render.ts';
 import { DEAD_LETTER_STREAM } from '../deadletter/store.ts';
-import { CONFIG_OPTION, withSession } from './session.ts';
+import { CONFIG_OPTION, withFleet } from './session.ts';
 import { styleOf } from './terminal.ts';
 
 type Header = readonly [name: string, value: string];
@@ -31,7 +31,7 @@ function header(text: string, before: readonly Header[]): readonly Header[] {
 const HELP = `
 A file (or standard input, -) is a message's body: JSON, or a CloudEvent.
 stream:seq is an event that a stream holds, dlq:N a dead letter; only these need
-a server.
+a server, and only for these the fleet's consumers are known beside the file's.
 
 Nothing is delivered and nothing is acked. The exit code is 1 when the event
 would fail (be tried again, or go into the dead letters), else 0.
@@ -61,7 +61,7 @@ async function run(argument: string, options: Options): Promise<void> {
   const { loaded, explanation } =
     address === undefined
       ? await fromFile(argument, options)
-      : await withSession(options.config, async ({ loaded, manager, client }) => {
+      : await withFleet(options.config, async ({ loaded, manager, client }) => {
           if (address.stream === DEAD_LETTER_STREAM) {
             const { event, consumer } = await letterEvent(loaded.config, manager, client, address.sequence);
             return explained(loaded, options.consumer ?? consumer, event);

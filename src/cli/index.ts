@@ -2,13 +2,18 @@
 import { Command, CommanderError } from 'commander';
 import { asOuzelError, EXIT } from '../errors.ts';
 import { VERSION } from '../version.ts';
-import { consumersCommand } from './consumers.ts';
+import { applyCommand } from './config/apply.ts';
+import { configCommand } from './config/index.ts';
+import { consumersCommand } from './consumers/index.ts';
 import { devCommand } from './dev.ts';
 import { dlqCommand } from './dlq/index.ts';
 import { explainCommand } from './explain.ts';
+import { initCommand } from './init.ts';
+import { pluginsCommand } from './plugins.ts';
 import { runCommand } from './run.ts';
 import { schemaCommand } from './schema.ts';
 import { tapCommand } from './tap.ts';
+import { targetsCommand } from './targets.ts';
 import { tokenCommand } from './token.ts';
 import { validateCommand } from './validate.ts';
 import { versionCommand } from './version.ts';
@@ -19,8 +24,13 @@ const commands = [
   validateCommand,
   explainCommand,
   tapCommand,
+  applyCommand,
+  configCommand,
   consumersCommand,
+  targetsCommand,
   dlqCommand,
+  pluginsCommand,
+  initCommand,
   tokenCommand,
   schemaCommand,
   versionCommand,

@@ -1,7 +1,18 @@
 /** How commands print: tables for people, JSON for programs. */
 import { stringifyJson } from '../core/json.ts';
 
-export const print = (text: string): void => void process.stdout.write(`${text}\n`);
+let isGuarded = false;
+
+/** A line. Whoever reads may go before all is written (`| head`): that ends the command, and is no fault. */
+export function print(text: string): void {
+  if (!isGuarded)
+    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit();
+      throw error;
+    });
+  isGuarded = true;
+  process.stdout.write(`${text}\n`);
+}
 
 export const printJson = (value: unknown): void => print(stringifyJson(value, 2));
 

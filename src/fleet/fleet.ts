@@ -107,10 +107,7 @@ export class Fleet implements FleetAccess {
   }
 
   list(section?: ResourceSection): readonly FleetResource[] {
-    return [...this.#entries.values()]
-      .flatMap((entry) => asResource(entry))
-      .filter((each) => each.text !== undefined && (section === undefined || each.section === section))
-      .sort((a, b) => keyOf(a).localeCompare(keyOf(b)));
+    return resourcesOf([...this.#entries.values()]).filter((each) => section === undefined || each.section === section);
   }
 
   get(key: ResourceKey): FleetResource | undefined {
@@ -249,11 +246,7 @@ export class Fleet implements FleetAccess {
   }
 
   #layer(): FleetLayer {
-    const paused = [...this.#entries.values()].filter(({ key, text }) => key.startsWith(`${PAUSED}.`) && text);
-    return {
-      resources: this.list().map(({ section, name, text = '' }) => ({ section, name, text })),
-      paused: new Set(paused.map(({ key }) => key.slice(PAUSED.length + 1))),
-    };
+    return layerOf([...this.#entries.values()]);
   }
 
   #setAside(aside: ReadonlyMap<string, string>): void {
@@ -280,6 +273,26 @@ const asResource = ({ key, ...entry }: Entry): FleetResource[] => {
   const known = resourceKey(key);
   return known === undefined ? [] : [{ ...known, ...entry }];
 };
+
+const resourcesOf = (entries: readonly Entry[]): FleetResource[] =>
+  entries
+    .flatMap((entry) => asResource(entry))
+    .filter((each) => each.text !== undefined)
+    .sort((a, b) => keyOf(a).localeCompare(keyOf(b)));
+
+/** The consumers that are paused at run time, with who did so. */
+export const pausesOf = (entries: readonly Entry[]): ReadonlyMap<string, Pause> =>
+  new Map(
+    entries
+      .filter(({ key, text }) => key.startsWith(pauseKey('')) && text !== undefined)
+      .map(({ key, by, at }) => [key.slice(pauseKey('').length), { by, at }]),
+  );
+
+/** What the bucket holds, as a layer of the configuration. */
+export const layerOf = (entries: readonly Entry[]): FleetLayer => ({
+  resources: resourcesOf(entries).map(({ section, name, text = '' }) => ({ section, name, text })),
+  paused: new Set(pausesOf(entries).keys()),
+});
 
 const textsOf = (layer: FleetLayer | undefined): Map<string, string> =>
   new Map(layer?.resources.map((each) => [fleetName(each), each.text]));

@@ -13,6 +13,7 @@ import {
 } from '@nats-io/jetstream';
 import { headers as newHeaders, type NatsConnection } from '@nats-io/transport-node';
 import { asOuzelError, OuzelError } from '../errors.ts';
+import { findStream } from '../nats/provision.ts';
 import type { Actor } from './ports.ts';
 
 export const CONFIG_STREAM = 'KV_OUZEL_CONFIG';
@@ -147,6 +148,25 @@ export class ConfigStore {
       if (count === 0) return [];
       for await (const message of await consumer.fetch({ max_messages: count, expires: TIMEOUT }))
         entries.unshift(entryOf(message));
+    } catch (error) {
+      throw unavailable(error);
+    }
+    return entries;
+  }
+
+  /** The newest of each key. Nothing where there is no bucket yet. @throws OuzelError NATS_UNAVAILABLE */
+  async all(): Promise<readonly Entry[]> {
+    if ((await findStream(this.#manager, CONFIG_STREAM)) === undefined) return [];
+    const entries: Entry[] = [];
+    try {
+      const consumer = await this.#client.consumers.get(CONFIG_STREAM, {
+        filter_subjects: CONFIG_SUBJECTS,
+        deliver_policy: DeliverPolicy.LastPerSubject,
+      });
+      const { num_pending: count } = await consumer.info();
+      if (count === 0) return [];
+      for await (const message of await consumer.fetch({ max_messages: count, expires: TIMEOUT }))
+        entries.push(entryOf(message));
     } catch (error) {
       throw unavailable(error);
     }

@@ -50,6 +50,13 @@ consumers:
   two: { stream: EV, deliver: [{ to: log }] }
 `;
 
+const SUBCOMMANDS = [
+  ...['list', 'show', 'add', 'pause', 'resume', 'remove', 'prune'].map((each) => `consumers ${each}`),
+  ...['show', 'diff', 'history', 'rollback'].map((each) => `config ${each}`),
+  ...['list', 'show', 'redrive', 'discard'].map((each) => `dlq ${each}`),
+  'targets test',
+];
+
 test('version and help', async () => {
   const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string;
@@ -62,9 +69,22 @@ test('version and help', async () => {
   expect(JSON.parse((await runCli(['version', '--json'])).stdout)).toEqual({ version, node: process.version });
   const help = await runCli(['--help']);
   expect(help).toMatchObject({ code: 0, stderr: '' });
-  const commands = ['run', 'dev', 'validate', 'explain', 'tap', 'consumers', 'dlq', 'schema', 'version'];
+  const commands = [
+    'run',
+    'dev',
+    'validate',
+    'explain',
+    'tap',
+    'apply',
+    'config',
+    'consumers',
+    'targets',
+    'dlq',
+    'schema',
+    'version',
+  ];
   for (const command of commands) expect(help.stdout).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
-  for (const command of [...commands, 'consumers list', 'consumers show', 'dlq list', 'dlq show']) {
+  for (const command of [...commands, ...SUBCOMMANDS]) {
     const { code, stdout } = await runHere([...command.split(' '), '--help']);
     expect(code, command).toBe(0);
     expect(stdout, command).toMatch(new RegExp(`Usage: ouzel ${command}`));
@@ -190,9 +210,9 @@ test('consumers list and show: tables for people, JSON for programs, and an erro
   const list = await runCli(['consumers', 'list', '-c', file]);
   expect(list).toMatchObject({ code: 0, stderr: '' });
   expect(list.stdout.split('\n').map((line) => line.split(/ {2,}/))).toEqual([
-    ['CONSUMER', 'STREAM', 'DURABLE', 'PENDING', 'ACK PENDING', 'REDELIVERED'],
-    ['one', 'EV', 'absent', '0', '0', '0'],
-    ['two', 'EV', 'absent', '0', '0', '0'],
+    ['CONSUMER', 'OWNER', 'STREAM', 'DURABLE', 'PENDING', 'ACK PENDING', 'REDELIVERED'],
+    ['one', 'file', 'EV', 'absent', '0', '0', '0'],
+    ['two', 'file', 'EV', 'absent', '0', '0', '0'],
     [''],
   ]);
   const shown = await runCli(['consumers', 'show', 'one', '--json', '-c', file]);
@@ -203,7 +223,7 @@ test('consumers list and show: tables for people, JSON for programs, and an erro
   });
   const unknown = await runCli(['consumers', 'show', 'three', '-c', file]);
   expect(unknown).toMatchObject({ code: 1, stdout: '' });
-  expect(unknown.stderr).toMatch(/^no consumer "three" in .*ouzel\.yaml; there are: one, two\n$/);
+  expect(unknown.stderr).toMatch(/^no consumer "three" in .*ouzel\.yaml or in the fleet; there are: one, two\n$/);
   expect(await runCli(['dlq', 'list', '-c', file])).toEqual({ code: 0, stdout: 'No dead letters.\n', stderr: '' });
   expect(JSON.parse((await runCli(['dlq', 'list', '--json', '-c', file])).stdout)).toEqual({ groups: [], letters: [] });
   expect(await runCli(['dlq', 'show', '1', '-c', file])).toMatchObject({

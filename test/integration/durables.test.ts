@@ -202,7 +202,9 @@ test('consumers list and show tell whose durables they are', async () => {
     resting: 'absent',
   });
   const shown = await runCli(['consumers', 'show', 'fine', '-c', daemon.configFile]);
-  expect(shown.stdout).toMatch(/^consumer +fine\nstream +EV\nsubjects +ev\.fine, ev\.more\.\*\n/);
+  expect(shown.stdout).toMatch(
+    /^consumer +fine\nowner +file, \S*ouzel\.yaml:\d+:\d+\nstream +EV\nsubjects +ev\.fine, ev\.more\.\*\n/,
+  );
   expect(shown.stdout).toMatch(/\ndurable +ours\n/);
 });
 

@@ -1,15 +1,10 @@
 import { z } from 'zod';
-import { redactedText, redactedValue } from '../../config/redacted.ts';
+import { redactedValue } from '../../config/redacted.ts';
 import { OuzelError } from '../../errors.ts';
-import {
-  type FleetAccess,
-  type FleetResource,
-  RESOURCE_SECTIONS,
-  type ResourceChange,
-  type ResourceKey,
-} from '../../fleet/ports.ts';
+import { type FleetAccess, RESOURCE_SECTIONS, type ResourceKey } from '../../fleet/ports.ts';
+import { applied, applySteps, type Step, stepTo } from '../applied.ts';
 import { type ApiRoute, defineRoute, nameParam } from '../define.ts';
-import { findResource, namesOf, refuseStars, resourceShape, revisionSchema, shownRevision } from '../resources.ts';
+import { findResource, namesOf, resourceShape, revisionSchema, shownRevision } from '../resources.ts';
 import type { HttpContext } from '../server.ts';
 import { reloadSchema, shownReload } from './status.ts';
 
@@ -29,37 +24,19 @@ const effective = z
   })
   .meta({ id: 'EffectiveConfig', description: 'The configuration in force on this instance.' });
 
-const names = z.array(z.string());
-
-const applied = z
-  .strictObject({
-    dry_run: z.boolean(),
-    resources: z.array(
-      z.strictObject({
-        section,
-        name: z.string(),
-        action: z.enum(['made', 'changed', 'removed', 'unchanged']),
-        before: z.string().nullable().describe('Its text; null where there was none. Secrets are `"***"`.'),
-        after: z.string().nullable(),
-        revision: z.number().int().nullable().describe('As it is now; null where it is gone, or nothing was stored.'),
-      }),
-    ),
-    consumers: z
-      .strictObject({ added: names, updated: names, moved: names, removed: names })
-      .nullable()
-      .describe('What became of the consumers of this instance; null where nothing was put in force.'),
-  })
-  .meta({ id: 'Applied', description: 'What became of each resource.' });
-
-type Applied = z.input<typeof applied>;
-
 const applyBody = z.strictObject({
   resources: z
     .array(
       z.strictObject({
         section,
         name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/),
-        text: z.string().describe('YAML or JSON of the entry itself.'),
+        text: z.string().nullable().describe('YAML or JSON of the entry itself; null removes it.'),
+        revision: z
+          .number()
+          .int()
+          .min(0)
+          .optional()
+          .describe('That it must have now, as a dry run told it; 0: it must not be there. Default: any.'),
       }),
     )
     .max(1000),
@@ -107,49 +84,9 @@ export const config = (context: HttpContext): ApiRoute[] => [
     },
     answers: { 200: { description: 'What became, or would become, of each.', schema: applied } },
     handler: async ({ body, actor, raw }) => {
-      const fleet = context.fleet();
-      const { redact } = context.loaded();
-      const steps = stepsOf(fleet, body);
-      const shown = (text: string | undefined): string | null =>
-        text === undefined ? null : redactedText(text, redact);
-      const list = steps.map(({ key, action, before, after }) => ({
-        ...key,
-        action,
-        before: shown(before?.text),
-        after: shown(after),
-        revision: before?.revision ?? null,
-      }));
-      const changed = list.filter(({ action }) => action !== 'unchanged');
-      raw.act = {
-        what: 'config.apply',
-        resource: 'config',
-        before: changed.map(({ section: of, name, before }) => ({ section: of, name, text: before })),
-        after: changed.map(({ section: of, name, after }) => ({ section: of, name, text: after })),
-        dryRun: body.dry_run,
-      };
-      for (const { after } of steps) if (after !== undefined) refuseStars(after);
-      const outcome = await fleet.change(steps.flatMap(changeOf), actor, { dryRun: body.dry_run });
-      const resources = list.map((each) => ({
-        ...each,
-        revision: each.action === 'removed' ? null : (fleet.get(each)?.revision ?? null),
-      }));
-      const { consumers } = outcome;
-      return {
-        status: 200,
-        body: {
-          dry_run: body.dry_run,
-          resources,
-          consumers:
-            consumers === undefined
-              ? null
-              : {
-                  added: [...consumers.added],
-                  updated: [...consumers.updated],
-                  moved: [...consumers.moved],
-                  removed: [...consumers.removed],
-                },
-        },
-      };
+      const steps = stepsOf(context.fleet(), body);
+      const act = { what: 'config.apply', resource: 'config' };
+      return { status: 200, body: await applySteps(context, { steps, dryRun: body.dry_run, actor, raw, act }) };
     },
   }),
   defineRoute({
@@ -202,35 +139,18 @@ function effectiveConfig(context: HttpContext): z.input<typeof effective> {
   };
 }
 
-/** What is to be done to one resource. */
-interface Step {
-  readonly key: ResourceKey;
-  readonly action: Applied['resources'][number]['action'];
-  readonly before: FleetResource | undefined;
-  readonly after: string | undefined;
-}
-
-/** @throws OuzelError USAGE for a resource that is given twice */
+/** @throws OuzelError CONFIG_DUPLICATE_NAME for a resource that is given twice, NOT_FOUND for one to remove that is not there */
 function stepsOf(fleet: FleetAccess, { resources, prune }: z.output<typeof applyBody>): Step[] {
   const wanted = new Map<string, Step>();
-  for (const { text, ...key } of resources) {
+  for (const { text, revision, ...key } of resources) {
     const path = `${key.section}/${key.name}`;
-    if (wanted.has(path)) throw new OuzelError('USAGE', `resources: ${path} is given twice`);
-    const before = fleet.get(key);
-    const action = before?.text === undefined ? 'made' : before.text === text ? 'unchanged' : 'changed';
-    wanted.set(path, { key, action, before, after: text });
+    if (wanted.has(path)) throw new OuzelError('CONFIG_DUPLICATE_NAME', `resources: ${path} is given twice`);
+    if (text === null && fleet.get(key) === undefined) throw new OuzelError('NOT_FOUND', `the fleet has no ${path}`);
+    wanted.set(path, stepTo(fleet, key, text ?? undefined, revision));
   }
-  if (!prune) return [...wanted.values()];
-  const others = fleet.list().filter((each) => !wanted.has(`${each.section}/${each.name}`));
+  const others = prune ? fleet.list().filter((each) => !wanted.has(`${each.section}/${each.name}`)) : [];
   return [
     ...wanted.values(),
-    ...others.map((before): Step => {
-      const { section: of, name } = before;
-      return { key: { section: of, name }, action: 'removed', before, after: undefined };
-    }),
+    ...others.map(({ section: of, name }) => stepTo(fleet, { section: of, name }, undefined)),
   ];
 }
-
-/** What is shown is what is done: each must still be as it was looked at. */
-const changeOf = ({ key, action, before, after }: Step): ResourceChange[] =>
-  action === 'unchanged' ? [] : [{ ...key, text: after, expected: before?.revision ?? 0 }];

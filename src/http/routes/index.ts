@@ -9,20 +9,23 @@ import { events } from './events.ts';
 import { health } from './health.ts';
 import { metrics } from './metrics.ts';
 import { resources } from './resources.ts';
+import { rollback } from './rollback.ts';
 import { statusRoutes } from './status.ts';
 import { tap } from './tap.ts';
 import { testDeliveries } from './test-delivery.ts';
 
 /** What is no part of the API. */
-export const routes: readonly RouteModule[] = [metrics, health, tap];
+export const routes: readonly RouteModule[] = [metrics, health];
 
 const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   consumers,
   resources,
   testDeliveries,
   config,
+  rollback,
   events,
   deadLetters,
+  tap,
   statusRoutes,
 ];
 

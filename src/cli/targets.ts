@@ -1,0 +1,77 @@
+import { Command } from 'commander';
+import { EXIT, OuzelError } from '../errors.ts';
+import { bytesOf } from '../explain/input.ts';
+import { type ApiOptions, apiOptions, openApi } from './api.ts';
+import { print, printJson } from './print.ts';
+import { CONFIG_OPTION } from './session.ts';
+
+interface Options extends ApiOptions {
+  readonly type?: string;
+  readonly subject?: string;
+  readonly json?: boolean;
+}
+
+interface Answer {
+  readonly confirmed: boolean;
+  readonly duration_ms: number;
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+const HELP = `
+A real delivery by the daemon, whatever the breaker says, tried once. No consumer
+takes part, and it is counted nowhere. The event is JSON: a CloudEvent, or the
+data of one. The exit code is 1 when the target does not confirm it.
+
+Examples:
+  ouzel targets test partner
+  ouzel targets test partner order.json --type orders.created`;
+
+export function targetsCommand(): Command {
+  const command = new Command('targets').description('try targets');
+  command.addCommand(
+    apiOptions(
+      new Command('test')
+        .description('deliver one event to a target, and see what it says')
+        .argument('<name>', 'name of the target')
+        .argument('[event]', 'a file, or - (standard input); default: a sample')
+        .option(...CONFIG_OPTION),
+    )
+      .option('--type <type>', 'type of the event (default: ouzel.test)')
+      .option('--subject <subject>', 'the subject that it is said to have (default: its type)')
+      .option('--json', 'as JSON')
+      .addHelpText('after', HELP)
+      .action(test),
+  );
+  return command;
+}
+
+async function test(name: string, argument: string | undefined, options: Options): Promise<void> {
+  const { type, subject } = options;
+  const given = argument === undefined ? {} : eventOf(await bytesOf(argument));
+  const event = { ...given, ...(type === undefined ? {} : { type }), ...(subject === undefined ? {} : { subject }) };
+  const api = await openApi(options);
+  const answer = await api.call<Answer>('POST', `/api/v1/targets/${encodeURIComponent(name)}/test`, { event });
+  if (!answer.confirmed) process.exitCode = EXIT.failed;
+  if (options.json === true) return printJson(answer);
+  const { error, duration_ms: duration } = answer;
+  if (error === null) return print(`${name} confirmed it after ${duration} ms`);
+  const message = error.message.startsWith(error.code) ? error.message : `${error.code}: ${error.message}`;
+  print(`${name} did not confirm it, after ${duration} ms\n${message}`);
+}
+
+/** Attributes of a CloudEvent that are no extensions. */
+const ATTRIBUTES = new Set(['specversion', 'id', 'type', 'source', 'time', 'subject', 'datacontenttype', 'dataschema']);
+
+/** An event as the API takes it. @throws OuzelError EVENT_UNDECODABLE */
+function eventOf(bytes: Uint8Array): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new OuzelError('EVENT_UNDECODABLE', `the event is no JSON: ${(error as Error).message}`, { cause: error });
+  }
+  if (typeof value !== 'object' || value === null || !('specversion' in value)) return { data: value };
+  const { id, type, source, data, ...others } = value as Record<string, unknown>;
+  const extensions = Object.entries(others).filter(([key]) => !ATTRIBUTES.has(key));
+  return { id, type, source, data, extensions: Object.fromEntries(extensions) };
+}
