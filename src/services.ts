@@ -40,7 +40,10 @@ export interface Prepared {
 }
 
 /** Makes the streams that Ouzel keeps for itself, and what works with them. @throws OuzelError as `ensureStream` */
-export async function prepareServer(link: Link, { loaded, keyOf, incidents, acts, ...shared }: Shared): Promise<Prepared> {
+export async function prepareServer(
+  link: Link,
+  { loaded, keyOf, incidents, acts, ...shared }: Shared,
+): Promise<Prepared> {
   const { connection, wire, publisher, requester } = link;
   const { logger } = shared;
   const { config } = loaded();

@@ -1,4 +1,5 @@
 /** Running a daemon from the command line, for `run` and `dev`. */
+import { ConfigCache } from '../config/cache.ts';
 import { loadConfig, type LoadOptions } from '../config/load.ts';
 import { Daemon } from '../daemon.ts';
 import type { LayeredLoader } from '../fleet/load.ts';
@@ -17,7 +18,8 @@ export interface Serving {
  * @throws ConfigError
  */
 export async function serve(options: LoadOptions): Promise<Serving> {
-  const load: LayeredLoader = (fleet) => loadConfig(options, fleet);
+  const cache = new ConfigCache();
+  const load: LayeredLoader = (fleet) => loadConfig({ ...options, cache }, fleet);
   const loaded = await load();
   const logger = createLogger(loaded.config.telemetry.log, (line) => daemon.loaded.redact(loaded.redact(line)));
   const daemon = new Daemon(loaded, load, logger);

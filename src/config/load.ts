@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { formatPlace, type Place } from '../errors.ts';
 import { type LoadedPlugin, loadPlugins, type PluginLoad } from '../plugins/load.ts';
+import type { ConfigCache } from './cache.ts';
 import { checkInsertions, checkReferences, type DefinedNames } from './check.ts';
 import { type ConfigText, displayName, findConfig, findFragments } from './discover.ts';
 import { fitScalars } from './fit.ts';
@@ -24,7 +25,7 @@ import { mergeParts, type Part } from './merge.ts';
 import { checkPlugins, pluginUses } from './plugin-uses.ts';
 import { ConfigError, type ConfigProblem, problemAt } from './problems.ts';
 import { type Config, configSchema, NAMED_SECTIONS } from './schema.ts';
-import { isPathField, isSecretField, isUrlField, Secrets } from './secrets.ts';
+import { hideSecretFields, isPathField, Secrets } from './secrets.ts';
 import { type ConfigPath, nearestNode, nodeAt, SourceFile, type SourceNode, spanOf } from './source.ts';
 import { type ReadFile, substitute, type Substituted } from './substitute.ts';
 import { eachExpression } from './walk.ts';
@@ -65,6 +66,8 @@ export interface LoadOptions {
   readonly file?: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
+  /** Of who loads it again and again. */
+  readonly cache?: ConfigCache;
 }
 
 /**
@@ -73,10 +76,10 @@ export interface LoadOptions {
  * @param fleet What lives in KV, on top of it.
  * @throws ConfigError
  */
-export async function loadConfig({ file, env, cwd }: LoadOptions, fleet?: FleetLayer): Promise<LoadedConfig> {
+export async function loadConfig({ file, env, cwd, cache }: LoadOptions, fleet?: FleetLayer): Promise<LoadedConfig> {
   const found = await findConfig({ file, env, cwd });
   const fragments = await findFragments(found.path, cwd);
-  const draft = draftConfig(found.text, found.path, { env, cwd, fragments, fleet });
+  const draft = draftConfig(found.text, found.path, { env, cwd, fragments, fleet, cache });
   const { config } = draft;
   if (config === undefined) return draft.finish();
   const uses = pluginUses(config);
@@ -98,6 +101,7 @@ export interface ParseOptions {
   readonly fragments?: readonly ConfigText[];
   /** What lives in KV. */
   readonly fleet?: FleetLayer | undefined;
+  readonly cache?: ConfigCache | undefined;
 }
 
 /** One file, read and filled in. */
@@ -110,14 +114,16 @@ interface ParsedFile extends Part {
 
 function parseFile({ path, text }: ConfigText, options: ParseOptions, secrets: Secrets): ParsedFile {
   const file = new SourceFile(displayName(path, options.cwd ?? process.cwd()), text.replace(/^\ufeff/, ''));
-  return fillIn(path, file, readYaml(file), options, secrets);
+  return fillIn(path, file, read(file, options), options, secrets);
 }
 
 /** @param fileName Absolute path of the main file: relative paths of the fleet's entries start at its folder. */
 function parseResource(resource: FleetText, fileName: string, options: ParseOptions, secrets: Secrets): ParsedFile {
   const file = new SourceFile(fleetName(resource), resource.text, 'fleet');
-  return fillIn(fileName, file, wrapResource(readYaml(file), resource), options, secrets);
+  return fillIn(fileName, file, wrapResource(read(file, options), resource), options, secrets);
 }
+
+const read = (file: SourceFile, { cache }: ParseOptions): YamlDocument => cache?.yaml.read(file) ?? readYaml(file);
 
 function fillIn(
   path: string,
@@ -165,6 +171,7 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
   const { resources = [], paused = new Set<string>() } = options.fleet ?? {};
   const ofFleet = resources.map((resource) => parseResource(resource, fileName, options, secrets));
   const parts = [...files, ...ofFleet] as const;
+  options.cache?.yaml.keepOnly(new Set(parts.map(({ file }) => file.name)));
   if (files.every(({ yaml }) => yaml.value === null || yaml.value === undefined)) {
     const message = 'the file holds no configuration';
     const empty = problemAt(
@@ -186,7 +193,7 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
   const value = complete(merged.value);
   const substitution = parts.flatMap(({ substituted }) => substituted.problems);
   const failed = new Set(substitution.map(({ path }) => path));
-  const parsed = configSchema.safeParse(value);
+  const parsed = options.cache?.parse(value) ?? configSchema.safeParse(value);
   const invalid = problemsOfAll(parsed.error?.issues ?? [], { schema: configSchema, value, root });
   const understood = parsed.data ?? salvage(value, parsed.error?.issues ?? []);
   const config =
@@ -290,19 +297,6 @@ const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =
 function withoutEmptySections(value: unknown): unknown {
   if (!isMapping(value)) return value;
   return Object.fromEntries(Object.entries(value).filter(([key, each]) => each !== null || key === 'version'));
-}
-
-/** Marks in place of what stands in fields that are secret, whether it came from outside or not. */
-function hideSecretFields(value: unknown, secrets: Secrets, path: ConfigPath = []): unknown {
-  if (Array.isArray(value)) return value.map((each, index) => hideSecretFields(each, secrets, [...path, index]));
-  if (isMapping(value))
-    return Object.fromEntries(
-      Object.entries(value).map(([key, each]) => [key, hideSecretFields(each, secrets, [...path, key])]),
-    );
-  const isText = typeof value === 'string' || typeof value === 'number';
-  if (!isText || value === '') return value;
-  if (isSecretField(path)) return /^<secret [0-9a-f]+>$/.test(String(value)) ? value : secrets.add(String(value));
-  return isUrlField(path) ? secrets.addUrl(String(value)) : value;
 }
 
 type Issues = readonly {

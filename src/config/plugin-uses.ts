@@ -41,8 +41,10 @@ export function pluginUses(config: Config, consumer?: string): PluginUse[] {
     entries: Readonly<Record<string, T>>,
     kind: PluginKind,
   ): void => {
-    for (const [each, entry] of Object.entries(entries))
-      if (only === undefined || only.has(each)) add(entry, [key, each], kind);
+    for (const each of only ?? Object.keys(entries)) {
+      const entry = Object.hasOwn(entries, each) ? entries[each] : undefined;
+      if (entry !== undefined) add(entry, [key, each], kind);
+    }
   };
   section('filters', config.filters, 'filter');
   section('transformers', config.transformers, 'transformer');

@@ -51,9 +51,12 @@ function secretSpans({ token, children }: SourceNode, secret = false): Span[] {
   return [...children].flatMap(([key, child]) => secretSpans(child, secret || isSecretKey(key)));
 }
 
+/** A whole value, a password of a URL, or what its query says of a key. */
+const STARS = /^\*{3}$|:\/\/[^\s/@]*\*{3}@|[?&][^=&#\s]*=\*{3}(?=$|[&#])/;
+
 /** Whether a text has the stars of something that was shown in place of a secret. */
 export function holdsStars(text: string): boolean {
   const stars = ({ token, children }: SourceNode): boolean =>
-    token === undefined ? [...children.values()].some(stars) : token.value === HIDDEN;
+    token === undefined ? [...children.values()].some(stars) : STARS.test(token.value);
   return stars(readYaml(new SourceFile('', text)).root);
 }

@@ -1,5 +1,6 @@
 /** What must not be shown: kept to be taken out of every text, and represented by marks. */
 import { scryptSync } from 'node:crypto';
+import { mapItems } from './copy.ts';
 import type { ConfigPath } from './source.ts';
 
 const SECRET_WORDS =
@@ -94,4 +95,24 @@ export class Secrets {
       if (clean.includes(secret)) clean = clean.replaceAll(secret, '***');
     return clean;
   }
+}
+
+/**
+ * Marks in place of what stands in fields that are secret, whether it came from outside or not. Parts without any are
+ * the same objects in the result.
+ */
+export function hideSecretFields(value: unknown, secrets: Secrets, path: (string | number)[] = []): unknown {
+  if (typeof value === 'object' && value !== null) {
+    const list = Array.isArray(value);
+    return mapItems(value, (item, key) => {
+      path.push(list ? Number(key) : key);
+      const hidden = hideSecretFields(item, secrets, path);
+      path.pop();
+      return hidden;
+    });
+  }
+  const isText = typeof value === 'string' || typeof value === 'number';
+  if (!isText || value === '') return value;
+  if (isSecretField(path)) return /^<secret [0-9a-f]+>$/.test(String(value)) ? value : secrets.add(String(value));
+  return isUrlField(path) ? secrets.addUrl(String(value)) : value;
 }

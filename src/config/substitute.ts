@@ -6,7 +6,8 @@ import { dirname, resolve } from 'node:path';
 import type { ConfigProblem } from './problems.ts';
 import { problemAt } from './problems.ts';
 import { isSecretName, type Secrets } from './secrets.ts';
-import { type ConfigPath, type Insertion, type SourceNode, spanInToken, spanOf } from './source.ts';
+import { copyOf } from './copy.ts';
+import { type ConfigPath, type Insertion, nearestNode, type SourceNode, spanInToken, spanOf } from './source.ts';
 
 /** The content of a file; throws like `readFileSync`. */
 export type ReadFile = (path: string) => Uint8Array;
@@ -35,45 +36,52 @@ const MAX_TEXT = 1024 * 1024;
 const MAX_NESTING = 8;
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*/;
 
-/** Fills in every `${…}` of a value and notes on the nodes where. Collects what cannot be filled in. */
+/**
+ * Fills in every `${…}` of a value and notes on the nodes where. Collects what cannot be filled in. Parts in which
+ * nothing is to be filled in are the same objects in the result.
+ */
 export function substitute(value: unknown, root: SourceNode, context: SubstitutionContext): Substituted {
   const problems: ConfigProblem[] = [];
   const files = new Set<string>();
   let total = 0;
 
-  const walk = (each: unknown, node: SourceNode, path: ConfigPath): { value: unknown; source: unknown } => {
-    if (typeof each === 'string') {
-      if (!each.includes('${')) return { value: each, source: each };
-      const filler = new Filler(each, context, path, files);
-      const filled = filler.fill();
-      if (filled.insertions.length > 0) node.insertions = filled.insertions;
-      for (const { message, hint, start, end } of filler.problems) {
-        const span = node.token === undefined ? spanOf(node) : spanInToken(node.file, node.token, start, end);
-        problems.push(problemAt(node.file, span, { code: 'CONFIG_SUBSTITUTION', message, hint, path }));
-      }
-      total += filled.value.length;
-      if (total > MAX_TEXT * 4) return { value: '', source: '' };
-      return { value: filled.value, source: filled.source };
+  const fill = (text: string, path: ConfigPath): Changed => {
+    const filler = new Filler(text, context, path, files);
+    const filled = filler.fill();
+    const node = nearestNode(root, path);
+    if (filled.insertions.length > 0) node.insertions = filled.insertions;
+    for (const { message, hint, start, end } of filler.problems) {
+      const span = node.token === undefined ? spanOf(node) : spanInToken(node.file, node.token, start, end);
+      problems.push(problemAt(node.file, span, { code: 'CONFIG_SUBSTITUTION', message, hint, path }));
     }
-    if (Array.isArray(each)) {
-      const items = each.map((item: unknown, index) =>
-        walk(item, node.children.get(String(index)) ?? node, [...path, index]),
-      );
-      return { value: items.map((item) => item.value), source: items.map((item) => item.source) };
-    }
-    if (typeof each === 'object' && each !== null) {
-      const entries = Object.entries(each).map(
-        ([key, item]) => [key, walk(item, node.children.get(key) ?? node, [...path, key])] as const,
-      );
-      return {
-        value: Object.fromEntries(entries.map(([key, item]) => [key, item.value])),
-        source: Object.fromEntries(entries.map(([key, item]) => [key, item.source])),
-      };
-    }
-    return { value: each, source: each };
+    total += filled.value.length;
+    if (total > MAX_TEXT * 4) return { value: '', source: '' };
+    return { value: filled.value, source: filled.source };
   };
-  const walked = walk(value, root, []);
-  return { ...walked, problems, files: [...files] };
+  // Undefined where nothing is to be filled in.
+  const walk = (each: unknown, path: (string | number)[]): Changed | undefined => {
+    if (typeof each === 'string') return each.includes('${') ? fill(each, path) : undefined;
+    if (typeof each !== 'object' || each === null) return undefined;
+    const list = Array.isArray(each);
+    let changed: { value: Record<string, unknown>; source: Record<string, unknown> } | undefined;
+    for (const [key, item] of Object.entries(each)) {
+      path.push(list ? Number(key) : key);
+      const filled = walk(item, path);
+      path.pop();
+      if (filled === undefined) continue;
+      changed ??= { value: copyOf(each), source: copyOf(each) };
+      changed.value[key] = filled.value;
+      changed.source[key] = filled.source;
+    }
+    return changed;
+  };
+  return { ...(walk(value, []) ?? { value, source: value }), problems, files: [...files] };
+}
+
+/** What a value became. */
+interface Changed {
+  readonly value: unknown;
+  readonly source: unknown;
 }
 
 interface Filled {

@@ -21,6 +21,8 @@ export interface YamlDocument {
   readonly damaged: ReadonlySet<number>;
   /** From here on the structure is not to be trusted. */
   readonly brokenAt: number;
+  /** Whether values are named, to be used elsewhere. */
+  readonly anchors: boolean;
 }
 
 type YamlNode = ParsedNode | null;
@@ -42,11 +44,11 @@ export function readYaml(file: SourceFile): YamlDocument {
     // The parser recurses: nesting beyond the stack is the one thing that it throws for.
     const message = error instanceof RangeError ? 'it is nested too deep' : 'it cannot be read as YAML';
     const problem = problemAt(file, { start: 0, end: 1 }, { code: 'CONFIG_SYNTAX', message });
-    return { value: undefined, root: empty, problems: [problem], damaged: new Set(), brokenAt: 0 };
+    return { value: undefined, root: empty, problems: [problem], damaged: new Set(), brokenAt: 0, anchors: false };
   }
   const [document, second] = documents;
   if (document === undefined)
-    return { value: undefined, root: empty, problems: [], damaged: new Set(), brokenAt: Infinity };
+    return { value: undefined, root: empty, problems: [], damaged: new Set(), brokenAt: Infinity, anchors: false };
   const findings = syntaxProblems(file, document);
   const reader = new Reader(file, findings);
   if (second !== undefined) {
@@ -64,7 +66,8 @@ export function readYaml(file: SourceFile): YamlDocument {
   } catch (error) {
     if (!(error instanceof TooLarge)) throw error;
   }
-  return { value, root: node, problems: reader.problems, damaged: reader.damaged, brokenAt: findings.brokenAt };
+  const { problems, damaged, anchors } = reader;
+  return { value, root: node, problems, damaged, brokenAt: findings.brokenAt, anchors };
 }
 
 /** Ends the reading: the file expands to more than the bounds. */
@@ -84,6 +87,10 @@ class Reader {
     this.#file = file;
     this.problems = [...findings.problems];
     this.damaged = new Set(findings.damaged);
+  }
+
+  get anchors(): boolean {
+    return this.#anchors.size > 0;
   }
 
   report(code: ErrorCode, span: Span, message: string, hint?: string, path?: ConfigPath): void {

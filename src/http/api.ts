@@ -21,8 +21,8 @@ export function mountApi(app: FastifyInstance, routes: readonly ApiRoute[]): voi
       }
     });
     for (const route of routes) {
-      const { method, path, needs, body, bodyLimit = BODY_LIMIT } = route;
-      const url = API + path.replaceAll(/\{(\w+)\}/g, ':$1');
+      const { method, path, router, needs, body, bodyLimit = BODY_LIMIT } = route;
+      const url = API + (router ?? path.replaceAll(/\{(\w+)\}/g, ':$1'));
       const media = body === undefined ? [] : (body.media ?? ['application/json']);
       scope.route({
         method,
@@ -52,19 +52,34 @@ function received(request: FastifyRequest, body: Buffer): { media: string; text:
 
 /** Lets every error of the listener be problem details, that of a path or method which nobody answers included. */
 export function answerProblems(app: FastifyInstance, routes: readonly ApiRoute[]): void {
-  app.setErrorHandler((error, _request, reply) => sendError(reply, error));
-  const known = routes.map(({ method, path }) => ({
-    method,
-    pattern: new RegExp(`^${API}${path.replaceAll('.', String.raw`\.`).replaceAll(/\{\w+\}/g, '[^/]+')}$`),
-  }));
-  app.setNotFoundHandler((request, reply) => {
+  const methodsOf = methodTable(routes);
+  const notFound = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const [path = ''] = request.url.split('?', 1);
-    const methods = known.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
-    if (methods.length === 0) return sendProblem(reply, 404, 'NOT_FOUND', `there is nothing at ${path}`);
-    const allowed = [...new Set(methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])))];
+    const allowed = methodsOf(path);
+    // A parameter that does not look like one is one that is not there.
+    if (allowed.length === 0 || allowed.includes(request.method))
+      return sendProblem(reply, 404, 'NOT_FOUND', `there is nothing at ${path.slice(0, SHOWN)}`);
     reply.header('allow', allowed.join(', '));
     return sendProblem(reply, 405, 'USAGE', `${path} has no ${request.method}; it has ${allowed.join(', ')}`);
-  });
+  };
+  app.setNotFoundHandler(notFound);
+  // Of what nobody answers, nothing else that is wrong matters.
+  app.setErrorHandler((error, request, reply) => (request.is404 ? notFound(request, reply) : sendError(reply, error)));
+}
+
+/** Characters of a path that are said back. */
+const SHOWN = 200;
+
+/** What methods a path has. One that is written out goes before one with a parameter, as in the router. */
+function methodTable(routes: readonly ApiRoute[]): (path: string) => readonly string[] {
+  const methods = Map.groupBy(routes, ({ path }) => API + path);
+  const table = [...methods].map(([path, of]) => ({
+    path,
+    pattern: new RegExp(`^${path.replaceAll('.', String.raw`\.`).replaceAll(/\{\w+\}/g, '[^/]+')}$`),
+    methods: of.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method])),
+  }));
+  return (path) =>
+    (table.find((each) => each.path === path) ?? table.find(({ pattern }) => pattern.test(path)))?.methods ?? [];
 }
 
 /** What Fastify finds wrong before there is a route: a path that cannot be decoded. */

@@ -20,12 +20,14 @@ export const API = '/api/v1';
 
 /** Bodies that are read as JSON; any other is taken as text. */
 const JSON_MEDIA = /^application\/(?:[\w.-]+\+)?json$/;
-export const isJsonMedia = (media: string): boolean => JSON_MEDIA.test(media);
+const isJsonMedia = (media: string): boolean => JSON_MEDIA.test(media);
 
 export interface BodySpec<Schema extends z.ZodType = z.ZodType> {
   readonly description: string;
   /** Checked where the body is JSON. What is text is for the handler to read. */
   readonly schema: Schema;
+  /** Of single types, where these say different things. */
+  readonly schemas?: Readonly<Record<string, z.ZodType>>;
   /** Default: application/json. */
   readonly media?: readonly string[];
   /** Default: yes. */
@@ -84,6 +86,8 @@ interface Definition<
   readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   /** Below {@link API}, with parameters as `{name}`. */
   readonly path: string;
+  /** The same for the router, where a parameter must look like one to be one. */
+  readonly router?: string;
   /** Groups routes in the document. */
   readonly tag: string;
   /** What it does, in a line. Its first words are the operation's name. */
@@ -100,9 +104,9 @@ interface Definition<
   readonly problems?: readonly ProblemStatus[];
   /** Bytes of a body, at most. */
   readonly bodyLimit?: number;
-  handler(
+  readonly handler: (
     request: ApiRequest<z.output<Params>, z.output<Query>, z.output<Body>>,
-  ): Promise<AnswerOf<Specs> | typeof ANSWERED>;
+  ) => Promise<AnswerOf<Specs> | typeof ANSWERED>;
 }
 
 /** The handler has answered by itself: a stream. */
@@ -116,7 +120,7 @@ export interface ApiRoute extends Omit<
   readonly params: z.ZodObject;
   readonly query: z.ZodObject;
   readonly body: BodySpec | undefined;
-  handle(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>;
+  readonly handle: (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply>;
 }
 
 /** Makes a route. */
@@ -182,11 +186,11 @@ function checkedBody(spec: BodySpec | undefined, media: string | undefined, text
     return checked(spec.schema, {});
   }
   if (!isJsonMedia(media)) return text;
-  return checked(spec.schema, jsonOf(text));
+  return checked(spec.schemas?.[media] ?? spec.schema, jsonOf(text));
 }
 
 /** @throws OuzelError USAGE */
-export function jsonOf(text: string): unknown {
+function jsonOf(text: string): unknown {
   try {
     return parseJson(text);
   } catch (error) {
@@ -204,7 +208,7 @@ export function checked<Schema extends z.ZodType>(schema: Schema, value: unknown
 }
 
 /** Data may hold integers that JSON.stringify refuses. */
-export const sendJson = (reply: FastifyReply, media: string, value: unknown): FastifyReply =>
+const sendJson = (reply: FastifyReply, media: string, value: unknown): FastifyReply =>
   reply.type(`${media}; charset=utf-8`).send(stringifyJson(value));
 
 /** A whole number in a path or query. */
@@ -219,14 +223,6 @@ export const wholeNumber = ({ min = 0, max, preset }: { min?: number; max: numbe
     ? number.meta({ json })
     : number.default(preset).meta({ json: { ...json, default: preset } });
 };
-
-/** `true` or `false` in a query. */
-export const flag = () =>
-  z
-    .enum(['true', 'false'])
-    .transform((value) => value === 'true')
-    .default(false)
-    .meta({ json: { type: 'boolean', default: false } });
 
 /** The name of something that is configured. */
 export const nameParam = (description: string) =>

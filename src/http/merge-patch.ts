@@ -1,4 +1,5 @@
 /** JSON Merge Patch (RFC 7396) on the text of an entry: what the patch does not name stays as it is written. */
+import { stringifyJson } from '../core/json.ts';
 import { type Document, isAlias, isMap, parseDocument, visit } from 'yaml';
 
 type Path = readonly string[];
@@ -11,16 +12,16 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
  * @returns The text with the patch applied; comments stay.
  */
 export function mergePatch(text: string, patch: unknown): string {
-  if (!isObject(patch)) return JSON.stringify(patch);
+  if (!isObject(patch)) return stringifyJson(patch);
   let document: Document = parseDocument(text, { version: '1.2', resolveKnownTags: false, uniqueKeys: false });
   // What stands in an alias would change wherever it is used.
   if (hasAliases(document)) document = newDocument(document.toJS());
-  if (!isMap(document.contents)) return JSON.stringify(withoutNulls(patch));
+  if (!isMap(document.contents)) return stringifyJson(withoutNulls(patch));
   apply(document, [], patch);
   return document.toString({ lineWidth: 0 });
 }
 
-const newDocument = (value: unknown): Document => parseDocument(JSON.stringify(value));
+const newDocument = (value: unknown): Document => parseDocument(stringifyJson(value));
 
 function hasAliases(document: Document): boolean {
   let found = false;

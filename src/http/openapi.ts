@@ -10,7 +10,7 @@ import { problemSchema } from './problem.ts';
 type Json = Record<string, unknown>;
 
 /** The schema of one entry of a section, in the document. */
-export const ENTRY_SCHEMA: Readonly<Record<ResourceSection, string>> = {
+const ENTRY_SCHEMA: Readonly<Record<ResourceSection, string>> = {
   filters: 'Filter',
   transformers: 'Transformer',
   targets: 'Target',
@@ -127,14 +127,12 @@ function problemsOf({ method, problems = [], conditional }: ApiRoute): number[] 
   return [...all].toSorted((a, b) => a - b);
 }
 
-const ETAGS = String.raw`^(\*|(W/)?"[^"]*"(\s*,\s*(W/)?"[^"]*")*)$`;
-
 const CONDITIONS: readonly Json[] = [
   {
     name: 'If-Match',
     in: 'header',
-    description: 'The `ETag` that it must have now, or `*`: it must be there.',
-    schema: { type: 'string', pattern: ETAGS },
+    description: 'The `ETag` that it must have now, one of several, or `*`: it must be there.',
+    schema: { type: 'string' },
     example: '"42"',
   },
   {
@@ -159,12 +157,18 @@ function parameters(schema: z.ZodObject, where: 'path' | 'query', components: Co
   }));
 }
 
-function requestBody({ description, schema, media, required, examples }: BodySpec, components: Components): Json {
+function requestBody(
+  { description, schema, schemas, media, required, examples }: BodySpec,
+  components: Components,
+): Json {
   const content = Object.fromEntries(
     (media ?? ['application/json']).map((type) => {
       const own = Object.entries(examples ?? {}).filter(([, example]) => example.media === type);
       const shown = Object.fromEntries(own.map(([name, { value }]) => [name, { value }]));
-      return [type, { schema: components.schemaOf(schema), ...(own.length === 0 ? {} : { examples: shown }) }];
+      return [
+        type,
+        { schema: components.schemaOf(schemas?.[type] ?? schema), ...(own.length === 0 ? {} : { examples: shown }) },
+      ];
     }),
   );
   return { description, required: required ?? true, content };

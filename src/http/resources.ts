@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { holdsStars, redactedText, redactedValue } from '../config/redacted.ts';
+import { stringifyJson } from '../core/json.ts';
 import { formatPlace, OuzelError } from '../errors.ts';
 import type { FleetAccess, FleetResource, ResourceKey, ResourceSection } from '../fleet/ports.ts';
 import { expectedRevision, isConditional } from './conditions.ts';
@@ -164,7 +165,7 @@ export async function patchResource(write: Write, patch: unknown): Promise<void>
     const found = theResource(context, key);
     expectedRevision(request, tagged(found));
     const before = fleet.get(key);
-    const text = before?.text === undefined ? JSON.stringify(patch) : mergePatch(before.text, patch);
+    const text = before?.text === undefined ? stringifyJson(patch) : mergePatch(before.text, patch);
     note(write, 'patch', before?.text, text);
     refuseStars(text);
     try {

@@ -84,8 +84,11 @@ export function followRenewals(
       logger.error({ code }, `${message}; the one in use stays`);
     }
   };
-  void look();
-  const timer = setInterval(() => void look(), every);
+  const start = (): void => {
+    look().catch((error: unknown) => logger.error({ error: asOuzelError(error).message }, 'TLS files not looked at'));
+  };
+  start();
+  const timer = setInterval(start, every);
   timer.unref();
   return () => clearInterval(timer);
 }

@@ -2,19 +2,15 @@
 import { createHash } from 'node:crypto';
 import { pluginUses } from '../config/plugin-uses.ts';
 import type { Config } from '../config/schema.ts';
-import { Expression, Template } from '../expression/index.ts';
+import { expressionsIn } from '../config/walk.ts';
 import type { LoadedPlugin } from '../plugins/load.ts';
 
 type Source = Readonly<Record<string, unknown>>;
 type Named = Readonly<Record<string, unknown>>;
 
-/** The names of filters in all expressions of a value, at every depth. */
-function filterNames(value: unknown, found: Set<string>): Set<string> {
-  if (value instanceof Expression || value instanceof Template)
-    for (const { name } of value.filterNames) found.add(name);
-  else if (Array.isArray(value)) for (const item of value) filterNames(item, found);
-  else if (typeof value === 'object' && value !== null)
-    for (const item of Object.values(value)) filterNames(item, found);
+/** Adds the names of filters in all expressions of an entry. */
+function filterNames(entry: unknown, found: Set<string>): Set<string> {
+  for (const { expression } of expressionsIn(entry)) for (const { name } of expression.filterNames) found.add(name);
   return found;
 }
 

@@ -139,12 +139,12 @@ function effectiveConfig(context: HttpContext): z.input<typeof effective> {
   };
 }
 
-/** @throws OuzelError USAGE for a resource that is given twice, NOT_FOUND for one to remove that is not there */
+/** @throws OuzelError CONFIG_DUPLICATE_NAME for a resource that is given twice, NOT_FOUND for one to remove that is not there */
 function stepsOf(fleet: FleetAccess, { resources, prune }: z.output<typeof applyBody>): Step[] {
   const wanted = new Map<string, Step>();
   for (const { text, revision, ...key } of resources) {
     const path = `${key.section}/${key.name}`;
-    if (wanted.has(path)) throw new OuzelError('USAGE', `resources: ${path} is given twice`);
+    if (wanted.has(path)) throw new OuzelError('CONFIG_DUPLICATE_NAME', `resources: ${path} is given twice`);
     if (text === null && fleet.get(key) === undefined) throw new OuzelError('NOT_FOUND', `the fleet has no ${path}`);
     wanted.set(path, stepTo(fleet, key, text ?? undefined, revision));
   }

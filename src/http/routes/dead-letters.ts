@@ -146,6 +146,7 @@ export const deadLetters = (context: HttpContext): ApiRoute[] => [
   defineRoute({
     method: 'GET',
     path: '/dead-letters/{sequence}',
+    router: '/dead-letters/:sequence(^\\d{1,16}$)',
     tag: 'dead letters',
     id: 'showDeadLetter',
     summary: 'Show a dead letter with its event',

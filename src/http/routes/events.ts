@@ -83,6 +83,7 @@ export const events = (context: HttpContext): ApiRoute[] => [
     body: {
       description: 'The event.',
       schema: z.union([plain, cloudEvent]),
+      schemas: { 'application/json': plain, [CLOUD_EVENT]: cloudEvent },
       media: ['application/json', CLOUD_EVENT],
       examples: {
         plain: {
@@ -120,7 +121,10 @@ function ofPlain(
   query: { readonly subject?: string | undefined; readonly stream?: string | undefined },
 ): Outgoing {
   if (query.subject !== undefined || query.stream !== undefined)
-    throw new OuzelError('USAGE', 'the parameters are for CloudEvents: here `subject` stands in the body');
+    throw new OuzelError(
+      'EVENT_INVALID_SUBJECT',
+      'the parameters are for CloudEvents: here `subject` stands in the body',
+    );
   checkSubject(subject);
   let lines = '';
   let type: string | undefined;
@@ -176,7 +180,7 @@ function checkSubject(subject: string): void {
   const problem =
     subjectProblem(subject, false) ??
     (/[*>]/.test(subject) ? 'has a wildcard' : undefined) ??
-    (/^\$/.test(subject) ? "is the server's own" : undefined) ??
+    (subject.startsWith('$') ? "is the server's own" : undefined) ??
     (/^(?:ouzel|_inbox)(?:\.|$)/i.test(subject) ? "is Ouzel's own" : undefined);
   if (problem !== undefined) throw new OuzelError('EVENT_INVALID_SUBJECT', `the subject "${subject}" ${problem}`);
 }

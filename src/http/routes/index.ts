@@ -15,7 +15,7 @@ import { tap } from './tap.ts';
 import { testDeliveries } from './test-delivery.ts';
 
 /** What is no part of the API. */
-export const routes: readonly RouteModule[] = [metrics, health, tap];
+export const routes: readonly RouteModule[] = [metrics, health];
 
 const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   consumers,
@@ -25,6 +25,7 @@ const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   rollback,
   events,
   deadLetters,
+  tap,
   statusRoutes,
 ];
 

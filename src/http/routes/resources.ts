@@ -33,7 +33,7 @@ export interface Kind<Shown extends Resource = Resource> {
   readonly tag: string;
   /** What is shown of one. */
   readonly schema: z.ZodType<unknown, Shown>;
-  show(context: HttpContext, name: string): Promise<Shown>;
+  readonly show: (context: HttpContext, name: string) => Promise<Shown>;
   readonly entry: unknown;
   readonly yaml: string;
   readonly patch: unknown;

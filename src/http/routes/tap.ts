@@ -1,18 +1,15 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyRequest } from 'fastify';
-import { asOuzelError, type ErrorCode } from '../../errors.ts';
-import { TAP_SELECTORS } from '../../telemetry/tap-query.ts';
+import { z } from 'zod';
+import type { TAP_SELECTORS } from '../../telemetry/tap-query.ts';
 import type { LeftOut, TapSink } from '../../telemetry/tap.ts';
-import type { Needs } from '../auth/needs.ts';
-import { sendProblem } from '../problem.ts';
-import type { RouteModule } from '../server.ts';
+import { ANSWERED, type ApiRoute, defineRoute } from '../define.ts';
+import type { HttpContext } from '../server.ts';
 
 /** Bytes that may wait for a slow reader; beyond it events are left out, and counted. */
 const MAX_WAITING = 256 * 1024;
 /** Milliseconds between signs of life. */
 const HEARTBEAT = 15_000;
-
-const STATUS: Partial<Record<ErrorCode, number>> = { USAGE: 400, NOT_FOUND: 404, TAP_LIMIT: 503 };
 
 /** Writes what a tap shows as server-sent events. */
 class EventStream implements TapSink {
@@ -57,35 +54,42 @@ function consumerOf({ query }: FastifyRequest): string | undefined {
   return typeof consumer === 'string' ? consumer : undefined;
 }
 
-/** `/api/v1/tap`: single events as they are settled, as server-sent events (`open`, `event`, `left_out`, `end`). */
-export const tap: RouteModule = (app, context) => {
-  const needs: Needs = { scope: 'read', narrows: true, consumer: consumerOf };
-  app.get<{ Querystring: Record<string, unknown> }>('/api/v1/tap', { config: { needs } }, (request, reply) => {
-    const { query, actor } = request;
-    const unknown = Object.keys(query).find((name) => !(TAP_SELECTORS as readonly string[]).includes(name));
-    const repeated = Object.keys(query).find((name) => typeof query[name] !== 'string');
-    if (unknown !== undefined || repeated !== undefined) {
-      const message =
-        unknown === undefined
-          ? `"${repeated}" is given twice`
-          : `no selector "${unknown}"; there are: ${TAP_SELECTORS.join(', ')}`;
-      return sendProblem(reply, 400, 'USAGE', message);
-    }
-    const stream = new EventStream(reply.raw);
-    let close: () => void;
-    try {
-      close = context.tap(
-        query,
-        stream,
-        actor.may('read') ? undefined : (consumer, type) => actor.may('read', { consumer, type }),
-      );
-    } catch (error) {
-      const { code, message } = asOuzelError(error);
-      return sendProblem(reply, STATUS[code] ?? 500, code, message);
-    }
-    reply.hijack();
-    reply.raw.on('close', close);
-    stream.open();
-    return reply;
-  });
-};
+const text = (description: string) => z.string().optional().describe(description);
+const SELECTORS = {
+  consumer: text('Only of this consumer.'),
+  type: text('Only of these types, separated by commas: `orders.*`.'),
+  key: text('Only with this key.'),
+  outcome: text('Only delivered, filtered, dropped, dead_lettered or retried.'),
+  reason: text('Only with this reason.'),
+  where: text('Only where this expression is true of the event as it ended up.'),
+} satisfies Record<(typeof TAP_SELECTORS)[number], z.ZodType>;
+
+/** `/tap`: single events as they are settled, as server-sent events. */
+export const tap = (context: HttpContext): ApiRoute[] => [
+  defineRoute({
+    method: 'GET',
+    path: '/tap',
+    tag: 'events',
+    id: 'tapEvents',
+    summary: 'Watch single events as they are settled',
+    description: 'Server-sent events: `open`, `event`, `left_out` with counts at a high rate, and `end` with a reason.',
+    needs: { scope: 'read', narrows: true, consumer: consumerOf },
+    problems: [404, 503],
+    query: z.strictObject(SELECTORS),
+    answers: {
+      200: { description: 'Events for as long as somebody listens.', media: 'text/event-stream', schema: z.string() },
+    },
+    handler: async ({ query, actor, reply }) => {
+      const stream = new EventStream(reply.raw);
+      const sees = actor.may('read')
+        ? undefined
+        : (consumer: string, type: string | undefined): boolean => actor.may('read', { consumer, type });
+      const selectors = Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined));
+      const close = context.tap(selectors, stream, sees);
+      reply.hijack();
+      reply.raw.on('close', close);
+      stream.open();
+      return ANSWERED;
+    },
+  }),
+];

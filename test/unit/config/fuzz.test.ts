@@ -2,94 +2,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../../../src/config/load.ts';
 import { parse } from './helpers.ts';
+import { mutate, random } from './mutate.ts';
 
 const SAMPLE = readFileSync('config/ouzel.yaml', 'utf8');
-
-/** Repeatable pseudo-random numbers: mulberry32. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-const PIECES = [
-  '"',
-  "'",
-  '{',
-  '}',
-  '[',
-  ']',
-  ':',
-  ': ',
-  ',',
-  '#',
-  ' #',
-  '\n',
-  '\t',
-  '  ',
-  '- ',
-  '|',
-  '>',
-  '&a',
-  '*a',
-  '!',
-  '!!str ',
-  '?',
-  '? ',
-  '${',
-  '}',
-  '${X}',
-  '$${',
-  '${X:-',
-  '${file:',
-  '{{',
-  '}}',
-  '\\',
-  '\0',
-  '\ufeff',
-  '😀',
-  '\ud800',
-  '<<: ',
-  '__proto__: 1',
-  'constructor',
-  'null',
-  'true',
-  '0x1f',
-  '1e999',
-  '.nan',
-  '---\n',
-  '...\n',
-  '%YAML 1.1\n',
-  '\r',
-  '\u2028',
-  'filters.big',
-  'event.data',
-  '&&',
-  '(',
-  ')',
-];
-
-function mutate(text: string, next: () => number): string {
-  let result = text;
-  for (let count = 1 + Math.floor(next() * 4); count > 0; count--) {
-    const at = Math.floor(next() * result.length);
-    const length = Math.floor(next() ** 3 * 40);
-    const piece = PIECES[Math.floor(next() * PIECES.length)] ?? '';
-    const kind = next();
-    if (kind < 0.4) result = result.slice(0, at) + piece + result.slice(at);
-    else if (kind < 0.6) result = result.slice(0, at) + result.slice(at + 1 + length);
-    else if (kind < 0.8) result = result.slice(0, at) + piece + result.slice(at + 1 + length);
-    else {
-      const from = Math.floor(next() * result.length);
-      result = result.slice(0, at) + result.slice(from, from + length) + result.slice(at);
-    }
-  }
-  return result;
-}
 
 /** Loads or is refused in an orderly way; what would take for ever ends at the test's time limit. */
 function check(text: string): void {

@@ -23,6 +23,7 @@ describe('a configuration that holds', () => {
       targets: {},
       consumers: {},
       plugins: { dir: '/etc/plugins' },
+      access: [],
     });
     expect(files).toEqual(['/etc/test/ouzel.yaml']);
     expect(parse(`${V}consumers: { c: { stream: A } }\n`).config.consumers['c']).toEqual({
