@@ -18,7 +18,7 @@ import type { LayeredLoader } from './fleet/load.ts';
 import { checkServer } from './nats/connect.ts';
 import { Link } from './nats/link.ts';
 import { dueConsumers, waitingTimers } from './nats/timers.ts';
-import { reportStrayErrors } from './plugins/isolate.ts';
+import { reportStrayErrors } from './plugins/stray.ts';
 import { Reconciler } from './reconcile/apply.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
