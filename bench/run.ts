@@ -15,22 +15,23 @@ import { EXIT, OuzelError } from '../src/errors.ts';
 import { findNatsServer } from '../src/nats/find-server.ts';
 import { startNatsServer } from '../src/nats/server.ts';
 import { STREAM, SUBJECTS, makeEvent } from './events.ts';
-import { measureReload, type ReloadFigures } from './reload.ts';
+import { describeRegister, measureRegister, type RegisterFigures } from './register.ts';
+import { describeReload, measureReload, type ReloadFigures } from './reload.ts';
 import { median } from './sampling.ts';
 import type { Figures } from './sampling.ts';
 import { WORKLOADS } from './workloads.ts';
 import type { Bench } from './workloads.ts';
 
-/** Not a load, but a change of the configuration: measured once, behind the rounds. */
-const RELOAD = 'reload';
+/** Not loads, but changes of the configuration: measured once, behind the rounds. */
+const CHANGES: readonly string[] = ['reload', 'register'];
 
 const HELP = `npm run -s bench -- [--quick] [--json] [--events N] [--rounds N] [--only NAME,…]
 
-  --quick    fewer events and rounds: done within a minute
+  --quick    fewer events and rounds, without register: done within a minute
   --json     prints one JSON object and nothing else
   --events   how many events the stream holds (default 400000, quick 150000)
   --rounds   how often each workload runs (default 5, quick 3); the medians count
-  --only     some of: ${[...WORKLOADS.keys(), RELOAD].join(', ')}
+  --only     some of: ${[...WORKLOADS.keys(), ...CHANGES].join(', ')}
 
 Linux only: CPU time is read from /proc.
 `;
@@ -51,8 +52,9 @@ type Result = Figures & { readonly cpu_ratio_to_raw?: number; readonly rate_rati
 const startedAt = performance.now();
 const options = readOptions(process.argv.slice(2));
 try {
-  const workloads = await measureAll(options);
-  process.stdout.write(options.json ? `${JSON.stringify({ workloads })}\n` : table(workloads));
+  const { loads, ...changes } = await measureAll(options);
+  const all = { workloads: { ...loads, ...changes } };
+  process.stdout.write(options.json ? `${JSON.stringify(all)}\n` : table({ loads, ...changes }));
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = error instanceof OuzelError ? error.exitCode : EXIT.failed;
@@ -76,8 +78,8 @@ function readOptions(args: readonly string[]): Options {
       process.exit(EXIT.ok);
     }
     const { quick, json } = values;
-    const names = values.only?.split(',') ?? [...WORKLOADS.keys(), RELOAD];
-    const unknown = names.find((name) => !WORKLOADS.has(name) && name !== RELOAD);
+    const names = values.only?.split(',') ?? [...WORKLOADS.keys(), ...CHANGES.slice(0, quick ? 1 : CHANGES.length)];
+    const unknown = names.find((name) => !WORKLOADS.has(name) && !CHANGES.includes(name));
     if (unknown !== undefined) throw new Error(`no workload ${unknown}`);
     const events = positive('--events', values.events, quick ? 150_000 : 400_000);
     return { quick, json, events, rounds: positive('--rounds', values.rounds, quick ? 3 : 5), names };
@@ -93,7 +95,13 @@ function positive(name: string, text: string | undefined, otherwise: number): nu
   return value;
 }
 
-async function measureAll(how: Options): Promise<Record<string, Result | ReloadFigures>> {
+interface Measured {
+  readonly loads: Readonly<Record<string, Result>>;
+  readonly reload?: ReloadFigures;
+  readonly register?: RegisterFigures;
+}
+
+async function measureAll(how: Options): Promise<Measured> {
   const { binary } = await findNatsServer({ onTry: (t) => t.state === 'trying' && say(`${t.origin}: ${t.detail}`) });
   const storeDir = await mkdtemp(join(tmpdir(), 'ouzel-bench-nats-'));
   try {
@@ -103,7 +111,11 @@ async function measureAll(how: Options): Promise<Record<string, Result | ReloadF
       const jsm = await jetstreamManager(nc);
       await load(nc, jsm, how.events);
       const loads = summarize(await rounds({ server, jsm, events: how.events }, how));
-      return how.names.includes(RELOAD) ? { ...loads, [RELOAD]: await measureReload(server) } : loads;
+      return {
+        loads,
+        ...(how.names.includes('reload') ? { reload: await measureReload(server) } : {}),
+        ...(how.names.includes('register') ? { register: await measureRegister(server) } : {}),
+      };
     } finally {
       await nc.close();
       await server.stop();
@@ -132,7 +144,7 @@ async function load(nc: NatsConnection, jsm: JetStreamManager, events: number): 
 }
 
 async function rounds(bench: Bench, how: Options): Promise<Map<string, Figures[]>> {
-  const results = new Map<string, Figures[]>(how.names.filter((name) => name !== RELOAD).map((name) => [name, []]));
+  const results = new Map<string, Figures[]>(how.names.filter((name) => WORKLOADS.has(name)).map((name) => [name, []]));
   let longest = 0;
   for (let round = 1; round <= how.rounds; round++) {
     const begin = performance.now();
@@ -189,8 +201,7 @@ function describe(figures: Figures): string {
   return `${rate}  ${figures.cpu_us.toFixed(2)} µs client  ${figures.server_cpu_us.toFixed(2)} µs server`;
 }
 
-function table(workloads: Readonly<Record<string, Result | ReloadFigures>>): string {
-  const { [RELOAD]: reload, ...loads } = workloads;
+function table({ loads, reload, register }: Measured): string {
   const columns: readonly (readonly [string, keyof Result])[] = [
     ['events/s', 'events_per_s'],
     ['CPU µs', 'cpu_us'],
@@ -203,17 +214,15 @@ function table(workloads: Readonly<Record<string, Result | ReloadFigures>>): str
     ['dropped', 'spans_dropped'],
   ];
   const head = ['workload'.padEnd(10), ...columns.map(([title]) => title.padStart(12))].join('');
-  const rows = Object.entries(loads as Readonly<Record<string, Result>>).map(([name, result]) =>
+  const rows = Object.entries(loads).map(([name, result]) =>
     [name.padEnd(10), ...columns.map(([, key]) => String(result[key] ?? '').padStart(12))].join(''),
   );
   const machine = `Node ${process.version}, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${availableParallelism()} cores`;
-  const changed = reload === undefined ? '' : `\n${describeReload(reload as ReloadFigures)}\n`;
-  return `\n${[head, ...rows].join('\n')}\n${changed}\n${machine}\n`;
-}
-
-function describeReload({ consumers, save_to_running_ms, slowest_ms }: ReloadFigures): string {
-  const times = `${save_to_running_ms} ms from saved to running, ${slowest_ms} at the slowest`;
-  return `reload     ${consumers} consumers, one changed: ${times}`;
+  const changes = [
+    ...(reload === undefined ? [] : [describeReload(reload)]),
+    ...(register === undefined ? [] : [describeRegister(register)]),
+  ];
+  return `\n${[head, ...rows].join('\n')}\n${changes.map((line) => `\n${line}\n`).join('')}\n${machine}\n`;
 }
 
 function say(line: string): void {

@@ -117,6 +117,10 @@ export const ERRORS = {
     'A plugin threw, or answered what it may not. The message is its own; the fault is to be found in the plugin.',
   ),
 
+  PLUGIN_ENDED: rejected(
+    'The thread of an isolated plugin was ended while it handled this event: it held the thread for longer than its `deadline`, needed more than its `memory`, or called `process.exit`.',
+  ),
+
   TARGET_REJECTED: rejected('The target said no to this event.'),
   TARGET_REJECTED_FOR_GOOD: rejected(
     'The target said no to this event in a way that no further attempt can mend (HTTP 400, 410, 413, 414, 415, 422, 431).',

@@ -11,6 +11,7 @@ import { ConfigStore } from './fleet/store.ts';
 import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
 import type { Link } from './nats/link.ts';
+import { createStateStore } from './nats/plugin-state.ts';
 import { SystemStreams } from './nats/system.ts';
 import { createParking } from './nats/timers.ts';
 import type { Services } from './reconcile/build.ts';
@@ -77,6 +78,7 @@ export async function prepareServer(
       attempts: createAttemptStore(own, requester, { domain, onMissing: streams.missing }),
       parking: createParking(own),
       bodies,
+      pluginState: createStateStore(client, manager, system.replicas),
       suspects: new Suspects(),
       turns: new Turns(),
     },

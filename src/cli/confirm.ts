@@ -17,7 +17,8 @@ export async function agreed(question: string): Promise<boolean> {
   try {
     return /^y(?:es)?$/i.test((await terminal.question(`${question} (yes/no) `)).trim());
   } catch {
-    // Ctrl-C, Ctrl-D
+    // Ctrl-C, Ctrl-D: what follows begins on a line of its own.
+    process.stdout.write('\n');
     return false;
   } finally {
     terminal.close();

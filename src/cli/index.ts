@@ -8,6 +8,8 @@ import { consumersCommand } from './consumers/index.ts';
 import { devCommand } from './dev.ts';
 import { dlqCommand } from './dlq/index.ts';
 import { explainCommand } from './explain.ts';
+import { initCommand } from './init.ts';
+import { pluginsCommand } from './plugins.ts';
 import { runCommand } from './run.ts';
 import { schemaCommand } from './schema.ts';
 import { tapCommand } from './tap.ts';
@@ -27,6 +29,8 @@ const commands = [
   consumersCommand,
   targetsCommand,
   dlqCommand,
+  pluginsCommand,
+  initCommand,
   tokenCommand,
   schemaCommand,
   versionCommand,

@@ -264,7 +264,7 @@ function spanAt(file: SourceFile, start: number, width: number): Span {
   return { start, end: Math.max(end, start + 1) };
 }
 
-/** Problems that somebody found in the texts of entries, at their places in the files. */
+/** Problems that somebody found in the texts of entries, at their places in the files, and in their order. */
 export function inFiles(problems: readonly ConfigProblem[], entries: readonly FileEntry[]): ConfigProblem[] {
   const byName = new Map(entries.map((entry) => [fleetName(entry), entry]));
   const toFile = (text: string): string =>
@@ -274,7 +274,8 @@ export function inFiles(problems: readonly ConfigProblem[], entries: readonly Fi
       const offset = offsetOf(entry, { line: Number(line), column: Number(column) }) ?? entry.key.start;
       return formatPlace(entry.file.place(offset));
     });
-  return problems.map((problem) => {
+  const files = [...new Set(entries.map(({ file }) => file.name))];
+  const placed = problems.map((problem): ConfigProblem => {
     const { place, code, excerpt } = problem;
     const [message, hint] = [problem.message, problem.hint].map((text) => text && toFile(text));
     const entry = byName.get(place?.file ?? '');
@@ -283,4 +284,11 @@ export function inFiles(problems: readonly ConfigProblem[], entries: readonly Fi
     const span = offset === undefined ? entry.key : spanAt(entry.file, offset, excerpt?.width ?? 1);
     return { ...problemAt(entry.file, span, { code, message: message ?? '', hint }), path: problem.path };
   });
+  const order = ({ place }: ConfigProblem): number => files.indexOf(place?.file ?? '');
+  return placed.toSorted(
+    (a, b) =>
+      order(a) - order(b) ||
+      (a.place?.line ?? 0) - (b.place?.line ?? 0) ||
+      (a.place?.column ?? 0) - (b.place?.column ?? 0),
+  );
 }

@@ -72,6 +72,8 @@ export interface LoadOptions {
   readonly file?: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
+  /** Leaves plugins alone: they are neither loaded nor checked. */
+  readonly withoutPlugins?: boolean;
   /** Of who loads it again and again. */
   readonly cache?: ConfigCache;
 }
@@ -82,23 +84,20 @@ export interface LoadOptions {
  * @param fleet What lives in KV, on top of it.
  * @throws ConfigError
  */
-export async function loadConfig({ file, env, cwd, cache }: LoadOptions, fleet?: FleetLayer): Promise<LoadedConfig> {
+export async function loadConfig(
+  { file, env, cwd, cache, withoutPlugins = false }: LoadOptions,
+  fleet?: FleetLayer,
+): Promise<LoadedConfig> {
   const found = await findConfig({ file, env, cwd });
   const fragments = await findFragments(found.path, cwd);
   const draft = draftConfig(found.text, found.path, { env, cwd, fragments, fleet, cache });
   const { config } = draft;
-  if (config === undefined) return draft.finish();
+  if (config === undefined || withoutPlugins) return draft.finish();
   const uses = pluginUses(config);
-  const [load, tables] = await Promise.all([
-    loadPlugins(
-      config.plugins.dir,
-      uses.map(({ plugin }) => plugin),
-    ),
-    loadTables(tableSpecs(config)),
-  ]);
+  const [load, tables] = await Promise.all([loadPlugins(config.plugins.dir, uses), loadTables(tableSpecs(config))]);
   const show = (path: string): string => displayName(path, cwd);
   const problems = [
-    ...checkPlugins(uses, { root: draft.root, load, show, folder: config.plugins.dir }),
+    ...(await checkPlugins(uses, { root: draft.root, load, show, folder: config.plugins.dir })),
     ...checkTables(config, draft.root, tables, show),
   ];
   return draft.finish(load, problems, tables);

@@ -7,6 +7,7 @@ import type { PluginKind } from '../plugins/define.ts';
 import type { LoadedPlugin, PluginFailure, PluginLoad } from '../plugins/load.ts';
 import { fitScalars } from './fit.ts';
 import { problemsOfAll } from './issues.ts';
+import { isolationOf, type IsolationLimits } from './plugins.ts';
 import { type ConfigProblem, problemAt } from './problems.ts';
 import type { Config } from './schema.ts';
 import { type ConfigPath, nearestNode, nodeAt, SourceFile, type SourceNode, spanOf } from './source.ts';
@@ -15,6 +16,7 @@ import { suggestion } from './suggest.ts';
 export interface PluginUse {
   readonly plugin: string;
   readonly options: unknown;
+  readonly isolated: boolean;
   /** Where it stands. */
   readonly path: ConfigPath;
   /** What may stand there. */
@@ -25,6 +27,7 @@ export interface PluginUse {
 
 interface Entry {
   readonly plugin?: string | undefined;
+  readonly isolate?: boolean | IsolationLimits | undefined;
   options?: unknown;
 }
 
@@ -33,7 +36,8 @@ export function pluginUses(config: Config, consumer?: string): PluginUse[] {
   const uses: PluginUse[] = [];
   const add = (entry: Entry | string | Expression, path: ConfigPath, ...kinds: PluginKind[]): void => {
     if (typeof entry === 'string' || entry instanceof Expression || entry.plugin === undefined) return;
-    uses.push({ plugin: entry.plugin, options: entry.options ?? {}, path, kinds, entry });
+    const { plugin, options = {}, isolate } = entry;
+    uses.push({ plugin, options, isolated: isolationOf(isolate) !== undefined, path, kinds, entry });
   };
   const only = consumer === undefined ? undefined : namesIn(config, consumer);
   const section = <T extends Entry | Expression>(
@@ -80,18 +84,19 @@ export interface PluginCheck {
 }
 
 /** All that is wrong with the plugins of a configuration: those that cannot be loaded, and how the others are used. */
-export function checkPlugins(uses: readonly PluginUse[], check: PluginCheck): ConfigProblem[] {
+export async function checkPlugins(uses: readonly PluginUse[], check: PluginCheck): Promise<ConfigProblem[]> {
   const { load } = check;
   const failures = load.failures.map((failure) => {
     const [use] = uses.filter(({ plugin }) => plugin === failure.name);
     return failureProblem(failure, check, use);
   });
   const failed = new Set(load.failures.map(({ name }) => name));
-  const wrong = uses.flatMap((use) => {
-    if (failed.has(use.plugin)) return [];
+  const wrong: ConfigProblem[] = [];
+  for (const use of uses) {
+    if (failed.has(use.plugin)) continue;
     const loaded = load.plugins.get(use.plugin);
-    return loaded === undefined ? [unknownPlugin(use, check)] : useProblems(use, loaded, check);
-  });
+    wrong.push(...(loaded === undefined ? [unknownPlugin(use, check)] : await useProblems(use, loaded, check)));
+  }
   return [...failures, ...wrong];
 }
 
@@ -135,8 +140,13 @@ function unknownPlugin({ plugin, path }: PluginUse, { root, load, show, folder }
   return problemAt(node.file, spanOf(node), { code: 'CONFIG_UNKNOWN_NAME', message, hint, path: [...path, 'plugin'] });
 }
 
-function useProblems(use: PluginUse, { kind, definition }: LoadedPlugin, { root }: PluginCheck): ConfigProblem[] {
+async function useProblems(
+  use: PluginUse,
+  loaded: LoadedPlugin,
+  { root }: PluginCheck,
+): Promise<readonly ConfigProblem[]> {
   const { plugin, path, kinds, entry } = use;
+  const { kind } = loaded;
   if (!kinds.includes(kind)) {
     const node = nearestNode(root, [...path, 'plugin']);
     const message = `"${plugin}" is a ${kind}, not a ${kinds.join(' or ')}`;
@@ -151,16 +161,30 @@ function useProblems(use: PluginUse, { kind, definition }: LoadedPlugin, { root 
   }
   const at: ConfigPath = [...path, 'options'];
   const node = nodeAt(root, at);
-  const options = node === undefined ? use.options : fitScalars(use.options, node, definition.options);
+  const options = node === undefined ? use.options : fitScalars(use.options, node, loaded.options);
   entry.options = options;
-  try {
-    const parsed = definition.options.safeParse(options);
-    const issues = (parsed.error?.issues ?? []).map((issue) => ({ ...issue, path: [...at, ...issue.path] }));
-    return problemsOfAll(issues, { schema: schemaBelow(at, definition.options), value: valueBelow(at, options), root });
-  } catch (error) {
+  const found = await issuesOf(use, loaded, options);
+  if (typeof found === 'string') {
     const near = nearestNode(root, at);
-    const message = `plugin ${plugin} cannot check its options: ${error instanceof Error ? error.message : String(error)}`;
+    const message = `plugin ${plugin} cannot check its options: ${found}`;
     return [problemAt(near.file, spanOf(near), { code: 'CONFIG_PLUGIN', message, path: at })];
+  }
+  const issues = found.map((issue) => ({ ...issue, path: [...at, ...issue.path] }));
+  return problemsOfAll(issues, { schema: schemaBelow(at, loaded.options), value: valueBelow(at, options), root });
+}
+
+/** What is wrong with options, by the plugin itself, where it runs; a text where it could not say. */
+async function issuesOf(
+  { isolated }: PluginUse,
+  loaded: LoadedPlugin,
+  options: unknown,
+): Promise<readonly z.core.$ZodIssue[] | string> {
+  try {
+    if (isolated && loaded.isolated !== undefined)
+      return (await loaded.isolated.check(options)) as readonly z.core.$ZodIssue[] | string;
+    return loaded.options.safeParse(options).error?.issues ?? [];
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
 }
 

@@ -7,7 +7,9 @@ import { headerEntries } from '../core/headers.ts';
 import { parseJson } from '../core/json.ts';
 import { isoTime } from '../core/time.ts';
 import { OuzelError } from '../errors.ts';
-import { type Evaluate, Fault, type MessageView, toText } from '../expression/index.ts';
+import { Fault } from '../expression/fault.ts';
+import type { Evaluate, MessageView } from '../expression/index.ts';
+import { toText } from '../expression/json.ts';
 
 /** What a stream says of its plain messages. */
 export interface StreamRules {
@@ -41,8 +43,8 @@ function textOf(body: Uint8Array): string {
   }
 }
 
-/** The data by its content type: none or JSON is parsed, text is text, anything else stays bytes. */
-function dataOf(body: Uint8Array, contentType: string | undefined): unknown {
+/** The data by its content type: none or JSON is parsed, text is text, anything else stays bytes. @throws OuzelError EVENT_UNDECODABLE */
+export function dataOf(body: Uint8Array, contentType: string | undefined): unknown {
   if (isJsonType(contentType)) return body.length === 0 ? null : parseJson(textOf(body));
   return contentType !== undefined && /^text\//i.test(contentType) ? textOf(body) : body;
 }

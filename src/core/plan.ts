@@ -55,6 +55,8 @@ export interface Plan {
   readonly timeout: number;
   /** Hears of every run that ended, whichever way. */
   readonly onSettled: ((run: Run) => void) | undefined;
+  /** Resolves when all is there that its first run needs. @throws OuzelError when it cannot be used */
+  readonly ready?: (() => Promise<void>) | undefined;
   /** Lets go of what the plan holds (files, connections). Called once, when no run is on it any more. */
   readonly close: () => void;
   /** Makes the spans of the plan's runs; undefined while traces are off. */

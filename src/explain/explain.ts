@@ -85,11 +85,15 @@ class Explainer {
     const revision = consumerRevision(source, this.#config, this.#name, plugins, tables);
     const { plan, run, ended } = this.#begin(revision);
     const head = { consumer: this.#name, stream, revision, event: this.#shown(run) };
-    const notTaken = this.#notTaken(subjects);
-    if (notTaken !== undefined) return { ...head, stages: [], outcome: notTaken };
-    const outcome = await ended();
-    plan.close();
-    return { ...head, stages: this.#stages, outcome };
+    try {
+      const notTaken = this.#notTaken(subjects);
+      if (notTaken !== undefined) return { ...head, stages: [], outcome: notTaken };
+      await plan.ready?.();
+      const outcome = await ended();
+      return { ...head, stages: this.#stages, outcome };
+    } finally {
+      plan.close();
+    }
   }
 
   /** Prepares the run; `ended` lets it go and answers with how it ended. */

@@ -1,7 +1,9 @@
 /** Where a path of a transformer points: into the data, at an attribute, or at an extension. */
 import { ATTRIBUTE_NAMES, DataEditor, type Event, isWritableAttribute } from '../core/event.ts';
 import { OuzelError } from '../errors.ts';
-import { type Path, toText } from '../expression/index.ts';
+// Not from the index: the thread of an isolated plugin has no use for the whole of the language.
+import { toText } from '../expression/json.ts';
+import type { Path } from '../expression/path.ts';
 
 type Segments = readonly (string | number)[];
 

@@ -1,6 +1,8 @@
 /** What a plugin is written with. `src/index.ts` hands it on as the package `ouzel`. */
 import { z } from 'zod';
 import type { EditableEvent, PluginEvent } from './event.ts';
+import type { PluginFetch } from './fetch.ts';
+import type { PluginState } from './state.ts';
 
 /** Marks what `define…` made, whichever copy of this package made it. */
 const KIND = Symbol.for('ouzel.plugin.kind');
@@ -20,6 +22,13 @@ export interface PluginContext<Options> {
   /** The consumer that it works for. */
   readonly consumer: string;
   readonly log: PluginLog;
+  /** What the plugin keeps between events, shared by all instances: entries with a JSON value each. */
+  readonly kv: PluginState;
+  /**
+   * `fetch`, kept from private addresses unless the entry says `allow_private: true`, ended with the attempt that asks,
+   * and with a bound on what it reads.
+   */
+  readonly fetch: PluginFetch;
   /** Aborted when this setup is no longer used: the place for closing connections and clearing timers. */
   readonly signal: AbortSignal;
 }

@@ -1,7 +1,6 @@
 /** An event as plugins see it: to read, and for a transformer to change. */
 import { type Event, isWritableAttribute } from '../core/event.ts';
-import type { Run } from '../core/run.ts';
-import { type Path, parsePath } from '../expression/index.ts';
+import { type Path, parsePath } from '../expression/path.ts';
 import { EventEditor, pathProblem } from '../pipeline/slots.ts';
 import { jsonCopy, readOnly } from './values.ts';
 
@@ -67,10 +66,11 @@ function checked(source: string): Path {
 const READABLE: ReadonlySet<unknown> = new Set(['data', 'ext', 'id', 'time']);
 
 export class EventReader implements PluginEvent {
-  protected readonly run: Run;
+  protected readonly run: { readonly event: Event };
   protected editor: EventEditor | undefined;
 
-  constructor(run: Run) {
+  /** @param run The event's run, or what stands for it in the thread of an isolated plugin. */
+  constructor(run: { readonly event: Event }) {
     this.run = run;
   }
 

@@ -12,8 +12,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 /** One load of one plugin. */
 export interface Graph {
   readonly plugin: string;
-  /** The files that were read, with a hash of what they held. */
-  readonly files: Map<string, string>;
+  /** The files that were read, with what they held. */
+  readonly files: Map<string, Uint8Array>;
   /** The import that led nowhere, if one did. */
   unresolved: { readonly specifier: string; readonly file: string } | undefined;
 }
@@ -21,6 +21,10 @@ export interface Graph {
 interface Registered extends Graph {
   /** URL of the folder, with a slash at its end. */
   readonly below: string;
+  /** What the files hold, in place of what is on the disk. */
+  readonly sources: ReadonlyMap<string, Uint8Array> | undefined;
+  /** Whether it is loaded: what is imported later still is no part of it. */
+  sealed: boolean;
 }
 
 const graphs = new Map<number, Registered>();
@@ -50,13 +54,19 @@ function register(): void {
   registered = true;
   registerHooks({
     resolve(specifier, context, next) {
+      if (graphOf(specifier)?.sources?.has(fileOf(specifier)) === true) return { url: specifier, shortCircuit: true };
       const graph = graphOf(context.parentURL);
       if (graph === undefined) return next(specifier, context);
       if (specifier === 'ouzel') return { url: OUZEL, shortCircuit: true };
+      const mark = MARK.exec(context.parentURL ?? '')?.[1];
+      const kept = /^\.{0,2}\//.test(specifier) ? new URL(specifier, context.parentURL) : undefined;
+      if (kept !== undefined && graph.sources?.has(fileOf(kept.href)) === true) {
+        kept.searchParams.set('ouzel', String(mark));
+        return { url: kept.href, shortCircuit: true };
+      }
       try {
         const found = next(specifier, context);
         if (!found.url.startsWith(graph.below) || found.url.includes('/node_modules/')) return found;
-        const mark = MARK.exec(context.parentURL ?? '')?.[1];
         return { ...found, url: `${found.url}${found.url.includes('?') ? '&' : '?'}ouzel=${mark}` };
       } catch (error) {
         graph.unresolved ??= { specifier, file: fileOf(context.parentURL ?? '') };
@@ -67,8 +77,8 @@ function register(): void {
       const graph = graphOf(url);
       const format = graph === undefined ? undefined : FORMATS[extname(fileOf(url))];
       if (graph === undefined || format === undefined) return next(url, context);
-      const source = readFileSync(fileOf(url));
-      graph.files.set(fileOf(url), hashOf(source));
+      const source = graph.sources?.get(fileOf(url)) ?? readFileSync(fileOf(url));
+      if (!graph.sealed) graph.files.set(fileOf(url), source);
       return { format, source, shortCircuit: true };
     },
   });
@@ -79,25 +89,34 @@ export const fileOf = (url: string): string => fileURLToPath(url.replace(/[?#].*
 
 let last = 0;
 
+/** How often something was imported anew. Node keeps all of it until the process ends. */
+export const importsMade = (): number => last;
+
 /**
  * Imports a file with all that it imports below a folder, anew.
  *
  * @param folder Its real path.
+ * @param sources What its files hold; undefined: what is on the disk.
  * @param onGraph Called before the import, which may fail.
  */
 export async function importAnew(
   plugin: string,
   file: string,
   folder: string,
+  sources: ReadonlyMap<string, Uint8Array> | undefined,
   onGraph: (graph: Graph) => void,
 ): Promise<Readonly<Record<string, unknown>>> {
   register();
   const number = ++last;
   const below = `${pathToFileURL(folder).href.replace(/\/$/, '')}/`;
-  const graph: Registered = { plugin, files: new Map(), unresolved: undefined, below };
+  const graph: Registered = { plugin, files: new Map(), unresolved: undefined, below, sources, sealed: false };
   graphs.set(number, graph);
   onGraph(graph);
-  return (await import(`${pathToFileURL(file).href}?ouzel=${number}`)) as Readonly<Record<string, unknown>>;
+  try {
+    return (await import(`${pathToFileURL(file).href}?ouzel=${number}`)) as Readonly<Record<string, unknown>>;
+  } finally {
+    graph.sealed = true;
+  }
 }
 
 /** The plugin whose code a stack goes through; undefined where it goes through none. */

@@ -5,7 +5,7 @@ import { OuzelError } from '../errors.ts';
 import type { FilterHandler, PluginCall, TransformerHandler } from './define.ts';
 import { failureOf } from './errors.ts';
 import { EventReader, EventWriter } from './event.ts';
-import { runPlugin } from './isolate.ts';
+import { runPlugin } from './stray.ts';
 
 /** Made for each event; the signal only when it is asked for. */
 class Call implements PluginCall {
@@ -26,6 +26,17 @@ class Call implements PluginCall {
 
 export const isPromise = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+
+/** @throws OuzelError PLUGIN_FAILED for what is neither true nor false */
+export function filterAnswer(plugin: string, answer: unknown): boolean {
+  if (typeof answer === 'boolean') return answer;
+  throw wrongAnswer(plugin, 'a filter answers true or false', answer);
+}
+
+/** @throws OuzelError PLUGIN_FAILED for any answer at all */
+export function transformerAnswer(plugin: string, answer: unknown): void {
+  if (answer !== undefined) throw wrongAnswer(plugin, 'a transformer changes the event and answers nothing', answer);
+}
 
 const wrongAnswer = (plugin: string, expected: string, answer: unknown): OuzelError =>
   new OuzelError('PLUGIN_FAILED', `plugin ${plugin}: ${expected}; this one answered ${describe(answer)}`);
@@ -49,16 +60,13 @@ function answered(
 }
 
 export function filterStep(name: string, plugin: string, handler: FilterHandler, refused: Outcome): Step {
-  const verdictOf = (answer: unknown): Outcome | undefined => {
-    if (answer === true) return undefined;
-    if (answer === false) return refused;
-    throw wrongAnswer(plugin, 'a filter answers true or false', answer);
-  };
+  const verdictOf = (answer: unknown): Outcome | undefined => (filterAnswer(plugin, answer) ? undefined : refused);
   return {
     name,
     run(run) {
       try {
-        const answer = runPlugin(plugin, () => handler(new EventReader(run), new Call(run)));
+        const call = new Call(run);
+        const answer = runPlugin(plugin, () => handler(new EventReader(run), call), call);
         return answered(run, plugin, answer, verdictOf);
       } catch (error) {
         throw failureOf(error, plugin, 'step');
@@ -74,11 +82,12 @@ export function transformerStep(name: string, plugin: string, handler: Transform
       const event = new EventWriter(run);
       const verdictOf = (answer: unknown): undefined => {
         event.close();
-        if (answer !== undefined)
-          throw wrongAnswer(plugin, 'a transformer changes the event and answers nothing', answer);
+        transformerAnswer(plugin, answer);
+        return undefined;
       };
       try {
-        const answer: unknown = runPlugin(plugin, () => handler(event, new Call(run)));
+        const call = new Call(run);
+        const answer: unknown = runPlugin(plugin, () => handler(event, call), call);
         return answered(run, plugin, answer, verdictOf);
       } catch (error) {
         throw failureOf(error, plugin, 'step');

@@ -5,7 +5,7 @@ import type { MessageIds } from '../deliver/ids.ts';
 import type { PluginDelivery, TargetHandler } from './define.ts';
 import { failureOf } from './errors.ts';
 import { EventReader } from './event.ts';
-import { runPlugin } from './isolate.ts';
+import { runPlugin } from './stray.ts';
 import { isPromise } from './steps.ts';
 
 class DeliveryCall implements PluginDelivery {
@@ -40,9 +40,8 @@ export function preparedTarget(plugin: string, handler: TargetHandler, messageId
     deliver(delivery) {
       const fail = (error: unknown): void => delivery.fail(failureOf(error, plugin, 'target'));
       try {
-        const answer: unknown = runPlugin(plugin, () =>
-          handler(new EventReader(delivery.run), new DeliveryCall(delivery, messageId)),
-        );
+        const call = new DeliveryCall(delivery, messageId);
+        const answer: unknown = runPlugin(plugin, () => handler(new EventReader(delivery.run), call), call);
         if (!isPromise(answer)) return delivery.confirm();
         Promise.resolve(answer).then(() => delivery.confirm(), fail);
       } catch (error) {

@@ -45,13 +45,19 @@ export class Reconciler {
    */
   async start(loaded: LoadedConfig): Promise<void> {
     for (const spec of streamSpecs(loaded.config)) await this.#provisionStream(spec);
-    for (const [name, revision] of revisionsOf(loaded)) {
-      try {
-        this.#add(blueprintOf(name, revision, loaded, this.#services));
-      } catch (error) {
-        this.#cannotStart(name, asOuzelError(error));
-      }
-    }
+    await Promise.all(
+      [...revisionsOf(loaded)].map(async ([name, revision]) => {
+        let made: Blueprint | undefined;
+        try {
+          made = blueprintOf(name, revision, loaded, this.#services);
+          await made.plan.ready?.();
+          this.#add(made);
+        } catch (error) {
+          made?.plan.close();
+          this.#cannotStart(name, asOuzelError(error));
+        }
+      }),
+    );
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.start()));
   }
 
@@ -81,6 +87,7 @@ export class Reconciler {
       begun = [...diff.added, ...diff.moved]
         .map(blueprint)
         .map((each) => ({ blueprint: each, runtime: buildRuntime(each, this.#services, this.#domain) }));
+      await Promise.all(made.map(async ({ plan }) => plan.ready?.()));
       if (connected) await this.#check(loaded, updated, begun, confirm);
       else await confirm?.();
     } catch (error) {

@@ -19,6 +19,7 @@ import type { Bodies } from '../nats/bodies.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
 import type { Wire } from '../nats/wire.ts';
 import { INCIDENT_PREFIX, INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
+import type { StateStore } from '../plugins/state.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Traces } from '../telemetry/traces.ts';
@@ -38,6 +39,7 @@ export interface Services {
   readonly attempts: AttemptStore;
   readonly parking: Parking;
   readonly bodies: Bodies;
+  readonly pluginState: StateStore;
   readonly breakers: Breakers;
   readonly suspects: Suspects;
   readonly pauses: Pauses;
@@ -147,7 +149,7 @@ export function blueprintOf(
   name: string,
   revision: string,
   { config, plugins, tables, folderOf }: LoadedConfig,
-  { metrics, publisher, requester, files, breakers, logger, traces }: Services,
+  { metrics, publisher, requester, files, breakers, logger, traces, pluginState }: Services,
   admission?: Admission,
 ): Blueprint {
   const settings = config.consumers[name];
@@ -173,6 +175,7 @@ export function blueprintOf(
       admission: admits,
       tracer,
       plugins,
+      state: pluginState,
       tables,
     }),
     decode: decoderOf(config, settings.stream),

@@ -18,11 +18,11 @@ import { condition } from '../pipeline/faults.ts';
 import { filters } from '../pipeline/filters/index.ts';
 import { transformers } from '../pipeline/transformers/index.ts';
 import type { LoadedPlugin } from '../plugins/load.ts';
-import { kindOfPlugin } from '../plugins/define.ts';
+import type { StateStore } from '../plugins/state.ts';
 import { INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { PluginCompiler } from './plugins.ts';
+import { PluginCompiler, type PluginEntry } from './plugins.ts';
 
 export interface CompileInput {
   readonly name: string;
@@ -41,6 +41,8 @@ export interface CompileInput {
   readonly tracer?: Tracer | undefined;
   /** The plugins that the configuration names. */
   readonly plugins: ReadonlyMap<string, LoadedPlugin>;
+  /** What plugins keep; undefined where there is no server. */
+  readonly state?: StateStore | undefined;
   /** Its tables. */
   readonly tables: Tables;
   /** Is shown what lookups would ask; nobody is asked then. */
@@ -108,18 +110,13 @@ function typesStep(types: readonly string[], other: Outcome): Step {
   return { name: 'types', run: ({ event }) => (matches(event.type) ? undefined : other) };
 }
 
-/** The keys of an entry that a plugin makes. */
-interface PluginEntry {
-  readonly plugin?: string | undefined;
-  readonly options?: unknown;
-}
-
 class PlanCompiler {
   readonly #input: CompileInput;
   readonly #consumer: ConsumerConfig;
   readonly #filters: ReadonlyMap<string, Evaluate>;
   readonly #missing = new Set<string>();
   readonly #targets: PreparedTarget[] = [];
+  readonly #steps: Step[] = [];
   readonly #plugins: PluginCompiler;
 
   constructor(input: CompileInput) {
@@ -128,13 +125,17 @@ class PlanCompiler {
     this.#input = input;
     this.#consumer = consumer;
     this.#filters = bindFilters(input.config);
-    this.#plugins = new PluginCompiler(input.name, input.plugins, input.logger);
+    this.#plugins = new PluginCompiler(input.name, consumer.timeout ?? input.config.defaults.timeout, input);
   }
 
   plan(): ExplainedPlan {
     const { admission, revision, config } = this.#input;
     const { stream, types, timeout, deliver } = this.#consumer;
-    const pipeline = this.#consumer.pipeline.flatMap((stage, index) => this.#stage(stage, index));
+    const pipeline = this.#consumer.pipeline.flatMap((stage, index) => {
+      const made = this.#stage(stage, index);
+      this.#steps.push(...made.map(({ step }) => step));
+      return made;
+    });
     // Filters that lead the pipeline decide before an event waits for admission.
     const first = pipeline.findIndex(({ leads }) => !leads);
     const leading = first === -1 ? pipeline.length : first;
@@ -169,14 +170,18 @@ class PlanCompiler {
       timeout: timeout ?? config.defaults.timeout,
       onSettled: admission?.onSettled,
       tracer: this.#input.tracer,
-      close: () => {
-        for (const step of steps) step.close?.();
-        for (const target of this.#targets) target.close?.();
-        this.#plugins.close();
-      },
+      ready: this.#plugins.ready,
+      close: this.close,
     };
     return { plan, stages: stages.map(({ info }) => info) };
   }
+
+  /** Lets go of what was made so far. */
+  readonly close = (): void => {
+    for (const step of this.#steps) step.close?.();
+    for (const target of this.#targets) target.close?.();
+    this.#plugins.close();
+  };
 
   #outcome(kind: OutcomeKind, reason: string): Outcome {
     return { kind, reason, counter: this.#input.metrics.events.with(this.#input.name, kind, reason) };
@@ -207,10 +212,9 @@ class PlanCompiler {
   #components(options: object | PluginEntry, name: string): Stage[] {
     if ('plugin' in options && options.plugin !== undefined) {
       const refused = this.#outcome('filtered', name);
-      const kind =
-        kindOfPlugin(this.#input.plugins.get(options.plugin)?.definition) === 'filter' ? 'filter' : 'transformer';
+      const kind = this.#input.plugins.get(options.plugin)?.kind === 'filter' ? 'filter' : 'transformer';
       const info = { kind, component: `plugin ${options.plugin}`, options: options.options } as const;
-      return [{ info, leads: false, step: this.#plugins.step(options.plugin, options.options, name, refused) }];
+      return [{ info, leads: false, step: this.#plugins.step(options, name, refused) }];
     }
     const context: StageContext = {
       name,
@@ -304,7 +308,7 @@ class PlanCompiler {
   } {
     const config = typeof to === 'string' ? this.#input.config.targets[to] : to;
     if (config?.plugin !== undefined) {
-      const component = this.#plugins.target(config.plugin);
+      const component = this.#plugins.target(config);
       return { name: typeof to === 'string' ? to : config.plugin, component, options: config.options, config };
     }
     const given = new Map<string, unknown>(Object.entries(config ?? {}));
@@ -339,7 +343,15 @@ class PlanCompiler {
 }
 
 /** Compiles the plan of one consumer. The configuration was validated, so what fails here is Ouzel's own fault. */
-export const compilePlan = (input: CompileInput): Plan => new PlanCompiler(input).plan().plan;
+export const compilePlan = (input: CompileInput): Plan => compileExplained(input).plan;
 
 /** The same, with what its steps are. */
-export const compileExplained = (input: CompileInput): ExplainedPlan => new PlanCompiler(input).plan();
+export function compileExplained(input: CompileInput): ExplainedPlan {
+  const compiler = new PlanCompiler(input);
+  try {
+    return compiler.plan();
+  } catch (error) {
+    compiler.close();
+    throw error;
+  }
+}

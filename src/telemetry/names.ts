@@ -113,6 +113,12 @@ export const METRICS = {
     'Errors that a plugin threw where nothing could catch them: in a timer, or in a promise that is not awaited.',
     ['plugin'],
   ),
+  pluginThreads: gauge('plugin_threads', 'Threads of isolated plugins.', ['plugin']),
+  pluginThreadsEnded: counter(
+    'plugin_threads_ended_total',
+    'Threads of isolated plugins that ended otherwise than with their consumer: deadline, memory, exit or start.',
+    ['plugin', 'reason'],
+  ),
   incidents: counter('incidents_total', 'Incidents published in the stream OUZEL_EVENTS.', ['type']),
   incidentsDropped: counter(
     'incidents_dropped_total',

@@ -22,6 +22,10 @@ export const TARGET_FEATURES: Readonly<Record<string, TargetFeatures>> = {
     receives: { unsupported: 'it does nothing but look at the event' },
     confirms: { unsupported: 'a plugin says itself when it is done' },
   },
+  'thread-target': {
+    receives: { unsupported: 'it does nothing but look at the event' },
+    confirms: { unsupported: 'a plugin says itself when it is done' },
+  },
   log: {
     receives: { unsupported: 'it writes to the standard output of the daemon, which the suite reads as its log' },
     confirms: { unsupported: 'a line that was written is all there is to know: nobody answers' },

@@ -1,4 +1,4 @@
-/** A plugin of each kind, enrolled like a component. */
+/** A plugin of each kind, in the process and in a thread of its own, enrolled like a component. */
 
 export interface PluginSubject {
   readonly kind: 'filter' | 'transformer' | 'target';
@@ -13,17 +13,24 @@ export const PLUGINS: readonly PluginSubject[] = [
   { kind: 'filter', name: 'plugin-filter', key: 'plugin', example: 'plugin-filter, options: { least: 1000 }' },
   { kind: 'transformer', name: 'plugin-transformer', key: 'plugin', example: 'plugin-transformer' },
   { kind: 'target', name: 'plugin-target', key: 'plugin', example: 'plugin-target' },
+  {
+    kind: 'filter',
+    name: 'thread-filter',
+    key: 'plugin',
+    example: 'thread-filter, options: { least: 1000 }, isolate: true',
+  },
+  { kind: 'transformer', name: 'thread-transformer', key: 'plugin', example: 'thread-transformer, isolate: true' },
+  { kind: 'target', name: 'thread-target', key: 'plugin', example: 'thread-target, isolate: true' },
 ];
 
-/** Their files, beside the configuration. */
-export const PLUGIN_FILES: Readonly<Record<string, string>> = {
-  'plugins/plugin-filter.ts': `import { defineFilter, z } from 'ouzel';
+const FILES = {
+  filter: `import { defineFilter, z } from 'ouzel';
 export const plugin = defineFilter({
   options: z.object({ least: z.number() }),
   setup: ({ options }) => (event) => Number(event.get('data.total')) > options.least,
 });
 `,
-  'plugins/plugin-transformer.ts': `import { defineTransformer } from 'ouzel';
+  transformer: `import { defineTransformer } from 'ouzel';
 export const plugin = defineTransformer({
   setup: () => async (event) => {
     await Promise.resolve();
@@ -31,7 +38,7 @@ export const plugin = defineTransformer({
   },
 });
 `,
-  'plugins/plugin-target.ts': `import { defineTarget } from 'ouzel';
+  target: `import { defineTarget } from 'ouzel';
 export const plugin = defineTarget({
   setup: () => async (event) => {
     await Promise.resolve(event.data);
@@ -39,3 +46,8 @@ export const plugin = defineTarget({
 });
 `,
 };
+
+/** Their files, beside the configuration. */
+export const PLUGIN_FILES: Readonly<Record<string, string>> = Object.fromEntries(
+  PLUGINS.map(({ kind, name }) => [`plugins/${name}.ts`, FILES[kind]]),
+);

@@ -94,7 +94,7 @@ describe('addresses', () => {
   it('a name that resolves to the machine itself is not connected to, in whatever shape the answer is asked for', async () => {
     for (const all of [true, false]) {
       const error = await new Promise<Error | null>((done) =>
-        lookupPublic('a remedy')('localhost', { all }, (failed) => done(failed)),
+        lookupPublic('`allow_private: true` in the target')('localhost', { all }, (failed) => done(failed)),
       );
       expect(error).toMatchObject({ code: 'TARGET_ADDRESS' });
       expect(error?.message).toMatch(/^localhost resolves to \S+, a loopback address; .*`allow_private: true`/);
@@ -106,7 +106,9 @@ describe('addresses', () => {
 
   it('a public address goes through, in the shape that is asked for', async () => {
     const asked = async (all: boolean) =>
-      new Promise((done) => lookupPublic('a remedy')('8.8.8.8', { all }, (...answer) => done(answer)));
+      new Promise((done) =>
+        lookupPublic('`allow_private: true` in the target')('8.8.8.8', { all }, (...answer) => done(answer)),
+      );
     expect(await asked(true)).toEqual([null, [{ address: '8.8.8.8', family: 4 }]]);
     expect(await asked(false)).toEqual([null, '8.8.8.8', 4]);
   });

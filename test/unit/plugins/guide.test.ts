@@ -1,22 +1,25 @@
 /** What the guide and the samples show is what works. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
 import { loadPlugins } from '../../../src/plugins/load.ts';
+import { guidePlugins } from '../../helpers/guide.ts';
 import { folderOf } from './helpers.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 
 it('every plugin of the guide loads', async () => {
-  const guide = await readFile(join(ROOT, 'docs/guides/plugins.md'), 'utf8');
-  const blocks = [...guide.matchAll(/```ts\n(.*?)```/gs)].map(([, text = '']) => text);
-  const files = Object.fromEntries(blocks.map((text) => [`${/export const (\w+)/.exec(text)?.[1]}.ts`, text]));
-  const folder = await folderOf(files);
-  const { plugins, failures } = await loadPlugins(folder, ['shout', 'sample', 'crm']);
+  const folder = await folderOf(await guidePlugins());
+  const { plugins, failures } = await loadPlugins(folder, ['shout', 'sample', 'crm', 'profile', 'geoip']);
   expect(failures).toEqual([]);
-  expect([...plugins.values()].map(({ kind }) => kind)).toEqual(['transformer', 'filter', 'target']);
-  expect(blocks).toHaveLength(3);
+  expect([...plugins.values()].map(({ kind }) => kind)).toEqual([
+    'transformer',
+    'filter',
+    'target',
+    'transformer',
+    'transformer',
+  ]);
 });
 
 it('the sample configuration uses every sample', async () => {

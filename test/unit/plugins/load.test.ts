@@ -1,7 +1,7 @@
 import { rename, symlink, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadPlugins } from '../../../src/plugins/load.ts';
+import { loadPlugins, MAX_LOADS } from '../../../src/plugins/load.ts';
 import { filterOf, folderOf, write } from './helpers.ts';
 
 describe('plugins are loaded', () => {
@@ -46,7 +46,7 @@ export const made = defineFilter({ setup: () => () => limit > table.least });`,
     expect(same.plugins.get('a')).toBe(first.plugins.get('a'));
 
     const answer = (load: typeof first): unknown => {
-      const handler = load.plugins.get('a')?.definition.setup({ options: {} } as never);
+      const handler = load.plugins.get('a')?.definition?.setup({ options: {} } as never);
       return handler?.({} as never, {} as never);
     };
     expect(answer(first)).toBe(false);
@@ -88,7 +88,7 @@ export const made = defineFilter({ setup: () => () => next() === 1 });`;
     });
     const { plugins } = await loadPlugins(folder, ['a', 'b']);
     for (const { definition } of plugins.values())
-      expect(definition.setup({ options: {} } as never)({} as never, {} as never)).toBe(true);
+      expect(definition?.setup({ options: {} } as never)({} as never, {} as never)).toBe(true);
   });
 
   it('is not done where there is no such folder', async () => {
@@ -99,5 +99,22 @@ export const made = defineFilter({ setup: () => () => next() === 1 });`;
     const folder = await folderOf({ 'a.ts': 'await new Promise(() => undefined);' });
     const { failures } = await loadPlugins(folder, ['a']);
     expect(failures[0]?.message).toMatch(/its import took longer than 10 s/);
+  });
+
+  it('as often as a process can bear; an isolated one is replaced for ever', { timeout: 120_000 }, async () => {
+    const folder = await folderOf({ 'often.ts': filterOf('true') });
+    let load = await loadPlugins(folder, ['often']);
+    let versions = 1;
+    for (; load.failures.length === 0; versions++) {
+      if (versions > MAX_LOADS) throw new Error('there is no bound');
+      await write(folder, { 'often.ts': `${filterOf('true')}// ${versions}\n` });
+      load = await loadPlugins(folder, ['often']);
+    }
+    expect(load.failures[0]?.message).toMatch(/^plugin often has changed, and this process has loaded 500 versions/);
+    expect(load.failures[0]?.hint).toMatch(/restart Ouzel, or write `isolate: true`/);
+    // What is loaded is still there, and what runs in a thread does not count.
+    const { plugins, failures } = await loadPlugins(folder, [{ plugin: 'often', isolated: true, options: {} }]);
+    expect(failures).toEqual([]);
+    expect(plugins.get('often')).toMatchObject({ kind: 'filter', definition: undefined });
   });
 });

@@ -3,12 +3,12 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
-const ISOLATE = join(import.meta.dirname, '../../../src/plugins/isolate.ts');
+const STRAY = join(import.meta.dirname, '../../../src/plugins/stray.ts');
 
 /** Runs code with `plugin(code)` and `report()` at hand; what it printed, and how it ended. */
 function ended(code: string): { readonly code: number | null; readonly lines: readonly string[] } {
   const script = `
-import { reportStrayErrors, runPlugin } from ${JSON.stringify(ISOLATE)};
+import { reportStrayErrors, runPlugin } from ${JSON.stringify(STRAY)};
 const line = (level) => (fields, message) => console.log(level, fields.plugin ?? '-', fields.error, '/', message);
 const report = () => reportStrayErrors({ logger: { error: line('error'), fatal: line('fatal') }, count: (name) => console.log('count', name) });
 const plugin = (code) => runPlugin('geo', code);

@@ -9,15 +9,24 @@ import { EXIT } from '../errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { pluginInStack } from './hooks.ts';
 
-const running = new AsyncLocalStorage<string>();
-
-/** Runs code of a plugin: whatever follows from it, however late, bears the plugin's name. */
-export function runPlugin<Result>(plugin: string, code: () => Result): Result {
-  watch();
-  return running.run(plugin, code);
+interface Running {
+  readonly plugin: string;
+  /** The attempt that it works for; undefined in a setup. */
+  readonly call: { readonly signal: AbortSignal } | undefined;
 }
 
-interface Stray {
+const running = new AsyncLocalStorage<Running>();
+
+/** Runs code of a plugin: whatever follows from it, however late, bears the plugin's name and its attempt. */
+export function runPlugin<Result>(plugin: string, code: () => Result, call?: Running['call']): Result {
+  watch();
+  return running.run({ plugin, call }, code);
+}
+
+/** The signal of the attempt that the code which asks works for. */
+export const callSignal = (): AbortSignal | undefined => running.getStore()?.call?.signal;
+
+export interface Stray {
   /** Undefined where it was no plugin's doing. */
   readonly plugin: string | undefined;
   readonly kind: 'uncaught exception' | 'unhandled rejection';
@@ -33,6 +42,17 @@ const toStandardError = ({ plugin, kind, message, stack }: Stray): void => {
 };
 
 let report: (stray: Stray) => void = toStandardError;
+
+/** In the thread of an isolated plugin, all that nobody caught goes to whoever started it. */
+export function strayTo(listener: (stray: Stray) => void): void {
+  watch();
+  report = listener;
+  exit = () => undefined;
+}
+
+/** Takes what nobody caught in the thread of an isolated plugin: all of it is the plugin's. */
+export const strayInThread = (stray: Stray): void => report(stray);
+
 let exit: (code: number) => void = (code) => process.exit(code);
 let watching = false;
 
@@ -43,7 +63,7 @@ function watch(): void {
     (kind: Stray['kind']) =>
     (error: unknown): void => {
       const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
-      const plugin = running.getStore() ?? pluginInStack(stack ?? '');
+      const plugin = running.getStore()?.plugin ?? pluginInStack(stack ?? '');
       report({ plugin, kind, message, stack });
       if (plugin === undefined) exit(EXIT.internal);
     };
