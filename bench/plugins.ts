@@ -57,7 +57,7 @@ try {
   await measured('in the process', () => {
     for (let n = 0; n < CALLS; n++) {
       const event = new EventWriter({ event: eventOf() });
-      void runPlugin('vat', () => handler(event, { signal, attempt: 1 }));
+      runPlugin('vat', () => void handler(event, { signal, attempt: 1 }));
       event.close();
     }
     return Promise.resolve();

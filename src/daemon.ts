@@ -17,11 +17,11 @@ import { Fleet } from './fleet/fleet.ts';
 import type { LayeredLoader } from './fleet/load.ts';
 import { checkServer } from './nats/connect.ts';
 import { Link } from './nats/link.ts';
-import { dueConsumers, waitingTimers } from './nats/timers.ts';
 import { reportStrayErrors } from './plugins/stray.ts';
 import { Reconciler } from './reconcile/apply.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
+import { pollDue, pollDurables } from './reconcile/poll.ts';
 import { type Confirm, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
 import { prepareServer, type Shared } from './services.ts';
@@ -32,6 +32,7 @@ import { createMetrics } from './telemetry/metrics.ts';
 import { LogObserver, observeAll } from './telemetry/observe.ts';
 import { tapQuery } from './telemetry/tap-query.ts';
 import { TapHub } from './telemetry/tap.ts';
+import { sayOfTarget } from './telemetry/target-trouble.ts';
 import { startTracesWhere } from './telemetry/optional-traces.ts';
 import type { Traces } from './telemetry/traces.ts';
 import { VERSION } from './version.ts';
@@ -392,39 +393,26 @@ export class Daemon {
   }
 
   async #poll(): Promise<void> {
-    if (this.#link?.connected !== true) return;
-    for (const runtime of this.#runtimes()) await runtime.poll();
-    if (this.#manager === undefined) return;
-    const waiting = await waitingTimers(this.#manager);
-    // A number that is not known any more is not shown.
-    for (const { name } of this.#runtimes())
-      if (waiting === undefined) this.#metrics.timersPending.remove('consumer', name);
-      else this.#metrics.timersPending.with(name).set(waiting.get(name) ?? 0);
+    if (this.#link?.connected !== true || this.#manager === undefined) return;
+    await pollDurables(this.#manager, this.#runtimes(), this.#metrics);
   }
 
-  /** Whose events are due: whoever set their timers may be gone, and a re-drive comes from anywhere. */
   async #pollDue(): Promise<void> {
-    if (this.#manager === undefined || this.#link?.connected !== true) return;
-    const due = await dueConsumers(this.#manager);
-    for (const runtime of this.#runtimes()) if (due.has(runtime.name)) await runtime.tendDue();
+    if (this.#link?.connected !== true || this.#manager === undefined) return;
+    await pollDue(this.#manager, this.#runtimes());
   }
 
   /** A target became unavailable, or is there again. */
-  #targetChanged({ target, isOpen, isGone, trouble }: Breaker): void {
-    this.#metrics.targetBreakerOpen.with(target).set(isOpen ? 1 : 0);
-    const concerned = this.#runtimes().filter(({ consumer }) => consumer.plan.targets.includes(target));
-    const consumers = concerned.map(({ name }) => name);
-    if (trouble === undefined) return;
-    const { error, since } = trouble;
-    if (isOpen) {
-      this.#logger.warn({ target, consumers, error: error.message }, 'target is unavailable; it is probed');
-      this.#incidents.targetUnavailable(target, error);
-    } else {
-      const lasted = Math.round((Date.now() - since) / 1000);
-      const what = isGone ? 'target that was unavailable left the configuration' : 'target is available again';
-      this.#logger.info({ target, consumers, for_s: lasted }, what);
-      this.#incidents.targetRecovered(target);
-    }
+  #targetChanged(breaker: Breaker): void {
+    this.#metrics.targetBreakerOpen.with(breaker.target).set(breaker.isOpen ? 1 : 0);
+    const concerned = this.#runtimes().filter(({ consumer }) => consumer.plan.targets.includes(breaker.target));
+    if (breaker.trouble === undefined) return;
+    sayOfTarget(
+      breaker,
+      concerned.map(({ name }) => name),
+      this.#logger,
+      this.#incidents,
+    );
     for (const { consumer } of concerned) consumer.ask();
   }
 

@@ -44,6 +44,9 @@ export const ERRORS = {
   CONFIG_PLUGIN: config(
     'A plugin that cannot be loaded: its file has an error, throws, or exports no plugin. The place is in that file.',
   ),
+  CONFIG_TABLE: config(
+    'A table of a lookup that cannot be read: no such file, too large, or not what its format says. The message names the line in it.',
+  ),
   CONFIG_UNQUOTED_EXPRESSION: config('YAML took an unquoted expression apart. Put it in quotes.'),
   CONFIG_SUBSTITUTION: config('A `${…}` that cannot be filled: the variable is not set, or the file cannot be read.'),
 
@@ -89,6 +92,7 @@ export const ERRORS = {
     'An expression failed on this event: a type that does not fit, a division by zero, an index out of range.',
   ),
   EVENT_MISSING_FIELD: rejected('A template or a `set` needs a field that this event does not have.'),
+  EVENT_MISSING_LOOKUP: rejected('A lookup with `missing: fail` found nothing under the key of this event.'),
   EVENT_INVALID_SUBJECT: rejected(
     'A value put into a subject is not one token: it is empty, or holds a dot, wildcard, space or control character.',
   ),

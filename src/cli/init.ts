@@ -92,14 +92,14 @@ const IMPORTS: Readonly<Record<PluginKind, string>> = {
 };
 
 /** The file of a plugin to begin with. */
-export const pluginText = (name: string, kind: PluginKind): string =>
+const pluginText = (name: string, kind: PluginKind): string =>
   `/** TODO: say in a sentence what ${name} does. How plugins work: docs/guides/plugins.md. */
 import { ${IMPORTS[kind]} } from 'ouzel';
 
 ${PLUGINS[kind](identifierOf(name))}`;
 
 /** How it stands in a configuration. */
-export function exampleOf(name: string, kind: PluginKind, isolate: boolean): string {
+function exampleOf(name: string, kind: PluginKind, isolate: boolean): string {
   const entry = `plugin: ${name}${isolate ? ', isolate: true' : ''}`;
   if (kind === 'target')
     return `    deliver:\n      - to: { ${entry}, options: { url: 'https://crm.example/events' } }`;

@@ -306,6 +306,9 @@ const TIMEOUTS: readonly (readonly string[])[] = [
   ['request'],
   ['request', 'reply', 'publish'],
   ['webhook'],
+  ['lookup', 'kv'],
+  ['lookup', 'http'],
+  ['lookup', 'sql'],
 ];
 
 /** Every timeout of a target or a stage; one that is only named has none here. */

@@ -34,7 +34,8 @@ export class YamlCache {
     const document =
       readChunks(file, (section, key, chunk) => {
         const id = `${section}\0${chunk}`;
-        const read = before?.chunks.get(id) ?? readChunk(key, chunk);
+        // A slice of the file's text would keep all of it in memory, for as long as the entry stays as it is.
+        const read = before?.chunks.get(id) ?? readChunk(key, id.slice(section.length + 1));
         if (read !== undefined) chunks.set(id, read);
         return read;
       }) ?? readYaml(file);

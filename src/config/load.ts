@@ -6,6 +6,8 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { formatPlace, type Place } from '../errors.ts';
+import { loadTables, NO_TABLES, type TableLoad } from '../lookup/tables/load.ts';
+import type { Tables } from '../lookup/tables/table.ts';
 import { type LoadedPlugin, loadPlugins, type PluginLoad } from '../plugins/load.ts';
 import type { ConfigCache } from './cache.ts';
 import { checkInsertions, checkReferences, type DefinedNames } from './check.ts';
@@ -21,6 +23,7 @@ import {
   wrapResource,
 } from './fleet.ts';
 import { problemsOfAll, valueAt } from './issues.ts';
+import { checkTables, resolveLookupPaths, tableRevisions, tableSpecs } from './lookups.ts';
 import { mergeParts, type Part } from './merge.ts';
 import { checkPlugins, pluginUses } from './plugin-uses.ts';
 import { ConfigError, type ConfigProblem, problemAt } from './problems.ts';
@@ -45,12 +48,14 @@ export interface LoadedConfig {
   readonly source: Readonly<Record<string, unknown>>;
   /** Absolute path. */
   readonly file: string;
-  /** Every file that it depends on, `${file:…}` and what plugins are made of included. */
+  /** Every file that it depends on, `${file:…}`, tables and what plugins are made of included. */
   readonly files: readonly string[];
   /** What lives in KV of it; undefined where nothing was asked for. */
   readonly fleet: FleetLayer | undefined;
   /** The plugins that it names. */
   readonly plugins: ReadonlyMap<string, LoadedPlugin>;
+  /** The tables that it looks something up in. */
+  readonly tables: Tables;
   /** The same for the same values, on every instance. */
   readonly hash: string;
   /** Takes the secrets of this configuration out of a text. */
@@ -88,10 +93,13 @@ export async function loadConfig(
   const { config } = draft;
   if (config === undefined || withoutPlugins) return draft.finish();
   const uses = pluginUses(config);
-  const load = await loadPlugins(config.plugins.dir, uses);
+  const [load, tables] = await Promise.all([loadPlugins(config.plugins.dir, uses), loadTables(tableSpecs(config))]);
   const show = (path: string): string => displayName(path, cwd);
-  const problems = await checkPlugins(uses, { root: draft.root, load, show, folder: config.plugins.dir });
-  return draft.finish(load, problems);
+  const problems = [
+    ...(await checkPlugins(uses, { root: draft.root, load, show, folder: config.plugins.dir })),
+    ...checkTables(config, draft.root, tables, show),
+  ];
+  return draft.finish(load, problems, tables);
 }
 
 export interface ParseOptions {
@@ -151,7 +159,7 @@ interface Draft {
   readonly config: Config | undefined;
   readonly root: SourceNode;
   /** @throws ConfigError for what is wrong with it, and for these further problems. */
-  finish(plugins?: PluginLoad, problems?: readonly ConfigProblem[]): LoadedConfig;
+  finish(plugins?: PluginLoad, problems?: readonly ConfigProblem[], tables?: TableLoad): LoadedConfig;
 }
 
 /**
@@ -165,8 +173,8 @@ export const parseConfig = (text: string, fileName: string, options: ParseOption
 
 function draftConfig(text: string, fileName: string, options: ParseOptions): Draft {
   const secrets = new Secrets();
-  const fail = (problems: readonly ConfigProblem[], load?: PluginLoad): never => {
-    throw new ConfigError(tidy(problems, secrets), load?.files);
+  const fail = (problems: readonly ConfigProblem[], loaded?: readonly string[]): never => {
+    throw new ConfigError(tidy(problems, secrets), loaded);
   };
   const main = parseFile({ path: fileName, text }, options, secrets);
   const files = [main, ...(options.fragments ?? []).map((fragment) => parseFile(fragment, options, secrets))] as const;
@@ -200,6 +208,7 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
   const understood = parsed.data ?? salvage(value, parsed.error?.issues ?? []);
   const config =
     understood && resolvePaths(understood, (section) => dirname(pathOf(parts, root.children.get(section))));
+  if (config !== undefined) resolveLookupPaths(config, (path) => dirname(pathOf(parts, nearestNode(root, path))));
   const problems = [
     ...parts.flatMap(({ yaml }) => yaml.problems),
     ...substitution,
@@ -215,9 +224,14 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
       parts,
     ),
   ];
-  const finish: Draft['finish'] = (load, further = []) => {
+  const finish: Draft['finish'] = (load, further = [], { tables } = NO_TABLES) => {
     const all = [...problems, ...consequent(further, parts)];
-    if (all.length > 0 || config === undefined) return fail(all, load);
+    // A configuration that is refused may be mended there.
+    const loadedFiles = [
+      ...(load?.files ?? []),
+      ...(config === undefined ? [] : tableSpecs(config).map(({ path }) => path)),
+    ];
+    if (all.length > 0 || config === undefined) return fail(all, loadedFiles);
     eachExpression(config, (expression, path) => {
       const node = nodeAt(root, path);
       if (node !== undefined) expression.place = node.file.place(spanOf(node).start);
@@ -227,10 +241,11 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
       config,
       source: source as Readonly<Record<string, unknown>>,
       file: fileName,
-      files: [...parts.flatMap(({ path, substituted }) => [path, ...substituted.files]), ...(load?.files ?? [])],
+      files: [...parts.flatMap(({ path, substituted }) => [path, ...substituted.files]), ...loadedFiles],
       fleet: options.fleet,
       plugins,
-      hash: hashOf(source, plugins),
+      tables,
+      hash: hashOf(source, plugins, tableRevisions(config, tables)),
       redact: (each) => secrets.redact(each),
       placeOf: (path) => {
         const node = nearestNode(root, path);
@@ -242,11 +257,16 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
   return { config, root, finish };
 }
 
-/** Of the values and, where there are plugins, of what these are made of. */
-function hashOf(source: unknown, plugins: ReadonlyMap<string, LoadedPlugin>): string {
+/** Of the values and, where there are plugins and tables, of what these are made of. */
+function hashOf(
+  source: unknown,
+  plugins: ReadonlyMap<string, LoadedPlugin>,
+  tables: readonly (string | undefined)[],
+): string {
   const revisions = [...plugins].map(([name, { revision }]) => `${name} ${revision}`).toSorted();
   const hash = createHash('sha256').update(JSON.stringify(source));
   if (revisions.length > 0) hash.update(JSON.stringify(revisions));
+  if (tables.length > 0) hash.update(JSON.stringify(tables));
   return hash.digest('hex').slice(0, 16);
 }
 

@@ -28,10 +28,12 @@ export const isPathField = ([section, field, key]: ConfigPath): boolean =>
   (section === 'nats' && field === 'creds') ||
   ((section === 'nats' || section === 'http') && field === 'tls' && key !== undefined);
 
+const URL_OWNERS: ReadonlySet<string> = new Set(['webhook', 'http', 'sql']);
+
 /** Fields in which `user:password@` may stand. */
 export const isUrlField = (path: ConfigPath): boolean => {
   const [section, field, key] = path;
-  if (path.at(-1) === 'url' && path.at(-2) === 'webhook') return true;
+  if (path.at(-1) === 'url' && URL_OWNERS.has(String(path.at(-2)))) return true;
   return (
     (section === 'nats' && field === 'servers') || (section === 'telemetry' && field === 'traces' && key === 'endpoint')
   );

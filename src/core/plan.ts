@@ -18,6 +18,8 @@ export interface Step {
   /** As `explain` and errors show it. */
   readonly name: string;
   run(run: Run): Verdict;
+  /** Lets go of what it holds. Called once, when no run is on its plan any more. */
+  close?(): void;
 }
 
 /** How often and how long a failing event is tried again. Durations in milliseconds. */

@@ -81,8 +81,8 @@ class Explainer {
 
   async explain(): Promise<Explanation> {
     const { stream, subjects } = this.#settings;
-    const { source, plugins } = this.#loaded;
-    const revision = consumerRevision(source, this.#config, this.#name, plugins);
+    const { source, plugins, tables } = this.#loaded;
+    const revision = consumerRevision(source, this.#config, this.#name, plugins, tables);
     const { plan, run, ended } = this.#begin(revision);
     const head = { consumer: this.#name, stream, revision, event: this.#shown(run) };
     try {
@@ -111,6 +111,10 @@ class Explainer {
       files: NO_FILES,
       breakers: new Breakers({ changed: () => undefined }),
       plugins,
+      tables: this.#loaded.tables,
+      shows: (asked) => {
+        if (this.#open !== undefined) this.#open.stage.asked = sentOf(asked);
+      },
       folderOf,
       logger: pino({ enabled: false }),
       admission: max === undefined ? undefined : new Admission(max),

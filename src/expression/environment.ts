@@ -70,13 +70,18 @@ const ERROR = attributes({
 export const ENVIRONMENT: Environment = new Map<string, Variable>([
   [
     'event',
-    { summary: 'The event.', kinds: ['event', 'error'], attributes: EVENT, read: (scope) => wholeEvent(scope.event) },
+    {
+      summary: 'The event.',
+      kinds: ['event', 'error', 'lookup'],
+      attributes: EVENT,
+      read: (scope) => wholeEvent(scope.event),
+    },
   ],
   [
     'msg',
     {
       summary: 'The message that carries it.',
-      kinds: ['event', 'error'],
+      kinds: ['event', 'error', 'lookup'],
       attributes: MESSAGE,
       read: (scope) => wholeMessage(scope.msg),
     },
@@ -91,10 +96,18 @@ export const ENVIRONMENT: Environment = new Map<string, Variable>([
     },
   ],
   [
+    'value',
+    {
+      summary: 'What the lookup found.',
+      kinds: ['lookup'],
+      read: (scope) => scope.value,
+    },
+  ],
+  [
     'now',
     {
       summary: 'The present time, a timestamp.',
-      kinds: ['event', 'error'],
+      kinds: ['event', 'error', 'lookup'],
       read: (scope) => Timestamp.fromMillis(scope.now),
     },
   ],

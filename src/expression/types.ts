@@ -52,7 +52,9 @@ export interface Scope {
   /** Milliseconds since the epoch. */
   readonly now: number;
   readonly error?: ErrorView;
+  /** What a lookup found. */
+  readonly value?: unknown;
 }
 
-/** `event`: event, msg, filters, now. `error`: these and `error`. */
-export type ScopeKind = 'event' | 'error';
+/** `event`: event, msg, filters, now. `error`: these and `error`. `lookup`: these and `value`. */
+export type ScopeKind = 'event' | 'error' | 'lookup';

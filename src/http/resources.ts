@@ -55,6 +55,13 @@ export function namesOf(context: ResourceContext, section: ResourceSection): str
   return [...new Set([...Object.keys(entriesOf(context.loaded(), section)), ...fleet])].toSorted();
 }
 
+/** Who has a resource that is there. */
+export function ownerOf(context: ResourceContext, { section, name }: ResourceKey): Resource['owner'] {
+  const loaded = context.loaded();
+  if (!Object.hasOwn(entriesOf(loaded, section), name)) return 'fleet';
+  return loaded.placeOf([section, name]).file.startsWith('fleet:') ? 'fleet' : 'file';
+}
+
 /** A resource as it is now; undefined when there is none. */
 export function findResource(context: ResourceContext, key: ResourceKey): Resource | undefined {
   const loaded = context.loaded();
@@ -64,17 +71,16 @@ export function findResource(context: ResourceContext, key: ResourceKey): Resour
   const stored = fleetOf(context)?.get(key);
   if (!isThere && stored === undefined) return undefined;
   const place = isThere ? loaded.placeOf([section, name]) : undefined;
-  const isFile = place !== undefined && !place.file.startsWith('fleet:');
+  const owner = ownerOf(context, key);
   const config = isThere ? redactedValue(entries[name], loaded.redact) : null;
-  const common = { name, place: place === undefined ? null : formatPlace(place), config };
-  if (isFile || stored === undefined) {
+  const common = { name, owner, place: place === undefined ? null : formatPlace(place), config };
+  if (owner === 'file' || stored === undefined) {
     const hash = createHash('sha256')
       .update(JSON.stringify(entries[name] ?? null))
       .digest('hex')
       .slice(0, 16);
     return {
       ...common,
-      owner: isFile ? 'file' : 'fleet',
       etag: `"file-${hash}"`,
       revision: null,
       changed: null,
@@ -85,7 +91,6 @@ export function findResource(context: ResourceContext, key: ResourceKey): Resour
   const shown = text === undefined ? null : redactedText(text, loaded.redact);
   return {
     ...common,
-    owner: 'fleet',
     etag: `"${revision}"`,
     revision,
     changed: { by: by.name, from: by.from, at },

@@ -18,7 +18,7 @@ const WRONG_SEQUENCE: ReadonlySet<number> = new Set([10071, 10164]);
 const NO_STREAM = 10059;
 
 /** Any text as a key that a bucket takes: what it does not take is written as bytes (`=40`). */
-export const keyOf = (plugin: string, key: string): string =>
+const keyOf = (plugin: string, key: string): string =>
   `${plugin}.${[...Buffer.from(key)]
     .map((byte) => {
       const character = String.fromCharCode(byte);

@@ -5,7 +5,22 @@
 import type { z } from 'zod';
 import type { Outcome, Step } from '../core/plan.ts';
 import type { Requester } from '../deliver/ports.ts';
+import type { Preview } from '../deliver/route.ts';
 import type { BoundTemplate, Evaluate, Expression, Template } from '../expression/index.ts';
+import type { Tables } from '../lookup/tables/table.ts';
+import type { Cell } from '../telemetry/cells.ts';
+
+/** What lookups need of the outside. */
+export interface Lookups {
+  /** JetStream domain, or undefined. */
+  readonly domain: string | undefined;
+  /** The tables of the configuration. */
+  readonly tables: Tables;
+  /** Where it is counted what came of the lookups of this stage. */
+  count(result: 'hit' | 'found' | 'missing' | 'failed'): Cell;
+  /** Set where nobody may be asked: is shown what would be. */
+  readonly shows: ((asked: Preview) => void) | undefined;
+}
 
 /** What a component gets from the plan that it is compiled into. */
 export interface StageContext {
@@ -14,6 +29,7 @@ export interface StageContext {
   readonly consumer: string;
   readonly stream: string;
   readonly requester: Requester;
+  readonly lookups: Lookups;
   /** Binds an expression to the named filters, which it may refer to. */
   bind(expression: Expression): Evaluate;
   bindTemplate(template: Template): BoundTemplate;

@@ -44,7 +44,7 @@ export interface StateStore {
 }
 
 /** Bytes of a key, and of a value as JSON. */
-export const MAX_KEY = 256;
+const MAX_KEY = 256;
 export const MAX_VALUE = 262_144;
 
 function checkedKey(key: unknown): string {

@@ -87,7 +87,7 @@ export class Reconciler {
       begun = [...diff.added, ...diff.moved]
         .map(blueprint)
         .map((each) => ({ blueprint: each, runtime: buildRuntime(each, this.#services, this.#domain) }));
-      await Promise.all(made.map(({ plan }) => plan.ready?.()));
+      await Promise.all(made.map(async ({ plan }) => plan.ready?.()));
       if (connected) await this.#check(loaded, updated, begun, confirm);
       else await confirm?.();
     } catch (error) {

@@ -137,8 +137,8 @@ export interface Blueprint {
 }
 
 /** The names of all consumers with their revisions. */
-export const revisionsOf = ({ config, source, plugins }: LoadedConfig): ReadonlyMap<string, string> =>
-  new Map(Object.keys(config.consumers).map((name) => [name, consumerRevision(source, config, name, plugins)]));
+export const revisionsOf = ({ config, source, plugins, tables }: LoadedConfig): ReadonlyMap<string, string> =>
+  new Map(Object.keys(config.consumers).map((name) => [name, consumerRevision(source, config, name, plugins, tables)]));
 
 /**
  * Compiles one consumer. Nothing runs, and nothing is made on the server.
@@ -148,7 +148,7 @@ export const revisionsOf = ({ config, source, plugins }: LoadedConfig): Readonly
 export function blueprintOf(
   name: string,
   revision: string,
-  { config, plugins, folderOf }: LoadedConfig,
+  { config, plugins, tables, folderOf }: LoadedConfig,
   { metrics, publisher, requester, files, breakers, logger, traces, pluginState }: Services,
   admission?: Admission,
 ): Blueprint {
@@ -176,6 +176,7 @@ export function blueprintOf(
       tracer,
       plugins,
       state: pluginState,
+      tables,
     }),
     decode: decoderOf(config, settings.stream),
     prefetch: settings.prefetch,

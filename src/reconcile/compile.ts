@@ -6,12 +6,13 @@ import type { Tracer } from '../core/ports.ts';
 import type { Breakers } from '../deliver/breaker.ts';
 import type { TargetComponent, TargetContext } from '../deliver/component.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
-import { deliverStep, type PreparedTarget, type Route } from '../deliver/route.ts';
+import { deliverStep, type PreparedTarget, type Preview, type Route } from '../deliver/route.ts';
 import { targets } from '../deliver/targets/index.ts';
 import { OuzelError, type Place } from '../errors.ts';
 import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
+import type { Tables } from '../lookup/tables/table.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
 import { condition } from '../pipeline/faults.ts';
 import { filters } from '../pipeline/filters/index.ts';
@@ -42,6 +43,10 @@ export interface CompileInput {
   readonly plugins: ReadonlyMap<string, LoadedPlugin>;
   /** What plugins keep; undefined where there is no server. */
   readonly state?: StateStore | undefined;
+  /** Its tables. */
+  readonly tables: Tables;
+  /** Is shown what lookups would ask; nobody is asked then. */
+  readonly shows?: ((asked: Preview) => void) | undefined;
   /** Puts something else in a target's place: `explain` shows what would be sent. */
   readonly standIn?: ((target: PreparedTarget) => PreparedTarget) | undefined;
 }
@@ -111,6 +116,7 @@ class PlanCompiler {
   readonly #filters: ReadonlyMap<string, Evaluate>;
   readonly #missing = new Set<string>();
   readonly #targets: PreparedTarget[] = [];
+  readonly #steps: Step[] = [];
   readonly #plugins: PluginCompiler;
 
   constructor(input: CompileInput) {
@@ -125,7 +131,11 @@ class PlanCompiler {
   plan(): ExplainedPlan {
     const { admission, revision, config } = this.#input;
     const { stream, types, timeout, deliver } = this.#consumer;
-    const pipeline = this.#consumer.pipeline.flatMap((stage, index) => this.#stage(stage, index));
+    const pipeline = this.#consumer.pipeline.flatMap((stage, index) => {
+      const made = this.#stage(stage, index);
+      this.#steps.push(...made.map(({ step }) => step));
+      return made;
+    });
     // Filters that lead the pipeline decide before an event waits for admission.
     const first = pipeline.findIndex(({ leads }) => !leads);
     const leading = first === -1 ? pipeline.length : first;
@@ -147,9 +157,10 @@ class PlanCompiler {
         step: deliverStep(routes, this.#outcome('filtered', 'no_route')),
       });
     const retry = this.#retry();
+    const steps = stages.map(({ step }) => step);
     const plan: Plan = {
       revision,
-      steps: stages.map(({ step }) => step),
+      steps,
       delivered: this.#outcome('delivered', ''),
       retry,
       longestRetry: Math.max(retry.for, ...routes.map((route) => route.retry.for)),
@@ -167,6 +178,7 @@ class PlanCompiler {
 
   /** Lets go of what was made so far. */
   readonly close = (): void => {
+    for (const step of this.#steps) step.close?.();
     for (const target of this.#targets) target.close?.();
     this.#plugins.close();
   };
@@ -209,6 +221,7 @@ class PlanCompiler {
       consumer: this.#input.name,
       stream: this.#consumer.stream,
       requester: this.#input.requester,
+      lookups: this.#lookups(name),
       bind: (expression) => expression.bind(this.#filters),
       bindTemplate: (template) => template.bind(this.#filters),
       missing: this.#countMissing,
@@ -222,6 +235,12 @@ class PlanCompiler {
         info: { kind: component.kind, component: component.name, options: given.get(component.name) },
         step: component.compile(given.get(component.name), context),
       }));
+  }
+
+  #lookups(stage: string): StageContext['lookups'] {
+    const { name, config, tables, metrics, shows } = this.#input;
+    const { domain } = config.nats;
+    return { domain, tables, count: (result) => metrics.lookups.with(name, stage, result), shows };
   }
 
   #condition(expression: Expression | undefined) {

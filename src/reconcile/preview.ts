@@ -18,6 +18,7 @@ import {
 } from '../nats/plan.ts';
 import { ATTEMPTS_PREFIX, ATTEMPTS_STREAM } from '../nats/attempts.ts';
 import { findDurable, findStream } from '../nats/provision.ts';
+import type { LookupOptions } from '../pipeline/transformers/lookup.ts';
 import { TIMER_STREAM, timerSubject } from '../nats/timers.ts';
 import { INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import { CONFIG_STREAM, CONFIG_SUBJECTS } from '../fleet/store.ts';
@@ -210,6 +211,9 @@ class Previewer {
       for (const stage of pipeline) {
         const asked = requestOf(typeof stage === 'string' ? this.#config.transformers[stage] : stage);
         if (asked !== undefined) this.#need(patternOf(asked.subject), `to ask for ${consumer}`, false);
+        const bucket = bucketOf(typeof stage === 'string' ? this.#config.transformers[stage] : stage);
+        if (bucket !== undefined)
+          this.#need(this.#api(`DIRECT.GET.KV_${bucket}.$KV.${bucket}.>`), `to look up for ${consumer}`, false);
       }
       for (const [index, { to }] of (deliver ?? []).entries()) {
         const target = typeof to === 'string' ? this.#config.targets[to] : to;
@@ -293,6 +297,10 @@ const requestOf = (
   entry: object | undefined,
 ): { readonly subject: Template; readonly reply?: { readonly publish: Published } } | undefined =>
   optionsOf(entry, 'request') as ReturnType<typeof requestOf>;
+
+/** The bucket that a stage looks up in. */
+const bucketOf = (entry: object | undefined): string | undefined =>
+  (optionsOf(entry, 'lookup') as LookupOptions | undefined)?.kv?.bucket;
 
 function startOf({ start }: DurableSpec): string {
   if (typeof start === 'string')

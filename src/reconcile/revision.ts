@@ -1,8 +1,10 @@
 /** What a consumer is made of, as a hash: its own entry and every named thing that it uses, and nothing else. */
 import { createHash } from 'node:crypto';
 import { pluginUses } from '../config/plugin-uses.ts';
+import { tableRevisions } from '../config/lookups.ts';
 import type { Config } from '../config/schema.ts';
 import { expressionsIn } from '../config/walk.ts';
+import type { Tables } from '../lookup/tables/table.ts';
 import type { LoadedPlugin } from '../plugins/load.ts';
 
 type Source = Readonly<Record<string, unknown>>;
@@ -68,12 +70,14 @@ function dependencies(
  *
  * @param source The configuration as parsed, before validation.
  * @param plugins What the plugins of the configuration are made of counts too.
+ * @param tables So does what stands in the tables that it looks something up in.
  */
 export function consumerRevision(
   source: Source,
   config: Config,
   name: string,
   plugins: ReadonlyMap<string, LoadedPlugin> = new Map(),
+  tables: Tables = new Map(),
 ): string {
   const { pipeline, targets, filters } = dependencies(config, name);
   const stream = config.consumers[name]?.stream ?? '';
@@ -85,6 +89,7 @@ export function consumerRevision(
     pick(source['filters'], filters),
     canonical(source['defaults']),
     ...pluginUses(config, name).map(({ plugin }) => canonical([plugin, plugins.get(plugin)?.revision])),
+    ...tableRevisions(config, tables, name).map(canonical),
   ];
   return createHash('sha256').update(parts.join('\n')).digest('hex').slice(0, 16);
 }

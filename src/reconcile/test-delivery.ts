@@ -77,6 +77,7 @@ export async function testDelivery(
     logger: ports.logger,
     breakers: new Breakers({ changed: () => undefined }),
     plugins: loaded.plugins,
+    tables: loaded.tables,
     folderOf: loaded.folderOf,
     admission: undefined,
   });

@@ -93,6 +93,11 @@ export const METRICS = {
     'consumer',
     'path',
   ]),
+  lookups: counter(
+    'lookups_total',
+    'Lookups by result: hit (known from before), found, missing (nothing there) or failed.',
+    ['consumer', 'lookup', 'result'],
+  ),
   configReloads: counter('config_reloads_total', 'Changes of the configuration: applied, unchanged or rejected.', [
     'result',
   ]),

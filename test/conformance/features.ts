@@ -22,6 +22,10 @@ export const TARGET_FEATURES: Readonly<Record<string, TargetFeatures>> = {
     receives: { unsupported: 'it does nothing but look at the event' },
     confirms: { unsupported: 'a plugin says itself when it is done' },
   },
+  'thread-target': {
+    receives: { unsupported: 'it does nothing but look at the event' },
+    confirms: { unsupported: 'a plugin says itself when it is done' },
+  },
   log: {
     receives: { unsupported: 'it writes to the standard output of the daemon, which the suite reads as its log' },
     confirms: { unsupported: 'a line that was written is all there is to know: nobody answers' },
@@ -32,6 +36,11 @@ export const TARGET_FEATURES: Readonly<Record<string, TargetFeatures>> = {
 export const SERVICES: Readonly<Record<string, string>> = {
   'customers.get': '{"name":"Ada"}',
   'orders.check': '{"ok":true}',
+};
+
+/** The buckets that the examples look something up in, and what is in them. */
+export const BUCKETS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  customers: { 'c-7': '{"name":"Ada"}' },
 };
 
 /** How an example begins that talks to a web server, and how it does when that is one of the suite's own. */

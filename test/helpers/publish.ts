@@ -45,6 +45,17 @@ export async function addStream(
   await client.jsm.streams.add({ storage: 'memory', ...more, name, subjects: [...subjects] });
 }
 
+/** Makes a bucket of JetStream KV, as every client makes it, and puts values into it. */
+export async function addBucket(
+  client: Client,
+  bucket: string,
+  entries: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const options = { max_msgs_per_subject: 1, allow_rollup_hdrs: true, deny_delete: true, allow_direct: true } as const;
+  await addStream(client, `KV_${bucket}`, [`$KV.${bucket}.>`], options);
+  for (const [key, value] of Object.entries(entries)) await client.js.publish(`$KV.${bucket}.${key}`, value);
+}
+
 /** Publishes one message, waits for the PubAck and returns its sequence. */
 export async function publish(client: Client, message: Outgoing): Promise<number> {
   const head = headers();

@@ -8,7 +8,7 @@ export interface HttpAnswer {
   readonly status: number;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** The beginning of its body; empty for 2xx, which nobody has to explain. */
+  /** The beginning of its body; of a 2xx, all of it where it was wanted, else nothing. */
   readonly body: Uint8Array;
 }
 

@@ -19,11 +19,11 @@ export interface HttpClientOptions {
 }
 
 export interface HttpRequest {
-  readonly method: 'POST' | 'PUT' | 'PATCH';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH';
   /** Path and query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array;
+  readonly body?: string | Uint8Array;
 }
 
 /** Milliseconds that one address of several is tried, before the next one is. */
@@ -46,7 +46,20 @@ export class HttpClient {
    * @param signal Ends the exchange; what it was aborted with is thrown.
    * @throws OuzelError TARGET_TIMEOUT, TARGET_UNAVAILABLE, TARGET_ADDRESS
    */
-  async send(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
+  send(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
+    return this.#exchange(request, signal, false);
+  }
+
+  /**
+   * The same, for somebody who wants to have the answer: a 2xx comes with the whole of its body.
+   *
+   * @throws OuzelError TARGET_REJECTED also for a body of more than `maxResponse`
+   */
+  fetch(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
+    return this.#exchange(request, signal, true);
+  }
+
+  async #exchange(request: HttpRequest, signal: AbortSignal, whole: boolean): Promise<HttpAnswer> {
     const { timeout } = this.#options;
     // Before the clock starts: loading the client is not the target's time.
     const pool = await (this.#pool ??= this.#open());
@@ -60,22 +73,31 @@ export class HttpClient {
       () => abort.abort(new OuzelError('TARGET_TIMEOUT', `${this.#asked(request)}: no answer within ${timeout} ms`)),
       timeout,
     );
+    let finished = false;
     const finish = (): void => {
+      if (finished) return;
+      finished = true;
       clearTimeout(timer);
       signal.removeEventListener('abort', ended);
       this.#places.give();
     };
     try {
-      const { path, method, headers, body } = request;
+      const { path, method, headers, body = null } = request;
       const answer = await pool.request({ path, method, headers, body, signal: abort.signal });
       const { statusCode: status, headers: received } = answer;
+      if (whole && codeOfStatus(status) === undefined) {
+        const all = await this.#readWhole(request, answer.body);
+        finish();
+        return { status, headers: received, body: all };
+      }
       const read = this.#read(answer.body).finally(finish);
       // A 2xx is the word of the target, whatever becomes of the rest: a body that breaks off takes nothing back.
       const confirmed = codeOfStatus(status) === undefined;
       return { status, headers: received, body: confirmed ? new Uint8Array() : await read };
     } catch (error) {
       finish();
-      throw this.#failure(request, error);
+      // What reads the body hears that it was cut, and not why.
+      throw this.#failure(request, abort.signal.aborted ? (abort.signal.reason as unknown) : error);
     }
   }
 
@@ -111,6 +133,22 @@ export class HttpClient {
       // Out of time, or cut: the status is known, and what came of the body is enough.
     }
     return Buffer.concat(kept);
+  }
+
+  async #readWhole(request: HttpRequest, body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+    const { maxResponse } = this.#options;
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of body) {
+      size += chunk.length;
+      if (size > maxResponse)
+        throw new OuzelError(
+          'TARGET_REJECTED',
+          `${this.#asked(request)}: the answer has more than ${maxResponse} bytes`,
+        );
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
   }
 
   #asked({ method }: HttpRequest): string {

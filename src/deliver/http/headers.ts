@@ -1,6 +1,7 @@
 /** Headers of HTTP requests. */
 import { z } from 'zod';
 import { template } from '../../config/fields.ts';
+import type { TraceContext } from '../../core/ports.ts';
 
 /** What Ouzel writes itself, and what belongs to the connection and not to the message. */
 const NOT_CONFIGURABLE =
@@ -37,3 +38,19 @@ export const httpValue = (value: string): string =>
 /** A name of ASCII in lower case; what cannot stand in one is percent-encoded, as the values of CloudEvents are. */
 export const httpName = (name: string): string =>
   name.toLowerCase().replace(NOT_IN_NAME, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+
+/** The value of `Authorization` for a user and a password. */
+export const basic = ({ user, password }: { readonly user: string; readonly password: string }): string =>
+  `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+
+/** The headers of a trace context; none without one. */
+export function httpTraceHeaders(
+  trace: Pick<TraceContext, 'traceparent' | 'tracestate'> | undefined,
+): Record<string, string> {
+  if (trace === undefined) return {};
+  const { traceparent, tracestate } = trace;
+  return {
+    traceparent: httpValue(traceparent),
+    ...(tracestate === undefined ? {} : { tracestate: httpValue(tracestate) }),
+  };
+}

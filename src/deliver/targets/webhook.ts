@@ -12,7 +12,7 @@ import type { Delivery } from '../delivery.ts';
 import { specialHost } from '../http/addresses.ts';
 import { failureOf } from '../http/answer.ts';
 import { HttpClient } from '../http/client.ts';
-import { httpHeaderTemplates, httpName, httpValue } from '../http/headers.ts';
+import { basic, httpHeaderTemplates, httpName, httpTraceHeaders, httpValue } from '../http/headers.ts';
 import { hostOf, TargetUrl, urlTemplate } from '../http/url.ts';
 import { messageIds } from '../ids.ts';
 import { bindHeaders, hopsOf, render, traceOf } from '../outgoing.ts';
@@ -126,7 +126,7 @@ class Writer {
       'user-agent': `ouzel/${VERSION}`,
       ...(credentials === undefined ? {} : { authorization: basic(credentials) }),
       ...describing,
-      ...(own.some(([name]) => name === 'traceparent') ? {} : traceHeaders(span ?? traceOf(event))),
+      ...(own.some(([name]) => name === 'traceparent') ? {} : httpTraceHeaders(span ?? traceOf(event))),
       ...Object.fromEntries(own.map(([name, value]) => [name, httpValue(value)])),
       'webhook-id': this.#messageId(run),
       'webhook-timestamp': String(Math.floor(Date.now() / 1000)),
@@ -152,18 +152,6 @@ class Writer {
     if (typeof value === 'string') return { describing: { 'content-type': 'text/plain; charset=utf-8' }, body: value };
     return { describing: { 'content-type': 'application/json' }, body: stringifyJson(value ?? null) };
   }
-}
-
-const basic = ({ user, password }: { readonly user: string; readonly password: string }): string =>
-  `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
-
-function traceHeaders(trace: ReturnType<typeof traceOf>): Record<string, string> {
-  if (trace === undefined) return {};
-  const { traceparent, tracestate } = trace;
-  return {
-    traceparent: httpValue(traceparent),
-    ...(tracestate === undefined ? {} : { tracestate: httpValue(tracestate) }),
-  };
 }
 
 /** Sends events to an HTTP endpoint. */

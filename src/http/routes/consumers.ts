@@ -5,7 +5,7 @@ import { CONSUMER_STATES } from '../../telemetry/names.ts';
 import type { Cell, Family } from '../../telemetry/cells.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { type ApiRoute, defineRoute, nameParam } from '../define.ts';
-import { fleetOf, namesOf, resourceShape, theResource } from '../resources.ts';
+import { fleetOf, namesOf, ownerOf, resourceShape, theResource } from '../resources.ts';
 import type { HttpContext } from '../server.ts';
 import { entryRoutes } from './resources.ts';
 
@@ -172,7 +172,7 @@ export const consumers = (context: HttpContext): ApiRoute[] => [
 ];
 
 function summaryOf(context: HttpContext, name: string, tally = new Tally(context.metrics)): Summary {
-  const { owner } = theResource(context, { section: 'consumers', name });
+  const owner = ownerOf(context, { section: 'consumers', name });
   const runtime = context.runtimes().get(name);
   const settings = context.loaded().config.consumers[name];
   const { state, reason } = stateOf(context, name, runtime);

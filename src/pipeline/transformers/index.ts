@@ -3,10 +3,11 @@
  * which they are written: a YAML mapping has none.
  */
 import { keep } from './keep.ts';
+import { lookup } from './lookup.ts';
 import { mask } from './mask.ts';
 import { remove } from './remove.ts';
 import { rename } from './rename.ts';
 import { request } from './request.ts';
 import { set } from './set.ts';
 
-export const transformers = [rename, request, set, mask, keep, remove] as const;
+export const transformers = [rename, lookup, request, set, mask, keep, remove] as const;

@@ -156,6 +156,10 @@ export class IsolatedHost {
         return this.#kill('start', message.type === 'refused' ? message.message : message.failure.message);
       case 'closed':
         if (this.#worker !== undefined) end(this.#worker);
+        return;
+      // That it was heard is all that it says; and nobody looks here.
+      case 'pong':
+      case 'seen':
     }
   }
 

@@ -10,9 +10,9 @@ export interface ThreadEnd {
 }
 
 interface Listener {
-  heard(message: FromThread): void;
+  readonly heard: (message: FromThread) => void;
   /** It is gone, whoever ended it. */
-  ended(end: ThreadEnd): void;
+  readonly ended: (end: ThreadEnd) => void;
 }
 
 const THREAD = new URL(`./thread${extname(import.meta.url)}`, import.meta.url);

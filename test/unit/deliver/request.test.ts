@@ -10,6 +10,7 @@ import { OuzelError } from '../../../src/errors.ts';
 import { request as transformer } from '../../../src/pipeline/transformers/request.ts';
 import { block, bodyText, bytes, eventOf, harness, jsonEvent, outcome, route } from '../core/helpers.ts';
 import { RecordingPublisher, targetContext, valuesOf } from './helpers.ts';
+import { NO_LOOKUPS } from '../pipeline/helpers.ts';
 
 interface Question {
   readonly subject: string;
@@ -55,6 +56,7 @@ function enriching(options: Record<string, unknown>, event: Event = jsonEvent({ 
       consumer: 'billing',
       stream: 'EVENTS',
       requester,
+      lookups: NO_LOOKUPS,
       bind: (expression) => expression.bind(new Map()),
       bindTemplate: (template) => template.bind(new Map()),
       missing: () => undefined,

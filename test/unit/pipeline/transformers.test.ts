@@ -3,7 +3,7 @@ import { bodyText, eventOf, jsonEvent } from '../core/helpers.ts';
 import type { PipelineComponent } from '../../../src/pipeline/component.ts';
 import { transformers } from '../../../src/pipeline/transformers/index.ts';
 import { NOBODY } from '../deliver/helpers.ts';
-import { pass, transformed } from './helpers.ts';
+import { NO_LOOKUPS, pass, transformed } from './helpers.ts';
 
 type Case = readonly [options: unknown, data: unknown, body: string];
 
@@ -103,6 +103,7 @@ describe('set', () => {
       consumer: 'billing',
       stream: 'EVENTS',
       requester: NOBODY,
+      lookups: NO_LOOKUPS,
       bind: (expression) => expression.bind(new Map()),
       bindTemplate: (template) => template.bind(new Map()),
       missing: (where) => missing.push(where),
@@ -247,8 +248,8 @@ describe('every transformer', () => {
       remove: ['data.a.b', 'data.l[0]'],
     };
     for (const { name } of transformers) {
-      // It answers later, and is tested apart.
-      if (name === 'request') continue;
+      // They answer later, and are tested apart.
+      if (name === 'request' || name === 'lookup') continue;
       const event = jsonEvent({ a: { b: 1 }, l: [{}] });
       const { data } = event;
       pass(name, options[name], event);

@@ -23,7 +23,16 @@ function consumerOf(text: string) {
   const logger = { info: () => undefined } as never;
   const { requester, files } = targetContext({});
   const breakers = new Breakers({ changed: () => undefined });
-  const outside = { publisher, requester, files, folderOf: () => '/etc/test', logger, plugins: new Map(), breakers };
+  const outside = {
+    publisher,
+    requester,
+    files,
+    folderOf: () => '/etc/test',
+    logger,
+    plugins: new Map(),
+    tables: new Map(),
+    breakers,
+  };
   const plan = compilePlan({ name: 'billing', config, revision: 'r', metrics, admission, ...outside });
   const made = harness();
   made.consumer.plan = plan;
