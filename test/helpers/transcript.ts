@@ -118,7 +118,7 @@ async function shell({
 }: TranscriptOptions): Promise<(command: string) => Promise<string>> {
   const bin = join(directory, '.bin');
   await mkdir(bin, { recursive: true });
-  await writeFile(join(bin, 'ouzel'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@" </dev/null\n`);
+  await writeFile(join(bin, 'ouzel'), `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`);
   await chmod(join(bin, 'ouzel'), 0o755);
   const environment = processEnv({ ...env, PATH: `${bin}:${process.env['PATH'] ?? ''}`, HOME: directory });
   const bash = async (command: string): Promise<string> => {
