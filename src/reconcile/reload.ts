@@ -1,6 +1,6 @@
 /** Changes of the configuration while the daemon runs: one after another, each with an outcome that can be seen. */
 import { ConfigError, type LoadedConfig } from '../config/load.ts';
-import { asOuzelError } from '../errors.ts';
+import { asOuzelError, OuzelError } from '../errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type ConsumerDiff, isEmpty, needRestart } from './diff.ts';
@@ -79,9 +79,11 @@ export class Reloads {
    * Puts a change in force that comes from elsewhere than the files. To be called within `exclusively`.
    *
    * @param confirm Asked last, when it is built and checked.
-   * @throws what keeps it from coming up, or `confirm` throws; then all is as it was
+   * @throws OuzelError DAEMON_UNAVAILABLE while it stops; what keeps it from coming up, or `confirm` throws: then all is
+   *   as it was
    */
   async change(next: LoadedConfig, confirm: Confirm): Promise<ConsumerDiff | undefined> {
+    if (this.#closed) throw new OuzelError('DAEMON_UNAVAILABLE', 'this daemon stops; ask another instance');
     const began = performance.now();
     const { current, apply } = this.#options;
     const before = current();

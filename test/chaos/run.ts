@@ -63,4 +63,6 @@ else if (
   } finally {
     await rm(temporaryRoot, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }
+  // The verdict is given: a connection that still tries to reach a server which is gone is not waited for.
+  process.exit();
 }
