@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { dirname, isAbsolute, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { formatPlace, type Place } from '../errors.ts';
 import { loadTables, NO_TABLES, type TableLoad } from '../lookup/tables/load.ts';
 import type { Tables } from '../lookup/tables/table.ts';
@@ -23,8 +23,9 @@ import {
   wrapResource,
 } from './fleet.ts';
 import { problemsOfAll, valueAt } from './issues.ts';
-import { checkTables, resolveLookupPaths, tableRevisions, tableSpecs } from './lookups.ts';
+import { checkTables, tableRevisions, tableSpecs } from './lookups.ts';
 import { mergeParts, type Part } from './merge.ts';
+import { resolvePaths } from './paths.ts';
 import { checkPlugins, pluginUses } from './plugin-uses.ts';
 import { ConfigError, type ConfigProblem, problemAt } from './problems.ts';
 import { type Config, configSchema, NAMED_SECTIONS } from './schema.ts';
@@ -206,9 +207,7 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
   const parsed = options.cache?.parse(value) ?? configSchema.safeParse(value);
   const invalid = problemsOfAll(parsed.error?.issues ?? [], { schema: configSchema, value, root });
   const understood = parsed.data ?? salvage(value, parsed.error?.issues ?? []);
-  const config =
-    understood && resolvePaths(understood, (section) => dirname(pathOf(parts, root.children.get(section))));
-  if (config !== undefined) resolveLookupPaths(config, (path) => dirname(pathOf(parts, nearestNode(root, path))));
+  const config = understood && resolvePaths(understood, (path) => dirname(pathOf(parts, nearestNode(root, path))));
   const problems = [
     ...parts.flatMap(({ yaml }) => yaml.problems),
     ...substitution,
@@ -370,36 +369,3 @@ function definedNames(value: unknown): DefinedNames {
     targets: keys('targets'),
   };
 }
-
-/** Paths of files start at the folder of the file that names them. */
-function resolvePaths(config: Config, folderOf: (section: string) => string): Config {
-  const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(folderOf('nats'), path));
-  const { tls: served } = config.http;
-  const { creds, nkey, tls } = config.nats;
-  return {
-    ...config,
-    plugins: { dir: resolve(folderOf('plugins'), config.plugins.dir) },
-    ...(served === undefined ? {} : { http: { ...config.http, tls: absolutePaths(served, folderOf('http')) } }),
-    nats: {
-      ...config.nats,
-      ...(creds === undefined ? {} : { creds: absolute(creds) }),
-      ...(nkey === undefined || isSeed(nkey) ? {} : { nkey: absolute(nkey) }),
-      ...(tls === undefined
-        ? {}
-        : {
-            tls: absolutePaths(tls, folderOf('nats')),
-          }),
-    },
-  };
-}
-
-const absolutePaths = <Paths extends object>(paths: Paths, folder: string): Paths =>
-  Object.fromEntries(
-    Object.entries(paths).map(([key, path]: [string, unknown]) => [
-      key,
-      typeof path === 'string' ? resolve(folder, path) : path,
-    ]),
-  ) as Paths;
-
-/** Whether `nats.nkey` is the seed itself, not the path of a file that holds it. */
-const isSeed = (nkey: string): boolean => /^S[A-Z2-7]{57}$/.test(nkey.trim());

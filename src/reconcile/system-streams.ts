@@ -18,6 +18,8 @@ const INCIDENTS_SIZE = 64 * 2 ** 20;
 /** Milliseconds that a record of the audit is kept, and bytes of all of them. */
 const AUDIT_KEPT = 30 * 86_400_000;
 const AUDIT_SIZE = 256 * 2 ** 20;
+/** Records of one kind of act, at most: who may post events must not push out what else was done. */
+const AUDIT_OF_A_KIND = 100_000;
 
 /** The stream of dead letters. */
 const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
@@ -90,6 +92,7 @@ export const auditSpec = ({ nats: { system } }: Config): StreamSpec => ({
   discard: 'old',
   maxAge: AUDIT_KEPT,
   maxBytes: AUDIT_SIZE,
+  options: { max_msgs_per_subject: AUDIT_OF_A_KIND },
   description: 'What was changed over the API of Ouzel, and by whom',
   manage: false,
 });

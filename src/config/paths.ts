@@ -1,0 +1,43 @@
+/** From the paths of files as they are written to absolute ones. */
+import { isAbsolute, resolve } from 'node:path';
+import { resolveLookupPaths } from './lookups.ts';
+import type { Config } from './schema.ts';
+import type { ConfigPath } from './source.ts';
+
+/**
+ * Paths of files start at the folder of the file that names them.
+ *
+ * @param folderOf The folder of the file that a path of the configuration stands in.
+ */
+export function resolvePaths(config: Config, folderOf: (path: ConfigPath) => string): Config {
+  resolveLookupPaths(config, folderOf);
+  const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(folderOf(['nats']), path));
+  const { tls: served } = config.http;
+  const { creds, nkey, tls } = config.nats;
+  return {
+    ...config,
+    plugins: { dir: resolve(folderOf(['plugins']), config.plugins.dir) },
+    ...(served === undefined ? {} : { http: { ...config.http, tls: absolutePaths(served, folderOf(['http'])) } }),
+    nats: {
+      ...config.nats,
+      ...(creds === undefined ? {} : { creds: absolute(creds) }),
+      ...(nkey === undefined || isSeed(nkey) ? {} : { nkey: absolute(nkey) }),
+      ...(tls === undefined
+        ? {}
+        : {
+            tls: absolutePaths(tls, folderOf(['nats'])),
+          }),
+    },
+  };
+}
+
+const absolutePaths = <Paths extends object>(paths: Paths, folder: string): Paths =>
+  Object.fromEntries(
+    Object.entries(paths).map(([key, path]: [string, unknown]) => [
+      key,
+      typeof path === 'string' ? resolve(folder, path) : path,
+    ]),
+  ) as Paths;
+
+/** Whether `nats.nkey` is the seed itself, not the path of a file that holds it. */
+const isSeed = (nkey: string): boolean => /^S[A-Z2-7]{57}$/.test(nkey.trim());
