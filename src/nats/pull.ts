@@ -86,11 +86,13 @@ export class Pull {
   #lastLook = performance.now();
   #stopping = false;
   #paused = true;
+  /** Nothing that still comes is to start. */
+  #holding = false;
   /** Where the numbers begin in this durable's ack subjects; 0 until one was seen. */
   #numbersAt = 0;
   /** The head of the stream is larger than what was asked for: it is asked for alone, without a bound. */
   #large = false;
-  #refused: Run[] = [];
+  readonly #refused: Run[] = [];
   #whenSpent: (() => void) | undefined;
 
   constructor(options: PullOptions) {
@@ -112,6 +114,8 @@ export class Pull {
   /** Starts asking, or starts again after a reconnect or after the durable was lost. */
   resume(): void {
     this.#paused = false;
+    this.#holding = false;
+    this.#giveBackRefused();
     this.#outstanding = 0;
     this.#numbersAt = 0;
     this.#lastHeard = performance.now();
@@ -121,6 +125,13 @@ export class Pull {
   /** Asks for nothing until `resume`; what is on its way is still taken. */
   pause(): void {
     this.#paused = true;
+  }
+
+  /** The same, and what is on its way is not taken: it is given back when the last request has ended. */
+  hold(): void {
+    this.#paused = true;
+    this.#holding = true;
+    this.#spent();
   }
 
   /**
@@ -141,7 +152,7 @@ export class Pull {
       });
     }
     this.#subscription.unsubscribe();
-    for (const run of this.#refused) run.consumer.settle.giveBack(run);
+    this.#giveBackRefused();
   }
 
   /** Milliseconds in which what is given back may still come straight back here, because a request is under way. */
@@ -183,7 +194,7 @@ export class Pull {
 
   readonly #take: Take = (event, handed) => {
     const { consumer } = this.#options;
-    if (this.#stopping) this.#refused.push(consumer.refuse(event, handed));
+    if (this.#stopping || this.#holding) this.#refused.push(consumer.refuse(event, handed));
     else consumer.receive(event, handed);
   };
 
@@ -208,7 +219,13 @@ export class Pull {
   }
 
   #spent(): void {
-    if (this.#stopping && this.#outstanding === 0) this.#whenSpent?.();
+    if (this.#outstanding > 0) return;
+    if (this.#stopping) this.#whenSpent?.();
+    if (this.#holding) this.#giveBackRefused();
+  }
+
+  #giveBackRefused(): void {
+    for (const run of this.#refused.splice(0)) run.consumer.settle.giveBack(run);
   }
 
   #lost(reason: string): void {
@@ -256,6 +273,10 @@ export class Pull {
 
   /** Once a second: whether the server is still there for what was asked, and whether the sums still hold. */
   #look(): void {
+    if (this.#holding && performance.now() > this.#lastExpiry + LATENCY) {
+      this.#outstanding = 0;
+      this.#spent();
+    }
     if (this.#paused || !this.#options.wire.connected) return;
     const now = performance.now();
     if (this.#endedAt !== undefined && now - this.#endedAt >= HEARTBEAT) {

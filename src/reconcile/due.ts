@@ -73,6 +73,12 @@ export class DueEvents {
     else this.#pull?.pause();
   }
 
+  /** The consumer is paused, as `Pull.hold`. */
+  hold(): void {
+    this.#taking = false;
+    this.#pull?.hold();
+  }
+
   /** Stops for good, as `Pull.stop`. */
   async stop(): Promise<void> {
     this.#stopped = true;

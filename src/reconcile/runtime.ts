@@ -175,7 +175,7 @@ export class ConsumerRuntime {
     if (admission !== undefined && concurrency !== undefined) admission.resize(concurrency);
     this.#limit();
     if (blueprint.paused) {
-      this.#pause();
+      this.#hold();
       this.#become('paused');
     } else if (paused || this.#state === 'failed') await this.start(provisioned);
   }
@@ -245,6 +245,13 @@ export class ConsumerRuntime {
   #pause(): void {
     this.#pull.pause();
     this.#due.take(false);
+  }
+
+  /** Somebody paused it: what has not started is given back, and comes when it is resumed. */
+  #hold(): void {
+    this.#pull.hold();
+    this.#due.hold();
+    this.consumer.giveBackUnstarted(this.#pull.spentIn);
   }
 
   #limit(): void {

@@ -131,14 +131,22 @@ test("a pause holds the file's and the fleet's consumers, over a restart, until 
   const server = await startServer();
   const client = await connectTo(server);
   const daemon = await startDaemon(FILE, { server });
+  await publish(client, { subject: 'in.a', body: { n: 0 } });
+  expect(await untilEnded(daemon, 'own', 1)).toMatchObject({ delivered: 1 });
   await put(client, 'paused.own', 'true');
   await until(daemon, 'own', 'paused');
+  // Its requests are still open, and what they bring is given back.
+  await publish(client, { subject: 'in.a', body: { n: 1 } });
+  await waitFor(async () => (await daemon.total('ouzel_events_returned_total', { consumer: 'own' })) === 1, {
+    what: 'the event to be given back',
+  });
+  expect(outcomesOf(await daemon.metrics(), 'own').delivered).toBe(1);
   await daemon.kill();
   const again = await startDaemon(FILE, { server });
   expect(await stateOf(again, 'own')).toBe('paused');
-  await publish(client, { subject: 'in.a', body: { n: 1 } });
+  await publish(client, { subject: 'in.a', body: { n: 2 } });
   await remove(client, 'paused.own');
-  expect(await untilEnded(again, 'own', 1)).toMatchObject({ delivered: 1 });
+  expect(await untilEnded(again, 'own', 2)).toMatchObject({ delivered: 2 });
 });
 
 test('a daemon that starts without NATS runs the fleet too when it is there', async () => {
