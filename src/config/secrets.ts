@@ -19,14 +19,15 @@ export const isSecretKey = (name: string): boolean =>
   SECRET_HEADERS.test(name) || (isSecretName(name.replaceAll('-', '_')) && !NO_SECRET_KEYS.has(name.toLowerCase()));
 
 /** Fields that are secret whatever stands in them. */
-export const isSecretField = ([section, field, key, last]: ConfigPath): boolean =>
+export const isSecretField = ([section, field, key, last, ...rest]: ConfigPath): boolean =>
   (section === 'nats' && (field === 'token' || field === 'password' || field === 'nkey')) ||
-  (section === 'access' && key === 'who' && last === 'token');
+  (section === 'access' && key === 'who' && last === 'token') ||
+  (section === 'sources' && last === 'verify' && /^secrets?$/.test(String(rest[1])));
 
 /** Fields whose value is the path of a file. */
 export const isPathField = ([section, field, key]: ConfigPath): boolean =>
   (section === 'nats' && field === 'creds') ||
-  ((section === 'nats' || section === 'http') && field === 'tls' && key !== undefined);
+  ((section === 'nats' || section === 'http') && (field === 'tls' || field === 'ingress_tls') && key !== undefined);
 
 const URL_OWNERS: ReadonlySet<string> = new Set(['webhook', 'http', 'sql']);
 
