@@ -44,7 +44,8 @@ export async function readBody(
   if (said > limit) throw tooLarge(limit);
   const chunks: Buffer[] = [];
   try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
+    // Who sends too much is told so: that needs the connection.
+    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       if (taken.length + chunk.length > limit) throw tooLarge(limit);
       if (!budget.take(chunk.length))
         throw new HttpError(503, 'there are too many bodies in work', 'RATE_LIMITED', { 'retry-after': LATER });

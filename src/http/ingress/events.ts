@@ -6,16 +6,10 @@ import type { Config } from '../../config/schema.ts';
 import { OuzelError } from '../../errors.ts';
 import { HttpError } from '../problem.ts';
 import { checkEncoding, fieldsOf, mediaOf, textOf } from './body.ts';
-import type { Incoming } from './receive.ts';
+import type { Incoming, Received } from './receive.ts';
 
 /** Bytes of a body, at most. */
 const LARGEST = 8 * 1024 * 1024;
-
-export interface PostedEvents {
-  readonly status: 200 | 201;
-  readonly body: unknown;
-  readonly duplicate: boolean;
-}
 
 /**
  * Stores what was posted.
@@ -26,7 +20,7 @@ export async function postEvents(
   config: Config,
   incoming: Incoming,
   may: (type: string) => boolean,
-): Promise<PostedEvents> {
+): Promise<Received & { readonly status: 200 | 201 }> {
   const { headers, read, publisher, trace, query } = incoming;
   checkEncoding(headers);
   const mode = modeOf(mediaOf(headers.get('content-type')), headers);

@@ -5,7 +5,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../../config/schema.ts';
 import type { Publisher } from '../../deliver/ports.ts';
-import { asOuzelError } from '../../errors.ts';
+import { asOuzelError, OuzelError } from '../../errors.ts';
 import { Webhooks } from '../../sources/registry.ts';
 import { EVENTS_PATH, LARGEST_BODY } from '../../sources/webhook.ts';
 import { LogEconomy } from '../../telemetry/economy.ts';
@@ -19,7 +19,7 @@ import { createListener, type Listener } from '../listener.ts';
 import { HttpError, sendError } from '../problem.ts';
 import { Budget, readBody } from './body.ts';
 import { postEvents } from './events.ts';
-import { type Incoming, receive, Unverified } from './receive.ts';
+import { type Incoming, receive, type Received, Unverified } from './receive.ts';
 import { type IngressResult, INGRESS_RESULTS, resultOf } from './results.ts';
 
 /** Where it listens as soon as there is a webhook and the configuration does not say. */
@@ -42,8 +42,8 @@ export interface IngressContext {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the ingress counts a request as. */
-    ingress: { source: string; result: IngressResult | undefined } | undefined;
+    /** Whether the ingress has counted it. */
+    counted: boolean;
   }
 }
 
@@ -122,13 +122,11 @@ export class Ingress {
   }
 
   #addRoutes(app: FastifyInstance): void {
-    app.decorateRequest('ingress', undefined);
+    app.decorateRequest('counted', false);
+    // What the guard refused came to no handler.
     app.addHook('onResponse', (request, reply, done) => {
-      const { source, result } = request.ingress ?? {
-        result: undefined,
-        source: pathOf(request) === EVENTS_PATH ? EVENTS_PATH : NO_SOURCE,
-      };
-      this.#context.metrics.ingressRequests.with(source, result ?? resultOf(reply.statusCode)).increment();
+      const source = pathOf(request) === EVENTS_PATH ? EVENTS_PATH : NO_SOURCE;
+      if (!request.counted) this.#count(request, source, resultOf(reply.statusCode));
       done();
     });
     guard(app, this.#authenticator);
@@ -155,34 +153,32 @@ export class Ingress {
     });
   }
 
+  #count(request: FastifyRequest, source: string, result: IngressResult): void {
+    request.counted = true;
+    this.#context.metrics.ingressRequests.with(source, result).increment();
+  }
+
   async #receive(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const webhook = this.#webhooks.at(pathOf(request));
-    if (webhook === undefined) return this.#refuse(request, reply, new HttpError(404, 'nothing is here', 'NOT_FOUND'));
-    const counted = { source: webhook.name, result: undefined as IngressResult | undefined };
-    request.ingress = counted;
-    return this.#answer(request, reply, async (incoming) => {
-      const { body, duplicate } = await receive(webhook, incoming);
-      counted.result = duplicate ? 'duplicate' : 'accepted';
-      return { status: 200, body };
-    });
+    if (webhook === undefined)
+      return this.#refuse(request, reply, NO_SOURCE, new HttpError(404, 'nothing is here', 'NOT_FOUND'));
+    return this.#answer(request, reply, webhook.name, async (incoming) => ({
+      status: 200,
+      ...(await receive(webhook, incoming)),
+    }));
   }
 
   async #post(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { actor } = request;
-    const counted = { source: EVENTS_PATH, result: undefined as IngressResult | undefined };
-    request.ingress = counted;
     const may = (type: string): boolean => actor.may('publish', { type });
-    return this.#answer(request, reply, async (incoming) => {
-      const { status, body, duplicate } = await postEvents(this.#context.config(), incoming, may);
-      counted.result = duplicate ? 'duplicate' : 'accepted';
-      return { status, body };
-    });
+    return this.#answer(request, reply, EVENTS_PATH, (incoming) => postEvents(this.#context.config(), incoming, may));
   }
 
   async #answer(
     request: FastifyRequest,
     reply: FastifyReply,
-    work: (incoming: Incoming) => Promise<{ readonly status: number; readonly body: unknown }>,
+    source: string,
+    work: (incoming: Incoming) => Promise<Received & { readonly status: number }>,
   ): Promise<FastifyReply> {
     const taken = { length: 0 };
     const path = pathOf(request);
@@ -195,42 +191,46 @@ export class Ingress {
       trace: '',
       publisher: this.#context.publisher,
     }).then(
-      ({ status, body }) =>
-        () =>
-          reply.code(status).send(body),
-      (error: unknown) => () => this.#refuse(request, reply, error),
+      ({ status, body, duplicate }) =>
+        () => {
+          this.#count(request, source, duplicate ? 'duplicate' : 'accepted');
+          return reply.code(status).send(body);
+        },
+      (error: unknown) => () => this.#refuse(request, reply, source, error),
     );
     this.#budget.give(taken.length);
     return answer();
   }
 
-  #refuse(request: FastifyRequest, reply: FastifyReply, error: unknown): FastifyReply {
+  #refuse(request: FastifyRequest, reply: FastifyReply, source: string, error: unknown): FastifyReply {
     // A body that is still on its way is not waited for.
     if (!request.raw.complete) reply.header('connection', 'close');
-    const source = request.ingress?.source ?? NO_SOURCE;
     const from = addressOf(request);
-    if (error instanceof Unverified) {
-      const { reason } = error;
-      const line = { kind: `unverified ${source}`, level: 'warn', message: 'a webhook was not verified' } as const;
-      this.#economy.write(line, { source }, () => ({ reason, from }));
-      const wait = this.#wrong.take(from, performance.now());
-      if (wait > 0)
-        return sendError(
-          reply,
-          new HttpError(429, 'too many requests of this address could not be verified', 'TOO_MANY_ATTEMPTS', {
-            'retry-after': String(Math.ceil(wait / 1000)),
-          }),
-        );
-    }
-    const answer = sendError(reply, error);
+    const answer = sendError(reply, this.#shown(error, source, from));
     const { statusCode } = answer;
+    this.#count(request, source, resultOf(statusCode));
     if (statusCode >= 500) {
       const { code, message } = asOuzelError(error);
       const line = { kind: `${source} ${code}`, level: 'error', message: 'what came in was not stored' } as const;
       this.#economy.write(line, { source, code }, () => ({ reason: message }));
-    } else if (statusCode !== 401 && source !== NO_SOURCE)
+    } else if (!(error instanceof Unverified) && source !== NO_SOURCE)
       this.#context.logger.debug({ source, status: statusCode, from }, (error as Error).message);
     return answer;
+  }
+
+  /** What of an error is for the sender. */
+  #shown(error: unknown, source: string, from: string): unknown {
+    if (error instanceof OuzelError && error.code === 'OIDC_UNAVAILABLE')
+      return new HttpError(503, 'tokens cannot be checked now', error.code);
+    if (!(error instanceof Unverified)) return error;
+    const { reason } = error;
+    const line = { kind: `unverified ${source}`, level: 'warn', message: 'a webhook was not verified' } as const;
+    this.#economy.write(line, { source }, () => ({ reason, from }));
+    const wait = this.#wrong.take(from, performance.now());
+    if (wait === 0) return error;
+    return new HttpError(429, 'too many requests of this address could not be verified', 'TOO_MANY_ATTEMPTS', {
+      'retry-after': String(Math.ceil(wait / 1000)),
+    });
   }
 }
 
