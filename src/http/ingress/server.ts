@@ -56,6 +56,7 @@ export class Ingress {
   readonly #budget = new Budget();
   readonly #authenticator: Authenticator;
   #listener: Listener | undefined;
+  #closing = false;
   /** Where it listens; undefined while it does not. */
   url: string | undefined;
 
@@ -90,6 +91,7 @@ export class Ingress {
     this.#addRoutes(listener.app);
     this.url = await listener.open();
     this.#listener = listener;
+    this.#closing = false;
     if (tls === undefined && !isLoopbackHost(listen.host))
       logger.warn(
         { host: listen.host },
@@ -115,6 +117,7 @@ export class Ingress {
   }
 
   async #closeListener(): Promise<void> {
+    this.#closing = true;
     const listener = this.#listener;
     this.#listener = undefined;
     this.url = undefined;
@@ -199,6 +202,8 @@ export class Ingress {
       (error: unknown) => () => this.#refuse(request, reply, source, error),
     );
     this.#budget.give(taken.length);
+    // A connection that is kept would keep the listener from closing.
+    if (this.#closing) reply.header('connection', 'close');
     return answer();
   }
 
