@@ -91,5 +91,5 @@ it('two sources at one path, and two listeners at one address', () => {
   expect(twice.map(brief)).toEqual(['4:25 CONFIG_DUPLICATE_NAME «/a»']);
   expect(twice[0]?.hint).toBe('the other is ouzel.yaml:3:25');
   const same = 'version: 1\nhttp: { listen: ":9464", ingress: ":9464" }\n';
-  expect(problemsIn(same).map(brief)).toEqual(['2:36 CONFIG_INVALID_VALUE «":9464"»']);
+  expect(problemsIn(same).map(brief)).toEqual(['2:35 CONFIG_INVALID_VALUE «":9464"»']);
 });
