@@ -18,10 +18,23 @@ const SECRET_HEADERS = /^(?:authorization|proxy-authorization|cookie|set-cookie|
 export const isSecretKey = (name: string): boolean =>
   SECRET_HEADERS.test(name) || (isSecretName(name.replaceAll('-', '_')) && !NO_SECRET_KEYS.has(name.toLowerCase()));
 
+/** What is secret in the options of a webhook, by where it stands. */
+const WEBHOOK_SECRETS =
+  /^(?:sign\.(?:standard\.secrets\.\d+|github\.secret|hmac\.secret)|auth\.(?:bearer|basic\.password|header\.value|oauth2\.client_secret))$/;
+
+function isWebhookSecret(path: ConfigPath): boolean {
+  const at = path.indexOf('webhook');
+  const option = path[at + 1];
+  return at >= 0 && (option === 'sign' || option === 'auth') && WEBHOOK_SECRETS.test(path.slice(at + 1).join('.'));
+}
+
 /** Fields that are secret whatever stands in them. */
-export const isSecretField = ([section, field, key, last]: ConfigPath): boolean =>
-  (section === 'nats' && (field === 'token' || field === 'password' || field === 'nkey')) ||
-  (section === 'access' && key === 'who' && last === 'token');
+export const isSecretField = (path: ConfigPath): boolean => {
+  const [section, field, key, last] = path;
+  if (section === 'nats') return field === 'token' || field === 'password' || field === 'nkey';
+  if (section === 'access') return key === 'who' && last === 'token';
+  return (section === 'targets' || section === 'consumers') && isWebhookSecret(path);
+};
 
 /** Fields whose value is the path of a file. */
 export const isPathField = ([section, field, key]: ConfigPath): boolean =>

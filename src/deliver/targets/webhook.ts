@@ -1,21 +1,15 @@
 import { z } from 'zod';
 import { duration, type IssueDetails, size, template } from '../../config/fields.ts';
-import { cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
-import type { Event } from '../../core/event.ts';
-import { stringifyJson } from '../../core/json.ts';
-import { Fault } from '../../expression/index.ts';
-import { faultError } from '../../pipeline/faults.ts';
 import { ATTRIBUTES } from '../../telemetry/names.ts';
-import { VERSION } from '../../version.ts';
-import { defineTargetComponent, type TargetContext } from '../component.ts';
+import { defineTargetComponent } from '../component.ts';
 import type { Delivery } from '../delivery.ts';
 import { specialHost } from '../http/addresses.ts';
 import { failureOf } from '../http/answer.ts';
 import { HttpClient } from '../http/client.ts';
-import { basic, httpHeaderTemplates, httpName, httpTraceHeaders, httpValue } from '../http/headers.ts';
-import { hostOf, TargetUrl, urlTemplate } from '../http/url.ts';
-import { messageIds } from '../ids.ts';
-import { bindHeaders, hopsOf, render, traceOf } from '../outgoing.ts';
+import { httpHeaderTemplates } from '../http/headers.ts';
+import { signOptions } from '../http/sign.ts';
+import { hostOf, urlTemplate } from '../http/url.ts';
+import { RequestWriter, type WrittenRequest } from '../http/write.ts';
 import type { PreparedTarget } from '../route.ts';
 
 const options = z
@@ -34,6 +28,7 @@ const options = z
       .describe(
         'What is sent, in place of the event. A lone `{{ }}` that is no text is sent as JSON, anything else as text/plain; `headers` can name another content type.',
       ),
+    sign: signOptions().optional(),
     timeout: duration()
       .default(10_000)
       .describe('How long a delivery may take, from the wait for a connection to the end of the answer.'),
@@ -60,100 +55,6 @@ const options = z
     context.addIssue({ code: 'custom', path: ['url'], message, params: { ...params } });
   });
 
-type Options = z.output<typeof options>;
-
-/** A request as it goes out. */
-interface WrittenRequest {
-  readonly url: URL;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array;
-  /** What must not be shown when the target sends it back. */
-  readonly secrets: readonly string[];
-}
-
-/** The header lines of CloudEvents, as HTTP has them. */
-function describingHeaders(event: Event): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (const line of cloudEventHeaders(event).split('\r\n')) {
-    const colon = line.indexOf(':');
-    if (colon > 0) headers[httpName(line.slice(0, colon))] = httpValue(line.slice(colon + 1));
-  }
-  return headers;
-}
-
-interface Content {
-  readonly describing: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array;
-}
-
-function eventContent(event: Event, mode: Options['cloudevents']): Content {
-  if (mode === 'structured')
-    return {
-      describing: { 'content-type': 'application/cloudevents+json' },
-      body: stringifyJson(structuredEvent(event)),
-    };
-  if (mode === 'binary') return { describing: describingHeaders(event), body: event.body() };
-  return { describing: { 'content-type': httpValue(event.datacontenttype ?? 'application/json') }, body: event.body() };
-}
-
-/** Makes the requests of a route. */
-class Writer {
-  readonly url: TargetUrl;
-  readonly #options: Options;
-  readonly #context: TargetContext;
-  readonly #messageId: ReturnType<typeof messageIds>;
-  readonly #headers: ReturnType<typeof bindHeaders>;
-  readonly #body: ReturnType<TargetContext['bindTemplate']> | undefined;
-
-  constructor(given: Options, context: TargetContext) {
-    this.#options = given;
-    this.#context = context;
-    this.url = new TargetUrl(given.url, context);
-    this.#messageId = messageIds(context.stream, context.consumer, context.route);
-    this.#headers = bindHeaders(given.headers, context);
-    this.#body = given.body === undefined ? undefined : context.bindTemplate(given.body);
-  }
-
-  /** @throws OuzelError what the templates do; EVENT_HOPS */
-  write({ event, run, span }: Delivery): WrittenRequest {
-    const url = this.url.of(run);
-    const { describing, body } = this.#content(event, run);
-    const own = this.#headers.map(
-      ([name, bound, source]) => [name.toLowerCase(), render(bound, source, run, this.#context)] as const,
-    );
-    const { credentials } = this.url;
-    const headers: Record<string, string> = {
-      'user-agent': `ouzel/${VERSION}`,
-      ...(credentials === undefined ? {} : { authorization: basic(credentials) }),
-      ...describing,
-      ...(own.some(([name]) => name === 'traceparent') ? {} : httpTraceHeaders(span ?? traceOf(event))),
-      ...Object.fromEntries(own.map(([name, value]) => [name, httpValue(value)])),
-      'webhook-id': this.#messageId(run),
-      'webhook-timestamp': String(Math.floor(Date.now() / 1000)),
-      'ouzel-hops': String(hopsOf(event) + 1),
-    };
-    const secrets = [
-      ...own.flatMap(([, value]) => [value, ...value.split(' ')]),
-      ...(credentials === undefined ? [] : [basic(credentials).slice('Basic '.length), credentials.password]),
-      url.search.slice(1),
-      ...url.searchParams.values(),
-    ];
-    return { url, headers, body, secrets };
-  }
-
-  #content(event: Event, run: Delivery['run']): Content {
-    const { body: source, cloudevents } = this.#options;
-    if (this.#body === undefined || source === undefined) return eventContent(event, cloudevents);
-    const value = this.#body.value(run);
-    if (value instanceof Fault) {
-      if (value.kind === 'missing_field') this.#context.missing(value.path ?? source.source);
-      throw faultError(value, source);
-    }
-    if (typeof value === 'string') return { describing: { 'content-type': 'text/plain; charset=utf-8' }, body: value };
-    return { describing: { 'content-type': 'application/json' }, body: stringifyJson(value ?? null) };
-  }
-}
-
 /** Sends events to an HTTP endpoint. */
 export const webhook = defineTargetComponent({
   name: 'webhook',
@@ -163,8 +64,8 @@ export const webhook = defineTargetComponent({
   options,
   prepare(given, context): PreparedTarget {
     const { method, connections, timeout, max_response: maxResponse, allow_private: allowPrivate } = given;
-    const writer = new Writer(given, context);
-    const { origin, hostname, credentials } = writer.url;
+    const writer = new RequestWriter(given, context);
+    const { origin, hostname } = writer.url;
     const client = new HttpClient({ origin, connections, timeout, maxResponse, allowPrivate });
     const asked = `${method} ${origin}`;
 
@@ -187,11 +88,7 @@ export const webhook = defineTargetComponent({
       },
       preview(delivery) {
         const { url, headers, body } = writer.write(delivery);
-        const shown = Object.entries(headers).map(([name, value]): [string, string] => [
-          name,
-          credentials !== undefined && value === basic(credentials) ? 'Basic ***' : value,
-        ]);
-        return { action: `${method} ${url.origin}${url.pathname}${url.search}`, headers: shown, body };
+        return { action: `${method} ${url.origin}${url.pathname}${url.search}`, headers: writer.shown(headers), body };
       },
       close: () => client.close(),
     };

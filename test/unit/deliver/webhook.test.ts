@@ -141,7 +141,7 @@ describe('a request', () => {
       'user-agent': expect.stringMatching(/^ouzel\/\d/) as string,
       'ouzel-hops': '3',
       'content-type': 'application/cloudevents+json',
-      'webhook-id': expect.stringMatching(/^[\w-]{22}\.16\./) as string,
+      'webhook-id': expect.stringMatching(/^[\w-]{22}_16_\w+_\w+$/) as string,
     });
     expect(Math.abs(Number(headers['webhook-timestamp']) - Date.now() / 1000)).toBeLessThan(60);
     expect(() => sent({}, jsonEvent({}, { headers: { 'Ouzel-Hops': '8' } }))).toThrow(
