@@ -37,9 +37,14 @@ export const isSecretField = (path: ConfigPath): boolean => {
 };
 
 /** Fields whose value is the path of a file. */
-export const isPathField = ([section, field, key]: ConfigPath): boolean =>
-  (section === 'nats' && field === 'creds') ||
-  ((section === 'nats' || section === 'http') && field === 'tls' && key !== undefined);
+export const isPathField = (path: ConfigPath): boolean => {
+  const [section, field, key] = path;
+  if (path.at(-2) === 'tls' && path.at(-3) === 'webhook') return true;
+  return (
+    (section === 'nats' && field === 'creds') ||
+    ((section === 'nats' || section === 'http') && field === 'tls' && key !== undefined)
+  );
+};
 
 const URL_OWNERS: ReadonlySet<string> = new Set(['webhook', 'http', 'sql']);
 
@@ -104,10 +109,19 @@ export class Secrets {
 
   /** The text with every secret taken out. */
   redact(text: string): string {
+    return this.#replaced(text, () => '***');
+  }
+
+  /** The same with a star for each of their characters, so that carets stay where they belong. */
+  mask(text: string): string {
+    return this.#replaced(text, (secret) => '*'.repeat(secret.length));
+  }
+
+  #replaced(text: string, stars: (secret: string) => string): string {
     let clean = text;
     // The longest first: one may contain another.
     for (const secret of [...this.#values].sort((a, b) => b.length - a.length))
-      if (clean.includes(secret)) clean = clean.replaceAll(secret, '***');
+      if (clean.includes(secret)) clean = clean.replaceAll(secret, stars(secret));
     return clean;
   }
 }

@@ -1,14 +1,14 @@
 /** Makes the requests of a webhook: its URL, its headers and its body, signed. */
+import type { TemplateTree } from '../../config/fields.ts';
 import { cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
 import type { Event } from '../../core/event.ts';
 import { stringifyJson } from '../../core/json.ts';
-import { Fault, type Template } from '../../expression/index.ts';
-import { faultError } from '../../pipeline/faults.ts';
+import { Template } from '../../expression/index.ts';
 import { VERSION } from '../../version.ts';
 import type { TargetContext } from '../component.ts';
 import type { Delivery } from '../delivery.ts';
 import { messageIds } from '../ids.ts';
-import { bindHeaders, hopsOf, render, traceOf } from '../outgoing.ts';
+import { bindHeaders, bindTree, hopsOf, render, traceOf } from '../outgoing.ts';
 import { basic, httpName, httpTraceHeaders, httpValue } from './headers.ts';
 import { createSigner, type Signer, type SignOptions } from './sign.ts';
 import { TargetUrl } from './url.ts';
@@ -17,7 +17,8 @@ export interface WriterOptions {
   readonly url: Template;
   readonly headers?: Readonly<Record<string, Template>> | undefined;
   readonly cloudevents: 'structured' | 'binary' | 'raw';
-  readonly body?: Template | undefined;
+  readonly body?: TemplateTree | undefined;
+  readonly content_type?: string | undefined;
   readonly sign?: SignOptions | undefined;
 }
 
@@ -62,7 +63,7 @@ export class RequestWriter {
   readonly #context: TargetContext;
   readonly #messageId: ReturnType<typeof messageIds>;
   readonly #headers: ReturnType<typeof bindHeaders>;
-  readonly #body: ReturnType<TargetContext['bindTemplate']> | undefined;
+  readonly #body: ReturnType<typeof bindTree> | undefined;
   readonly #sign: Signer | undefined;
 
   constructor(given: WriterOptions, context: TargetContext) {
@@ -71,11 +72,15 @@ export class RequestWriter {
     this.url = new TargetUrl(given.url, context);
     this.#messageId = messageIds(context.stream, context.consumer, context.route);
     this.#headers = bindHeaders(given.headers, context);
-    this.#body = given.body === undefined ? undefined : context.bindTemplate(given.body);
+    this.#body = given.body === undefined ? undefined : bindTree(given.body, context);
     this.#sign = given.sign === undefined ? undefined : createSigner(given.sign);
   }
 
-  /** @throws OuzelError what the templates do; EVENT_HOPS */
+  /**
+   * The request of a delivery, less what authorizes it.
+   *
+   * @throws OuzelError what the templates do; EVENT_HOPS
+   */
   write({ event, run, span }: Delivery): WrittenRequest {
     const url = this.url.of(run);
     const { describing, body } = this.#content(event, run);
@@ -117,14 +122,14 @@ export class RequestWriter {
   }
 
   #content(event: Event, run: Delivery['run']): Content {
-    const { body: source, cloudevents } = this.#options;
-    if (this.#body === undefined || source === undefined) return eventContent(event, cloudevents);
-    const value = this.#body.value(run);
-    if (value instanceof Fault) {
-      if (value.kind === 'missing_field') this.#context.missing(value.path ?? source.source);
-      throw faultError(value, source);
-    }
-    if (typeof value === 'string') return { describing: { 'content-type': 'text/plain; charset=utf-8' }, body: value };
-    return { describing: { 'content-type': 'application/json' }, body: stringifyJson(value ?? null) };
+    const { body: source, content_type: type, cloudevents } = this.#options;
+    if (this.#body === undefined) return eventContent(event, cloudevents);
+    const value = this.#body(run);
+    const isText = typeof value === 'string' && source instanceof Template;
+    const usual = isText ? 'text/plain; charset=utf-8' : 'application/json';
+    return {
+      describing: { 'content-type': httpValue(type ?? usual) },
+      body: isText ? value : stringifyJson(value ?? null),
+    };
   }
 }

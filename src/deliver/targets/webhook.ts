@@ -1,13 +1,16 @@
+import { resolve } from 'node:path';
 import { z } from 'zod';
-import { duration, type IssueDetails, size, template } from '../../config/fields.ts';
+import { duration, type IssueDetails, literal, size, templateTree } from '../../config/fields.ts';
 import { ATTRIBUTES } from '../../telemetry/names.ts';
 import { defineTargetComponent } from '../component.ts';
 import type { Delivery } from '../delivery.ts';
 import { specialHost } from '../http/addresses.ts';
-import { failureOf } from '../http/answer.ts';
+import { failureOf, type HttpAnswer } from '../http/answer.ts';
+import { authOptions, createAuthorizer, secretsOf } from '../http/auth.ts';
 import { HttpClient } from '../http/client.ts';
 import { httpHeaderTemplates } from '../http/headers.ts';
 import { signOptions } from '../http/sign.ts';
+import { type TlsFiles, tlsOptions } from '../http/tls.ts';
 import { hostOf, urlTemplate } from '../http/url.ts';
 import { RequestWriter, type WrittenRequest } from '../http/write.ts';
 import type { PreparedTarget } from '../route.ts';
@@ -15,7 +18,7 @@ import type { PreparedTarget } from '../route.ts';
 const options = z
   .strictObject({
     url: urlTemplate(),
-    method: z.enum(['POST', 'PUT', 'PATCH']).default('POST').describe('Method of the request.'),
+    method: z.enum(['POST', 'PUT', 'PATCH', 'DELETE']).default('POST').describe('Method of the request.'),
     headers: httpHeaderTemplates(),
     cloudevents: z
       .enum(['structured', 'binary', 'raw'])
@@ -23,15 +26,25 @@ const options = z
       .describe(
         'structured: one JSON document; binary: data as the body, attributes as ce- headers; raw: data alone. Of no effect with `body`.',
       ),
-    body: template()
+    body: templateTree()
       .optional()
       .describe(
-        'What is sent, in place of the event. A lone `{{ }}` that is no text is sent as JSON, anything else as text/plain; `headers` can name another content type.',
+        'What is sent, in place of the event. A mapping or list is sent as JSON, with every text in it a template and every value quoted as JSON needs it; an empty optional leaves its key out. A lone `{{ }}` that is no text is sent as JSON too, anything else as text/plain.',
       ),
+    content_type: literal().optional().describe('The content type of `body`, where it is another one.'),
     sign: signOptions().optional(),
+    auth: authOptions().optional(),
+    tls: tlsOptions().optional(),
     timeout: duration()
       .default(10_000)
       .describe('How long a delivery may take, from the wait for a connection to the end of the answer.'),
+    timeouts: z
+      .strictObject({
+        connect: duration().optional().describe('How long connecting may take, TLS included.'),
+        headers: duration().optional().describe('How long the status may take, from when the request was sent.'),
+      })
+      .prefault({})
+      .describe('Parts of it that have a bound of their own.'),
     allow_private: z
       .boolean()
       .default(false)
@@ -43,16 +56,30 @@ const options = z
       .default(65_536)
       .describe('Bytes of an answer that are read. After a larger one, its connection is closed.'),
   })
-  .superRefine(({ url, allow_private: allowed }, context) => {
-    const hostname = hostOf(url);
-    const special = allowed || hostname === undefined ? undefined : specialHost(hostname);
-    if (special === undefined) return;
-    const params: IssueDetails = {
-      code: 'CONFIG_INVALID_VALUE',
-      hint: 'If that is meant, set `allow_private: true` beside it.',
+  .superRefine((given, context) => {
+    const { url, allow_private: allowed, auth, tls, headers = {} } = given;
+    const complain = (path: readonly string[], message: string, hint?: string): void => {
+      const params: IssueDetails = { code: 'CONFIG_INVALID_VALUE', hint };
+      context.addIssue({ code: 'custom', path: [...path], message, params: { ...params } });
     };
-    const message = `${hostname} is ${special} address, and webhooks go to public ones only`;
-    context.addIssue({ code: 'custom', path: ['url'], message, params: { ...params } });
+    const { token_url: issuer } = auth?.oauth2 ?? {};
+    for (const [path, hostname] of [
+      [['url'], hostOf(url)],
+      [['auth', 'oauth2', 'token_url'], URL.parse(issuer ?? '')?.hostname],
+    ] as const) {
+      const special = allowed || hostname === undefined ? undefined : specialHost(hostname);
+      if (special === undefined) continue;
+      const message = `${hostname} is ${special} address, and webhooks go to public ones only`;
+      complain(path, message, 'If that is meant, set `allow_private: true` in the target.');
+    }
+    if (tls !== undefined && /^http:/i.test(url.source))
+      complain(['tls'], 'has no effect on a URL that begins with http://');
+    const name = (auth?.header?.name ?? 'authorization').toLowerCase();
+    if (auth === undefined) return;
+    if (name === 'authorization' && /^https?:\/\/[^/?#]*@/i.test(url.source))
+      complain(['auth'], 'the URL has a user already: one of the two is enough');
+    if (Object.keys(headers).some((each) => each.toLowerCase() === name))
+      complain(['auth'], `\`headers\` has ${name} already: one of the two is enough`);
   });
 
 /** Sends events to an HTTP endpoint. */
@@ -63,16 +90,39 @@ export const webhook = defineTargetComponent({
   example: '{ url: "https://partner.example/orders/{{ event.data.id }}", headers: { x-tenant: blue } }',
   options,
   prepare(given, context): PreparedTarget {
-    const { method, connections, timeout, max_response: maxResponse, allow_private: allowPrivate } = given;
+    const { method, connections, timeout, timeouts, max_response: maxResponse, allow_private: allowPrivate } = given;
     const writer = new RequestWriter(given, context);
     const { origin, hostname } = writer.url;
-    const client = new HttpClient({ origin, connections, timeout, maxResponse, allowPrivate });
+    const folder = context.folderOf(given.url.place);
+    const client = new HttpClient({
+      origin,
+      connections,
+      timeout,
+      maxResponse,
+      allowPrivate,
+      connectTimeout: timeouts.connect,
+      headersTimeout: timeouts.headers,
+      tls: given.tls && absolute(given.tls, folder),
+    });
+    const auth = given.auth && createAuthorizer(given.auth, { timeout, allowPrivate });
     const asked = `${method} ${origin}`;
 
     const exchange = async (delivery: Delivery, { url, headers, body, secrets }: WrittenRequest): Promise<void> => {
+      const { signal } = delivery;
       const path = url.pathname + url.search;
-      const answer = await client.send({ method, path, headers, body }, delivery.signal);
-      const failure = failureOf(answer, { asked, origin, secrets, now: Date.now() });
+      let authorization = auth && (auth.constant ?? (await auth.value(signal)));
+      const send = (): Promise<HttpAnswer> => {
+        const all = auth && authorization !== undefined ? { ...headers, [auth.name]: authorization } : headers;
+        return client.send({ method, path, headers: all, body }, signal);
+      };
+      let answer = await send();
+      // A token may have been taken back before its time: another one is tried, once.
+      if (answer.status === 401 && auth?.refused(authorization ?? '') === true) {
+        authorization = await auth.value(signal);
+        answer = await send();
+      }
+      const hidden = authorization === undefined ? secrets : [...secrets, ...secretsOf(authorization)];
+      const failure = failureOf(answer, { asked, origin, secrets: hidden, now: Date.now() });
       if (failure === undefined) delivery.confirm();
       else delivery.fail(failure);
     };
@@ -88,9 +138,13 @@ export const webhook = defineTargetComponent({
       },
       preview(delivery) {
         const { url, headers, body } = writer.write(delivery);
-        return { action: `${method} ${url.origin}${url.pathname}${url.search}`, headers: writer.shown(headers), body };
+        const shown = auth === undefined ? headers : { ...headers, [auth.name]: '***' };
+        return { action: `${method} ${url.origin}${url.pathname}${url.search}`, headers: writer.shown(shown), body };
       },
       close: () => client.close(),
     };
   },
 });
+
+const absolute = (files: TlsFiles, folder: string): TlsFiles =>
+  Object.fromEntries(Object.entries(files).map(([name, path]: [string, string]) => [name, resolve(folder, path)]));
