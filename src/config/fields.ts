@@ -94,10 +94,21 @@ export const pathsOf = <T>(mapping: Readonly<Record<string, T>>): [Path, T][] =>
 export type ValueTree =
   Expression | number | boolean | null | readonly ValueTree[] | { readonly [key: string]: ValueTree };
 
-const treeOf = (value: unknown, context: IssueSink, at: (string | number)[]): ValueTree => {
+/** A JSON-like value in which every string is text with `{{ expression }}`; what is not a string is itself. */
+export type TemplateTree =
+  Template | number | boolean | null | readonly TemplateTree[] | { readonly [key: string]: TemplateTree };
+
+type Tree<Leaf> = Leaf | number | boolean | null | readonly Tree<Leaf>[] | { readonly [key: string]: Tree<Leaf> };
+
+const treeOf = <Leaf>(
+  value: unknown,
+  context: IssueSink,
+  parse: (text: string) => Leaf,
+  at: (string | number)[] = [],
+): Tree<Leaf> => {
   if (typeof value === 'string') {
     try {
-      return parseExpression(value, 'event');
+      return parse(value);
     } catch (error) {
       if (!(error instanceof ExpressionError)) throw error;
       const { offset, length, hint } = error;
@@ -106,9 +117,11 @@ const treeOf = (value: unknown, context: IssueSink, at: (string | number)[]): Va
       return null;
     }
   }
-  if (Array.isArray(value)) return value.map((item, index) => treeOf(item, context, [...at, index]));
+  if (Array.isArray(value)) return value.map((item, index) => treeOf(item, context, parse, [...at, index]));
   if (typeof value === 'object' && value !== null)
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, treeOf(item, context, [...at, key])]));
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, treeOf(item, context, parse, [...at, key])]),
+    );
   return value as number | boolean | null;
 };
 
@@ -116,8 +129,15 @@ const treeOf = (value: unknown, context: IssueSink, at: (string | number)[]): Va
 export const valueTree = () =>
   z
     .json()
-    .transform((value, context): ValueTree => treeOf(value, context, []))
+    .transform((value, context): ValueTree => treeOf(value, context, (text) => parseExpression(text, 'event')))
     .meta({ strings: 'expression' });
+
+/** See {@link TemplateTree}. */
+export const templateTree = (scope: ScopeKind = 'event') =>
+  z
+    .json()
+    .transform((value, context): TemplateTree => treeOf(value, context, (text) => parseTemplate(text, scope)))
+    .meta({ strings: 'template' });
 
 /** `90000` → `1m30s`. */
 export function formatDuration(milliseconds: number): string {

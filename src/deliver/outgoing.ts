@@ -1,12 +1,12 @@
 /** What every message that goes out to NATS has: a subject of safe tokens, headers, and a bound on loops. */
 import { z } from 'zod';
-import { type IssueDetails, subjectProblem, template } from '../config/fields.ts';
+import { type IssueDetails, subjectProblem, template, type TemplateTree } from '../config/fields.ts';
 import type { Event } from '../core/event.ts';
 import { headerLine } from '../core/headers.ts';
 import type { TraceContext } from '../core/ports.ts';
 import type { Run } from '../core/run.ts';
 import { OuzelError } from '../errors.ts';
-import { type BoundTemplate, Fault, type Template } from '../expression/index.ts';
+import { type BoundTemplate, Fault, Template } from '../expression/index.ts';
 import { faultError } from '../pipeline/faults.ts';
 import { ATTRIBUTES, MESSAGING_SYSTEM } from '../telemetry/names.ts';
 import type { SpanDescription } from './route.ts';
@@ -66,6 +66,35 @@ export function render(bound: BoundTemplate, source: Template, run: Run, context
   if (!(text instanceof Fault)) return text;
   if (text.kind === 'missing_field') context.missing(text.path ?? source.source);
   throw faultError(text, source);
+}
+
+/** The value of a template: that of a lone `{{ }}`, else text. @throws OuzelError EVENT_MISSING_FIELD, EVENT_EXPRESSION */
+function valueOf(bound: BoundTemplate, source: Template, run: Run, context: OutgoingContext): unknown {
+  const value = bound.value(run);
+  if (!(value instanceof Fault)) return value;
+  if (value.kind === 'missing_field') context.missing(value.path ?? source.source);
+  throw faultError(value, source);
+}
+
+/**
+ * Binds a tree of templates: what it returns makes a JSON value of it. An empty optional leaves its key out.
+ * It throws OuzelError EVENT_MISSING_FIELD, EVENT_EXPRESSION.
+ */
+export function bindTree(tree: TemplateTree, context: OutgoingContext): (run: Run) => unknown {
+  if (tree instanceof Template) {
+    const bound = context.bindTemplate(tree);
+    return (run) => valueOf(bound, tree, run, context);
+  }
+  if (typeof tree !== 'object' || tree === null) return () => tree;
+  if (Array.isArray(tree)) {
+    const items = (tree as readonly TemplateTree[]).map((each) => bindTree(each, context));
+    return (run) => items.map((each) => each(run));
+  }
+  const entries = Object.entries(tree).map(([key, each]) => [key, bindTree(each, context)] as const);
+  return (run) =>
+    Object.fromEntries(
+      entries.map(([key, each]) => [key, each(run)] as const).filter(([, value]) => value !== undefined),
+    );
 }
 
 /** The subject of a template. @throws OuzelError EVENT_INVALID_SUBJECT, EVENT_MISSING_FIELD, EVENT_EXPRESSION */
