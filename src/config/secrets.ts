@@ -18,17 +18,33 @@ const SECRET_HEADERS = /^(?:authorization|proxy-authorization|cookie|set-cookie|
 export const isSecretKey = (name: string): boolean =>
   SECRET_HEADERS.test(name) || (isSecretName(name.replaceAll('-', '_')) && !NO_SECRET_KEYS.has(name.toLowerCase()));
 
+/** What is secret of a messaging service: the URL of a webhook is all that it takes to post. */
+const NOTIFY_SECRETS: ReadonlySet<string> = new Set([
+  'slack.url',
+  'discord.url',
+  'teams.url',
+  'telegram.token',
+  'ntfy.token',
+  'pagerduty.routing_key',
+  'email.password',
+]);
+
 /** Fields that are secret whatever stands in them. */
-export const isSecretField = ([section, field, key, last]: ConfigPath): boolean =>
-  (section === 'nats' && (field === 'token' || field === 'password' || field === 'nkey')) ||
-  (section === 'access' && key === 'who' && last === 'token');
+export const isSecretField = (path: ConfigPath): boolean => {
+  const [section, field, key, last] = path;
+  if (path.at(-3) === 'notify' && NOTIFY_SECRETS.has(`${path.at(-2)}.${path.at(-1)}`)) return true;
+  return (
+    (section === 'nats' && (field === 'token' || field === 'password' || field === 'nkey')) ||
+    (section === 'access' && key === 'who' && last === 'token')
+  );
+};
 
 /** Fields whose value is the path of a file. */
 export const isPathField = ([section, field, key]: ConfigPath): boolean =>
   (section === 'nats' && field === 'creds') ||
   ((section === 'nats' || section === 'http') && field === 'tls' && key !== undefined);
 
-const URL_OWNERS: ReadonlySet<string> = new Set(['webhook', 'http', 'sql']);
+const URL_OWNERS: ReadonlySet<string> = new Set(['webhook', 'http', 'sql', 'ntfy', 'email', 'telegram', 'pagerduty']);
 
 /** Fields in which `user:password@` may stand. */
 export const isUrlField = (path: ConfigPath): boolean => {
