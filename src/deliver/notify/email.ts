@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import type { Transporter } from 'nodemailer';
+import type { createTransport as CreateTransport, Transporter } from 'nodemailer';
 import { z } from 'zod';
 import { type IssueDetails, template } from '../../config/fields.ts';
 import { OuzelError } from '../../errors.ts';
@@ -214,7 +214,7 @@ class Mailer implements PreparedService {
   }
 
   async #mail(
-    createTransport: typeof import('nodemailer').createTransport,
+    createTransport: typeof CreateTransport,
     socket: Socket,
     note: Note,
     signal: AbortSignal,
