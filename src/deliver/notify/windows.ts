@@ -46,6 +46,7 @@ interface Window {
   held: Held[];
   /** Confirmed already, and told nobody. */
   counted: number;
+  /** The first few of those, in a line each. */
   lines: string[];
   timer: NodeJS.Timeout | undefined;
 }
@@ -194,13 +195,13 @@ export class Windows {
   #holdBack(window: Window, held: Held): void {
     const { show } = this.#options;
     const { delivery, note } = held;
-    const line = this.#ports.excerpt(note);
-    if (window.lines.length < show && !window.lines.includes(line)) window.lines.push(line);
     if (window.held.length < show && delivery.mayWait && this.#holding < mostHeld(delivery)) {
       this.#holding++;
       window.held.push(held);
       return delivery.putOff();
     }
+    const line = this.#ports.excerpt(note);
+    if (window.lines.length < show && !window.lines.includes(line)) window.lines.push(line);
     window.counted++;
     delivery.confirm();
   }
@@ -231,15 +232,16 @@ export class Windows {
   }
 
   #summary({ like, lines, counted, since }: Window, held: readonly Held[]): Note {
-    const { lists } = this.#options;
+    const { lists, show } = this.#options;
     const count = counted + held.length;
-    const shown = lines.length === 0 ? [this.#ports.excerpt(like)] : lines;
+    const waited = held.map(({ note }) => this.#ports.excerpt(note));
+    const shown = [...new Set([...waited, ...lines])].slice(0, show);
     return {
       ...like,
       id: `${held[0]?.note.id ?? like.id}.${count}`,
       ...(lists ? { title: undefined } : {}),
       text: shown.join('\n'),
-      tail: moreOf(lists ? Math.max(0, count - lines.length) : count, since),
+      tail: moreOf(lists ? Math.max(0, count - shown.length) : count, since),
     };
   }
 }
