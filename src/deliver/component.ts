@@ -3,7 +3,7 @@
  * and one line in `targets/index.ts`.
  */
 import type { z } from 'zod';
-import type { BoundTemplate, Template } from '../expression/index.ts';
+import type { BoundTemplate, Evaluate, Expression, Template } from '../expression/index.ts';
 import type { Place } from '../errors.ts';
 import type { Files, Publisher, Requester } from './ports.ts';
 import type { PreparedTarget } from './route.ts';
@@ -14,6 +14,7 @@ export interface TargetContext {
   readonly route: string;
   readonly stream: string;
   bindTemplate(template: Template): BoundTemplate;
+  bind(expression: Expression): Evaluate;
   missing(path: string): void;
   readonly publisher: Publisher;
   readonly requester: Requester;
