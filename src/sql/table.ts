@@ -16,8 +16,10 @@ export interface Table {
   /** Its name, with its schema before a dot where it has one. */
   readonly name: string;
   readonly columns: Readonly<Record<string, Column>>;
-  /** The columns that make a row unique; none: nothing does. */
+  /** The columns that make a row unique, as its primary key; none: nothing does. */
   readonly unique: readonly string[];
+  /** Further such lists. */
+  readonly alsoUnique?: readonly (readonly string[])[];
   /** Columns with an index of their own each. */
   readonly indexes?: readonly string[];
 }
@@ -36,14 +38,20 @@ const SQLITE_TYPES: Readonly<Record<ColumnType, string>> = {
   json: 'TEXT',
 };
 
+const namesOf = (columns: readonly string[]): string => columns.map(quoted).join(', ');
+
 /** The statements that make a table where there is none, one after another. */
-export function createTable(dialect: Dialect, { name, columns, unique, indexes = [] }: Table): readonly string[] {
+export function createTable(
+  dialect: Dialect,
+  { name, columns, unique, alsoUnique = [], indexes = [] }: Table,
+): readonly string[] {
   const table = quotedTable(name);
   const lines = Object.entries(columns).map(([column, { type, required = false }]) => {
     const shown = dialect === 'sqlite' ? SQLITE_TYPES[type] : type;
     return `${quoted(column)} ${shown}${required ? ' NOT NULL' : ''}`;
   });
-  if (unique.length > 0) lines.push(`UNIQUE (${unique.map(quoted).join(', ')})`);
+  if (unique.length > 0) lines.push(`PRIMARY KEY (${namesOf(unique)})`);
+  for (const each of alsoUnique) lines.push(`UNIQUE (${namesOf(each)})`);
   const own = name.split('.').at(-1) ?? name;
   return [
     `CREATE TABLE IF NOT EXISTS ${table} (${lines.join(', ')})`,

@@ -3,6 +3,7 @@ import { file } from './file.ts';
 import { log } from './log.ts';
 import { publish } from './publish.ts';
 import { request } from './request.ts';
+import { sql } from './sql.ts';
 import { webhook } from './webhook.ts';
 
-export const targets = [publish, request, webhook, file, log] as const;
+export const targets = [publish, request, webhook, sql, file, log] as const;

@@ -59,6 +59,7 @@ export const targetContext = (more: Partial<TargetContext>): TargetContext => ({
   stream: 'EVENTS',
   bindTemplate: (template) => template.bind(new Map()),
   missing: () => undefined,
+  keyOf: () => undefined,
   publisher: new RecordingPublisher(),
   requester: NOBODY,
   files: {
