@@ -170,6 +170,7 @@ export const ATTRIBUTES = {
   bodySize: 'messaging.message.body.size',
   httpMethod: 'http.request.method',
   serverAddress: 'server.address',
+  dbSystem: 'db.system.name',
   errorType: 'error.type',
   stream: 'ouzel.stream',
   sequence: 'ouzel.sequence',
