@@ -41,9 +41,10 @@ const NOTIFY_SECRETS: ReadonlySet<string> = new Set([
 
 /** Fields that are secret whatever stands in them. */
 export const isSecretField = (path: ConfigPath): boolean => {
-  const [section, field, key, last] = path;
+  const [section, field, key, last, , option] = path;
   if (section === 'nats') return field === 'token' || field === 'password' || field === 'nkey';
   if (section === 'access') return key === 'who' && last === 'token';
+  if (section === 'sources') return last === 'verify' && /^secrets?$/.test(String(option));
   if (path.at(-3) === 'notify') return NOTIFY_SECRETS.has(`${path.at(-2)}.${path.at(-1)}`);
   return (section === 'targets' || section === 'consumers') && isWebhookSecret(path);
 };
@@ -54,7 +55,7 @@ export const isPathField = (path: ConfigPath): boolean => {
   if (path.at(-2) === 'tls' && path.at(-3) === 'webhook') return true;
   return (
     (section === 'nats' && field === 'creds') ||
-    ((section === 'nats' || section === 'http') && field === 'tls' && key !== undefined)
+    ((section === 'nats' || section === 'http') && (field === 'tls' || field === 'ingress_tls') && key !== undefined)
   );
 };
 
