@@ -1,11 +1,11 @@
 /** What a person searches events by: the `key` of their stream. */
 import type { Config } from '../config/schema.ts';
 import type { Run } from '../core/run.ts';
-import { type Evaluate, Fault, toText } from '../expression/index.ts';
+import { type Evaluate, Fault, type Scope, toText } from '../expression/index.ts';
 import { bindFilters } from './compile.ts';
 
-/** Answers the key of a run's event, undefined where there is none. */
-export type KeyOf = (run: Run) => string | undefined;
+/** Answers the key of a run's event (or of another of which as much is known), undefined where there is none. */
+export type KeyOf = (run: Scope & Pick<Run, 'stream'>) => string | undefined;
 
 /** Compiles the keys of all streams. */
 export function compileKeys(config: Config): KeyOf {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { duration, type IssueDetails, size, template } from '../../config/fields.ts';
 import { cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
 import type { Event } from '../../core/event.ts';
+import { replayOf } from '../../core/handover.ts';
 import { stringifyJson } from '../../core/json.ts';
 import { Fault } from '../../expression/index.ts';
 import { faultError } from '../../pipeline/faults.ts';
@@ -15,7 +16,7 @@ import { HttpClient } from '../http/client.ts';
 import { basic, httpHeaderTemplates, httpName, httpTraceHeaders, httpValue } from '../http/headers.ts';
 import { hostOf, TargetUrl, urlTemplate } from '../http/url.ts';
 import { messageIds } from '../ids.ts';
-import { bindHeaders, hopsOf, render, traceOf } from '../outgoing.ts';
+import { bindHeaders, hopsOf, render, REPLAY_HEADER, traceOf } from '../outgoing.ts';
 import type { PreparedTarget } from '../route.ts';
 
 const options = z
@@ -131,6 +132,7 @@ class Writer {
       'webhook-id': this.#messageId(run),
       'webhook-timestamp': String(Math.floor(Date.now() / 1000)),
       'ouzel-hops': String(hopsOf(event) + 1),
+      ...(run.replay ? { [REPLAY_HEADER.toLowerCase()]: replayOf(run.id) ?? '' } : {}),
     };
     const secrets = [
       ...own.flatMap(([, value]) => [value, ...value.split(' ')]),
