@@ -24,6 +24,7 @@ import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { pollDue, pollDurables } from './reconcile/poll.ts';
 import { type Confirm, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
+import { ReplayHost } from './replay/host.ts';
 import { prepareServer, type Shared } from './services.ts';
 import { type DaemonStatus, statusOf } from './status.ts';
 import { Incidents } from './telemetry/incidents.ts';
@@ -64,6 +65,7 @@ export class Daemon {
   readonly #incidents: Incidents;
   /** What is changed over the API. */
   readonly #acts: Acts;
+  readonly #replays: ReplayHost;
   #loaded: LoadedConfig;
   readonly #load: LayeredLoader;
   readonly #reloads: Reloads;
@@ -102,6 +104,7 @@ export class Daemon {
       metrics,
       logger,
     });
+    this.#replays = new ReplayHost(logger);
     this.#reloads = new Reloads({
       load: () => this.#fleet?.load() ?? load(),
       current: () => this.#loaded,
@@ -138,6 +141,7 @@ export class Daemon {
       tap: (selectors, sink, sees) =>
         this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf, sees), sink),
       deadLetters: () => this.#deadLetters(),
+      replays: this.#replays,
       fleet: () => this.#fleetAccess(),
       loaded: () => this.#loaded,
       runtimes: () => this.#reconciler?.runtimes ?? new Map(),
@@ -204,6 +208,7 @@ export class Daemon {
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, Math.max(drain / 2, drain - CUT_OFF));
     await Promise.race([this.#reloads.close(), deadline]);
+    await Promise.race([this.#replays.close(), deadline]);
     await this.#reconciler?.stop(deadline);
     await this.#fleet?.close();
     // Confirmed before the connection closes; without one, nothing is waited for.
