@@ -15,7 +15,7 @@ export interface Claim extends Kept {
 }
 
 /** @throws OuzelError USAGE */
-export function checkName(name: string): void {
+function checkName(name: string): void {
   const { error } = replayName().safeParse(name);
   if (error !== undefined) throw new OuzelError('USAGE', `"${name}": ${error.issues[0]?.message}`);
 }

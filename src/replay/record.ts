@@ -26,7 +26,7 @@ const WRONG_SEQUENCE: ReadonlySet<number> = new Set([10071, 10164]);
 const count = z.number().int().min(0);
 
 /** running: somebody hands over; or did, and was killed. */
-export const REPLAY_STATES = ['running', 'stopped', 'failed', 'done'] as const;
+const REPLAY_STATES = ['running', 'stopped', 'failed', 'done'] as const;
 
 export const replayRecord = z.strictObject({
   version: z.literal(1),
