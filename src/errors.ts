@@ -130,7 +130,7 @@ export const ERRORS = {
 
   TARGET_REJECTED: rejected('The target said no to this event.'),
   TARGET_REJECTED_FOR_GOOD: rejected(
-    'The target said no to this event in a way that no further attempt can mend (HTTP 400, 410, 413, 414, 415, 422, 431).',
+    'The target said no to this event in a way that no further attempt can mend (HTTP 400, 410, 413, 414, 415, 422, 431; a row that violates a constraint or the type of a column).',
   ),
   TARGET_TOO_LARGE: rejected("The event is larger than the server's max_payload. The message gives both sizes."),
   TARGET_ADDRESS: unavailable(
@@ -138,6 +138,9 @@ export const ERRORS = {
   ),
   TARGET_UNAVAILABLE: unavailable('The target is not there or cannot take anything now.'),
   TARGET_NO_STREAM: unavailable('No stream takes the subject that was published to.'),
+  TARGET_NO_TABLE: unavailable(
+    'The table is not there, or has not the column, or the unique index, that is written to. Make it, or see `create` of the target `sql`.',
+  ),
   TARGET_BREAKER_OPEN: unavailable(
     'The target was unavailable to one event after another, and nothing is sent there before the next probe.',
   ),

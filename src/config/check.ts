@@ -307,6 +307,7 @@ const TIMEOUTS: readonly (readonly string[])[] = [
   ['request'],
   ['request', 'reply', 'publish'],
   ['webhook'],
+  ['sql'],
   ['lookup', 'kv'],
   ['lookup', 'http'],
   ['lookup', 'sql'],

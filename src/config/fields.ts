@@ -132,7 +132,7 @@ export const valueTree = () =>
     .meta({ strings: 'expression' });
 
 /** See {@link TemplateTree}. */
-export const templateTree = (scope: ScopeKind) =>
+export const templateTree = (scope: ScopeKind = 'event') =>
   z
     .json()
     .transform((value, context): TemplateTree => treeOf(value, context, [], (text) => parseTemplate(text, scope)))

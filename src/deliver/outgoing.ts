@@ -1,11 +1,13 @@
 /** What every message that goes out to NATS has: a subject of safe tokens, headers, and a bound on loops. */
 import { z } from 'zod';
-import { type IssueDetails, subjectProblem, template } from '../config/fields.ts';
+import { type IssueDetails, subjectProblem, template, type TemplateTree } from '../config/fields.ts';
 import type { Event } from '../core/event.ts';
+import { replayOf } from '../core/handover.ts';
 import { headerLine } from '../core/headers.ts';
 import type { TraceContext } from '../core/ports.ts';
 import { OuzelError } from '../errors.ts';
-import { type BoundTemplate, Fault, type Scope, type ScopeKind, type Template } from '../expression/index.ts';
+import type { Run } from '../core/run.ts';
+import { type BoundTemplate, Fault, type Scope, type ScopeKind, Template } from '../expression/index.ts';
 import { faultError } from '../pipeline/faults.ts';
 import { ATTRIBUTES, MESSAGING_SYSTEM } from '../telemetry/names.ts';
 import type { SpanDescription } from './route.ts';
@@ -67,6 +69,35 @@ export function render(bound: BoundTemplate, source: Template, scope: Scope, con
   throw faultError(text, source);
 }
 
+/** The value of a template: that of a lone `{{ }}`, else text. @throws OuzelError EVENT_MISSING_FIELD, EVENT_EXPRESSION */
+function valueOf(bound: BoundTemplate, source: Template, run: Run, context: OutgoingContext): unknown {
+  const value = bound.value(run);
+  if (!(value instanceof Fault)) return value;
+  if (value.kind === 'missing_field') context.missing(value.path ?? source.source);
+  throw faultError(value, source);
+}
+
+/**
+ * Binds a tree of templates: what it returns makes a JSON value of it. An empty optional leaves its key out.
+ * It throws OuzelError EVENT_MISSING_FIELD, EVENT_EXPRESSION.
+ */
+export function bindTree(tree: TemplateTree, context: OutgoingContext): (run: Run) => unknown {
+  if (tree instanceof Template) {
+    const bound = context.bindTemplate(tree);
+    return (run) => valueOf(bound, tree, run, context);
+  }
+  if (typeof tree !== 'object' || tree === null) return () => tree;
+  if (Array.isArray(tree)) {
+    const items = (tree as readonly TemplateTree[]).map((each) => bindTree(each, context));
+    return (run) => items.map((each) => each(run));
+  }
+  const entries = Object.entries(tree).map(([key, each]) => [key, bindTree(each, context)] as const);
+  return (run) =>
+    Object.fromEntries(
+      entries.map(([key, each]) => [key, each(run)] as const).filter(([, value]) => value !== undefined),
+    );
+}
+
 /** The subject of a template. @throws OuzelError EVENT_INVALID_SUBJECT, EVENT_MISSING_FIELD, EVENT_EXPRESSION */
 export function subjectOf(bound: BoundTemplate, source: Template, scope: Scope, context: OutgoingContext): string {
   if (source.constant !== undefined) return source.constant;
@@ -96,6 +127,15 @@ export function hopsOf(event: Event): number {
   if (hops >= MAX_HOPS)
     throw new OuzelError('EVENT_HOPS', `the event was published by Ouzel ${hops} times already: a loop of consumers?`);
   return hops;
+}
+
+/** Tells whoever receives it that it comes from a replay, and of which name. */
+export const REPLAY_HEADER = 'Ouzel-Replay';
+
+/** The header line of a replay; empty for what is none. */
+export function replayLine({ id }: Pick<Run, 'id'>): string {
+  const name = id === '' ? undefined : replayOf(id);
+  return name === undefined ? '' : headerLine(REPLAY_HEADER, name);
 }
 
 export const bindHeaders = (

@@ -175,10 +175,13 @@ export const ATTRIBUTES = {
   bodySize: 'messaging.message.body.size',
   httpMethod: 'http.request.method',
   serverAddress: 'server.address',
+  dbSystem: 'db.system.name',
   errorType: 'error.type',
   stream: 'ouzel.stream',
   sequence: 'ouzel.sequence',
   attempt: 'ouzel.attempt',
+  /** Of a replay or re-drive; not there for the first passage of an event. */
+  run: 'ouzel.run',
   outcome: 'ouzel.outcome',
   reason: 'ouzel.reason',
   /** Milliseconds until the event is tried again, on an attempt that failed and was not the last. */
