@@ -4,6 +4,7 @@ import { callApi } from '../helpers/api.ts';
 import { type Daemon, startDaemon } from '../helpers/daemon.ts';
 import { githubHeaders, openSocket, sendingTo } from '../helpers/ingress.ts';
 import { freePort } from '../helpers/ports.ts';
+import { startCollector } from '../helpers/otlp.ts';
 import { connectTo, readStream } from '../helpers/publish.ts';
 import { startServer } from '../helpers/server.ts';
 import { waitFor } from '../helpers/wait.ts';
@@ -198,4 +199,47 @@ access:
   // Nothing of the admin listener is here.
   for (const path of ['/metrics', '/healthz', '/readyz', '/api/v1/status'])
     expect(await send(path, { method: 'GET' }), path).toMatchObject({ status: 404 });
+});
+
+const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+
+test("a request is a span of the sender's trace, and its event goes on in it", async () => {
+  const server = await startServer();
+  const client = await connectTo(server);
+  const collector = await startCollector();
+  const port = await freePort();
+  const yaml = `${base(`, ingress: "127.0.0.1:${port}"`)}sources:\n${source('hook')}`;
+  const traces = `telemetry: { traces: { endpoint: "${collector.url}" } }\n`;
+  const send = sendingTo(`http://127.0.0.1:${port}`);
+  const hook = (id: string, traceparent: string) =>
+    send('/hooks/hook', { body: '{}', headers: { ...githubHeaders('one', '{}', id), traceparent, tracestate: 'v=1' } });
+  const off = await startDaemon(yaml, { server, timeout: 60_000 });
+  expect(await hook('t-1', TRACEPARENT)).toMatchObject({ status: 200 });
+  expect(await hook('t-2', 'no trace')).toMatchObject({ status: 200 });
+  await off.terminate();
+  const on = await startDaemon(yaml + traces, { server, timeout: 60_000 });
+  expect(await hook('t-3', TRACEPARENT)).toMatchObject({ status: 200 });
+  expect(await send('/hooks/hook', { body: '{}' })).toMatchObject({ status: 401 });
+  await waitFor(() => collector.spans.length >= 2, { what: 'two spans' });
+  const [taken, refused] = collector.spans;
+  expect(taken).toMatchObject({
+    name: 'POST /hooks/hook',
+    kind: 'SERVER',
+    traceId: TRACEPARENT.slice(3, 35),
+    parentSpanId: TRACEPARENT.slice(36, 52),
+    status: 'UNSET',
+    attributes: {
+      'http.request.method': 'POST',
+      'http.route': '/hooks/hook',
+      'http.response.status_code': 200,
+      'ouzel.source': 'hook',
+      'ouzel.result': 'accepted',
+    },
+  });
+  expect(refused).toMatchObject({ status: 'UNSET', attributes: { 'ouzel.result': 'unverified' } });
+  const [first, second, third] = await readStream(client, 'EVENTS');
+  expect(first?.headers).toMatchObject({ traceparent: TRACEPARENT, tracestate: 'v=1' });
+  expect(second?.headers).not.toHaveProperty('traceparent');
+  expect(third?.headers['traceparent']).toBe(`${TRACEPARENT.slice(0, 36)}${taken?.spanId ?? ''}-01`);
+  expect(on.log()).not.toContain('unexpected');
 });

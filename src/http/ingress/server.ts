@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../../config/schema.ts';
+import { traceHeaders } from '../../deliver/outgoing.ts';
 import type { Publisher } from '../../deliver/ports.ts';
 import { asOuzelError, OuzelError } from '../../errors.ts';
 import { Webhooks } from '../../sources/registry.ts';
@@ -11,6 +12,8 @@ import { EVENTS_PATH, LARGEST_BODY } from '../../sources/webhook.ts';
 import { LogEconomy } from '../../telemetry/economy.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
+import type { RequestTracer } from '../../telemetry/request-spans.ts';
+import { passedOn } from '../../telemetry/trace-context.ts';
 import { Attempts } from '../auth/attempts.ts';
 import { Authenticator } from '../auth/authenticate.ts';
 import { guard } from '../auth/index.ts';
@@ -36,6 +39,8 @@ export interface IngressContext {
   readonly config: () => Config;
   /** @throws OuzelError NATS_UNAVAILABLE */
   readonly publisher: () => Publisher;
+  /** Undefined while traces are off. */
+  readonly trace: () => RequestTracer | undefined;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -185,21 +190,30 @@ export class Ingress {
   ): Promise<FastifyReply> {
     const taken = { length: 0 };
     const path = pathOf(request);
+    const headers = headersOf(request);
+    const context = [headers.get('traceparent'), headers.get('tracestate')] as const;
+    const span = this.#context.trace()?.({ method: request.method, route: path, source }, ...context);
     const answer = await work({
       method: request.method,
       path,
       query: request.url.slice(path.length + 1),
-      headers: headersOf(request),
+      headers,
       read: (limit) => readBody(request.raw, limit, this.#budget, taken),
-      trace: '',
+      trace: traceHeaders(span ?? passedOn(...context), NONE),
       publisher: this.#context.publisher,
     }).then(
       ({ status, body, duplicate }) =>
         () => {
-          this.#count(request, source, duplicate ? 'duplicate' : 'accepted');
+          const result = duplicate ? 'duplicate' : 'accepted';
+          this.#count(request, source, result);
+          span?.end(status, result);
           return reply.code(status).send(body);
         },
-      (error: unknown) => () => this.#refuse(request, reply, source, error),
+      (error: unknown) => () => {
+        const refused = this.#refuse(request, reply, source, error);
+        span?.end(refused.statusCode, resultOf(refused.statusCode));
+        return refused;
+      },
     );
     this.#budget.give(taken.length);
     // A connection that is kept would keep the listener from closing.
@@ -238,6 +252,8 @@ export class Ingress {
     });
   }
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 const pathOf = ({ url }: FastifyRequest): string => url.split('?', 1)[0] ?? '';
 
