@@ -233,7 +233,8 @@ describe.each(['sqlite', 'postgres'] as const)('%s', { timeout: 90_000 }, (kind)
       };
     } else {
       await postgres.stop();
-      release = postgres.start;
+      const stopped = postgres;
+      release = () => stopped.start();
     }
     await publishMany(client, 500, (n) => ({ subject: 'in.a', body: { id: `p-${n}`, n } }));
     await waitFor(async () => (await daemon.total('ouzel_target_breaker_open', {})) === 1, { what: 'the breaker' });
