@@ -76,6 +76,10 @@ export const ERRORS = {
     'The credentials do not allow this (`may`, `types` and `consumers` of `access`), or the request comes from where it must not.',
   ),
   TOO_MANY_ATTEMPTS: unavailable('Too many wrong credentials came from this address. Wait as `Retry-After` says.'),
+  WEBHOOK_UNVERIFIED: rejected(
+    'A webhook that came in is not what its source expects: the signature, token or time is missing, wrong or too old. The log says which.',
+  ),
+  RATE_LIMITED: unavailable('More came in than the source takes (`rate`). Wait as `Retry-After` says.'),
   OIDC_UNAVAILABLE: unavailable(
     "The issuer's keys cannot be fetched, so that its tokens cannot be checked. The log says why.",
   ),
@@ -101,6 +105,9 @@ export const ERRORS = {
   ),
   EVENT_INVALID_URL: rejected(
     'A value put into the path of a URL leaves an empty segment, `.` or `..` there, or the URL became too long.',
+  ),
+  EVENT_INVALID: rejected(
+    'What was sent is no valid event: an attribute of CloudEvents is missing or malformed. `errors` names each, by its place.',
   ),
   EVENT_HOPS: rejected('The event went through Ouzel too often (`Ouzel-Hops`): a loop of consumers.'),
   EVENT_POISON: rejected(

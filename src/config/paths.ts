@@ -14,12 +14,15 @@ export function resolvePaths(config: Config, folderOf: (path: ConfigPath) => str
   resolveLookupPaths(config, folderOf);
   resolveTargetPaths(config, folderOf);
   const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(folderOf(['nats']), path));
-  const { tls: served } = config.http;
+  const { tls: served, ingress_tls: ingress } = config.http;
+  const ofListener = (paths: typeof served): typeof served => paths && absolutePaths(paths, folderOf(['http']));
   const { creds, nkey, tls } = config.nats;
   return {
     ...config,
     plugins: { dir: resolve(folderOf(['plugins']), config.plugins.dir) },
-    ...(served === undefined ? {} : { http: { ...config.http, tls: absolutePaths(served, folderOf(['http'])) } }),
+    ...(served === undefined && ingress === undefined
+      ? {}
+      : { http: { ...config.http, tls: ofListener(served), ingress_tls: ofListener(ingress) } }),
     nats: {
       ...config.nats,
       ...(creds === undefined ? {} : { creds: absolute(creds) }),

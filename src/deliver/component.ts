@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod';
 import type { Run } from '../core/run.ts';
-import type { BoundTemplate, Template } from '../expression/index.ts';
+import type { BoundTemplate, Evaluate, Expression, Template } from '../expression/index.ts';
 import type { Place } from '../errors.ts';
 import type { Files, Publisher, Requester } from './ports.ts';
 import type { PreparedTarget } from './route.ts';
@@ -15,6 +15,7 @@ export interface TargetContext {
   readonly route: string;
   readonly stream: string;
   bindTemplate(template: Template): BoundTemplate;
+  bind(expression: Expression): Evaluate;
   missing(path: string): void;
   /** What a person searches the event by: the `key` of its stream; undefined where it has none. */
   keyOf(run: Run): string | undefined;

@@ -174,6 +174,7 @@ class PlanCompiler {
       onSettled: admission?.onSettled,
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,
+      flush: async () => void (await Promise.allSettled(this.#targets.map(async (target) => target.flush?.()))),
       close: this.close,
     };
     return { plan, stages: stages.map(({ info }) => info) };
@@ -335,6 +336,7 @@ class PlanCompiler {
       route,
       stream: this.#consumer.stream,
       bindTemplate: (template) => template.bind(this.#filters),
+      bind: (expression) => expression.bind(this.#filters),
       missing: this.#countMissing,
       keyOf: this.#keyOf,
       publisher,

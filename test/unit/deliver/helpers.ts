@@ -58,6 +58,7 @@ export const targetContext = (more: Partial<TargetContext>): TargetContext => ({
   route: 'r',
   stream: 'EVENTS',
   bindTemplate: (template) => template.bind(new Map()),
+  bind: (expression) => expression.bind(new Map()),
   missing: () => undefined,
   keyOf: () => undefined,
   publisher: new RecordingPublisher(),
