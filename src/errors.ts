@@ -130,6 +130,9 @@ export const ERRORS = {
     'The host of a URL has no public address, but a private, loopback or special one. If that is meant, set `allow_private: true` in the target.',
   ),
   TARGET_UNAVAILABLE: unavailable('The target is not there or cannot take anything now.'),
+  TARGET_GONE: unavailable(
+    'A webhook answered 410 Gone, and its target is disabled: nothing is sent there, and events for it wait, until its configuration changes or somebody enables it (`ouzel targets enable`).',
+  ),
   TARGET_NO_STREAM: unavailable('No stream takes the subject that was published to.'),
   TARGET_BREAKER_OPEN: unavailable(
     'The target was unavailable to one event after another, and nothing is sent there before the next probe.',
