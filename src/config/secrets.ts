@@ -28,11 +28,24 @@ function isWebhookSecret(path: ConfigPath): boolean {
   return at >= 0 && (option === 'sign' || option === 'auth') && WEBHOOK_SECRETS.test(path.slice(at + 1).join('.'));
 }
 
+/** What is secret of a messaging service: the URL of a webhook is all that it takes to post. */
+const NOTIFY_SECRETS: ReadonlySet<string> = new Set([
+  'slack.url',
+  'discord.url',
+  'teams.url',
+  'telegram.token',
+  'ntfy.token',
+  'pagerduty.routing_key',
+  'email.password',
+]);
+
 /** Fields that are secret whatever stands in them. */
 export const isSecretField = (path: ConfigPath): boolean => {
-  const [section, field, key, last] = path;
+  const [section, field, key, last, , option] = path;
   if (section === 'nats') return field === 'token' || field === 'password' || field === 'nkey';
   if (section === 'access') return key === 'who' && last === 'token';
+  if (section === 'sources') return last === 'verify' && /^secrets?$/.test(String(option));
+  if (path.at(-3) === 'notify') return NOTIFY_SECRETS.has(`${path.at(-2)}.${path.at(-1)}`);
   return (section === 'targets' || section === 'consumers') && isWebhookSecret(path);
 };
 
@@ -42,11 +55,11 @@ export const isPathField = (path: ConfigPath): boolean => {
   if (path.at(-2) === 'tls' && path.at(-3) === 'webhook') return true;
   return (
     (section === 'nats' && field === 'creds') ||
-    ((section === 'nats' || section === 'http') && field === 'tls' && key !== undefined)
+    ((section === 'nats' || section === 'http') && (field === 'tls' || field === 'ingress_tls') && key !== undefined)
   );
 };
 
-const URL_OWNERS: ReadonlySet<string> = new Set(['webhook', 'http', 'sql']);
+const URL_OWNERS: ReadonlySet<string> = new Set(['webhook', 'http', 'sql', 'ntfy', 'email', 'telegram', 'pagerduty']);
 
 /** Fields in which `user:password@` may stand. */
 export const isUrlField = (path: ConfigPath): boolean => {

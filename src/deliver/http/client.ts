@@ -219,12 +219,12 @@ export function guardedConnector(
   return (options, callback) => {
     // An address is not looked up: it has to be checked here.
     const special = allowPrivate ? undefined : specialHost(options.hostname);
-    if (special !== undefined) return callback(refused(options.hostname, special, remedy), null);
+    if (special !== undefined) return callback(addressRefused(options.hostname, special, remedy), null);
     connect(options, callback);
   };
 }
 
-const refused = (host: string, what: string, remedy: string, address?: string): OuzelError =>
+export const addressRefused = (host: string, what: string, remedy: string, address?: string): OuzelError =>
   new OuzelError(
     'TARGET_ADDRESS',
     `${bareHost(host)} ${address === undefined ? 'is' : `resolves to ${address},`} ${what} address; if that is meant, set ${remedy}`,
@@ -245,7 +245,7 @@ export const lookupPublic =
       const [first] = found;
       if (first === undefined) {
         const address = addresses[0]?.address ?? '';
-        return callback(refused(hostname, specialAddress(address) ?? 'no', remedy, address), []);
+        return callback(addressRefused(hostname, specialAddress(address) ?? 'no', remedy, address), []);
       }
       if (options.all === true) return callback(null, found);
       callback(null, first.address, first.family);
