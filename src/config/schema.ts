@@ -11,6 +11,7 @@ import { streams } from './streams.ts';
 import { targets } from './targets.ts';
 import { telemetry } from './telemetry.ts';
 import { transformers } from './transformers.ts';
+import { types } from './types.ts';
 
 export const configSchema = z.strictObject({
   version: z.literal(1).describe('Version of this format.'),
@@ -19,6 +20,7 @@ export const configSchema = z.strictObject({
   http,
   telemetry,
   streams,
+  types,
   filters,
   transformers,
   targets,
@@ -34,6 +36,7 @@ export type { AccessEntry } from './access.ts';
 export type { ConsumerConfig, RouteConfig, StageConfig } from './consumers.ts';
 export type { RetryOverride } from './defaults.ts';
 export type { TargetConfig } from './targets.ts';
+export type { TypeConfig } from './types.ts';
 
 /** Sections in which each key is a name that the user gives. */
-export const NAMED_SECTIONS = ['streams', 'filters', 'transformers', 'targets', 'consumers'] as const;
+export const NAMED_SECTIONS = ['streams', 'types', 'filters', 'transformers', 'targets', 'consumers'] as const;

@@ -20,6 +20,7 @@ describe('a configuration that holds', () => {
       streams: {},
       filters: {},
       transformers: {},
+      types: {},
       targets: {},
       consumers: {},
       plugins: { dir: '/etc/plugins' },
