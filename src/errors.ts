@@ -79,6 +79,10 @@ export const ERRORS = {
     'The credentials do not allow this (`may`, `types` and `consumers` of `access`), or the request comes from where it must not.',
   ),
   TOO_MANY_ATTEMPTS: unavailable('Too many wrong credentials came from this address. Wait as `Retry-After` says.'),
+  WEBHOOK_UNVERIFIED: rejected(
+    'A webhook that came in is not what its source expects: the signature, token or time is missing, wrong or too old. The log says which.',
+  ),
+  RATE_LIMITED: unavailable('More came in than the source takes (`rate`). Wait as `Retry-After` says.'),
   OIDC_UNAVAILABLE: unavailable(
     "The issuer's keys cannot be fetched, so that its tokens cannot be checked. The log says why.",
   ),
@@ -97,7 +101,7 @@ export const ERRORS = {
   EVENT_MISSING_FIELD: rejected('A template or a `set` needs a field that this event does not have.'),
   EVENT_MISSING_LOOKUP: rejected('A lookup with `missing: fail` found nothing under the key of this event.'),
   EVENT_INVALID: rejected(
-    'The data does not fit the schema of its type (`types`). The message has JSON pointers to what is wrong, and never a value.',
+    'The event is not valid: its data does not fit the schema of its type (`types`), or, where it is posted, an attribute of CloudEvents is missing or malformed. What is wrong is named by JSON pointers, never with its value.',
   ),
   EVENT_VERSION: rejected(
     'The event is of a version that `types` does not know: newer than `version`, older than `oldest`, or no whole number. Teach the consumer, then drive it again.',
@@ -132,7 +136,7 @@ export const ERRORS = {
 
   TARGET_REJECTED: rejected('The target said no to this event.'),
   TARGET_REJECTED_FOR_GOOD: rejected(
-    'The target said no to this event in a way that no further attempt can mend (HTTP 400, 410, 413, 414, 415, 422, 431).',
+    'The target said no to this event in a way that no further attempt can mend (HTTP 400, 410, 413, 414, 415, 422, 431; a row that violates a constraint or the type of a column).',
   ),
   TARGET_TOO_LARGE: rejected("The event is larger than the server's max_payload. The message gives both sizes."),
   TARGET_ADDRESS: unavailable(
@@ -140,6 +144,9 @@ export const ERRORS = {
   ),
   TARGET_UNAVAILABLE: unavailable('The target is not there or cannot take anything now.'),
   TARGET_NO_STREAM: unavailable('No stream takes the subject that was published to.'),
+  TARGET_NO_TABLE: unavailable(
+    'The table is not there, or has not the column, or the unique index, that is written to. Make it, or see `create` of the target `sql`.',
+  ),
   TARGET_BREAKER_OPEN: unavailable(
     'The target was unavailable to one event after another, and nothing is sent there before the next probe.',
   ),

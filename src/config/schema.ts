@@ -7,6 +7,7 @@ import { filters } from './filters.ts';
 import { http } from './http.ts';
 import { nats } from './nats.ts';
 import { plugins } from './plugins.ts';
+import { sources } from './sources.ts';
 import { streams } from './streams.ts';
 import { targets } from './targets.ts';
 import { telemetry } from './telemetry.ts';
@@ -25,6 +26,7 @@ export const configSchema = z.strictObject({
   transformers,
   targets,
   consumers,
+  sources,
   plugins,
   access,
 });
@@ -35,8 +37,17 @@ export type Config = z.output<typeof configSchema>;
 export type { AccessEntry } from './access.ts';
 export type { ConsumerConfig, RouteConfig, StageConfig } from './consumers.ts';
 export type { RetryOverride } from './defaults.ts';
+export type { SourceConfig } from './sources.ts';
 export type { TargetConfig } from './targets.ts';
 export type { TypeConfig } from './types.ts';
 
 /** Sections in which each key is a name that the user gives. */
-export const NAMED_SECTIONS = ['streams', 'types', 'filters', 'transformers', 'targets', 'consumers'] as const;
+export const NAMED_SECTIONS = [
+  'streams',
+  'types',
+  'filters',
+  'transformers',
+  'targets',
+  'consumers',
+  'sources',
+] as const;

@@ -346,7 +346,7 @@ function isSameEvent(left: Run, right: Run): boolean {
 function expireDeliveries(run: Run, now: number): void {
   for (const delivery of run.deliveries ?? []) {
     const { timeout } = delivery.route;
-    if (timeout !== undefined && now - delivery.startedAt > timeout)
+    if (timeout !== undefined && !delivery.isPutOff && now - delivery.startedAt > timeout)
       delivery.fail(new OuzelError('TARGET_TIMEOUT', `no answer within ${timeout} ms`));
   }
 }

@@ -57,6 +57,8 @@ export interface Plan {
   readonly onSettled: ((run: Run) => void) | undefined;
   /** Resolves when all is there that its first run needs. @throws OuzelError when it cannot be used */
   readonly ready?: (() => Promise<void>) | undefined;
+  /** Sends what is still owed for events that have their outcome. Called when the consumer stops, before `close`. */
+  readonly flush?: (() => Promise<void>) | undefined;
   /** Lets go of what the plan holds (files, connections). Called once, when no run is on it any more. */
   readonly close: () => void;
   /** Makes the spans of the plan's runs; undefined while traces are off. */

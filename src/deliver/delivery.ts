@@ -11,7 +11,9 @@ export class Delivery {
   state: 'open' | 'confirmed' | 'failed' = 'open';
   error: OuzelError | undefined;
   /** Milliseconds of the monotonic clock. */
-  readonly startedAt = performance.now();
+  startedAt = performance.now();
+  /** Set while its target puts it off: its time does not count then. */
+  isPutOff = false;
   /** Undefined while traces are off. */
   readonly span: DeliverySpan | undefined;
   #abort: AbortController | undefined;
@@ -34,6 +36,27 @@ export class Delivery {
   /** Nobody waits for it any more: the event was lost to somebody else, or goes back. */
   abort(reason?: OuzelError): void {
     if (this.state === 'open') this.#abort?.abort(reason);
+  }
+
+  /** Whether it may be put off: nothing else waits for its run. */
+  get mayWait(): boolean {
+    return this.run.deliveries?.length === 1 && !this.run.admitted;
+  }
+
+  /** Puts it off for as long as it takes. A consumer that stops or is paused gives its event back meanwhile. */
+  putOff(): void {
+    if (this.state !== 'open') return;
+    this.isPutOff = true;
+    this.run.consumer.waits(this.run);
+  }
+
+  /** Goes on with it; false when its event was given back meanwhile, or somebody else has it. */
+  goOn(): boolean {
+    if (this.state !== 'open' || this.run.decided) return false;
+    this.isPutOff = false;
+    this.startedAt = performance.now();
+    this.run.startedAt = this.startedAt;
+    return true;
   }
 
   /** The target has it for good: PubAck, 2xx, committed row. */

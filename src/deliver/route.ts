@@ -35,6 +35,8 @@ export interface PreparedTarget {
    * what `deliver` would.
    */
   preview?(delivery: Delivery): Preview;
+  /** Sends what it still owes for deliveries that are confirmed. Called when its consumer stops, before `close`. */
+  flush?(): Promise<void>;
   /** Lets go of what it holds. Called once, when the last delivery has ended. */
   close?(): void;
 }

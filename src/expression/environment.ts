@@ -1,7 +1,7 @@
 /** The variables of expressions. A variable is one entry in this table. */
 
 import { parseTimestamp } from './time.ts';
-import type { ErrorView, EventView, MessageView, Scope, ScopeKind } from './types.ts';
+import type { ErrorView, EventView, MessageView, RequestView, Scope, ScopeKind } from './types.ts';
 import { Timestamp } from './values.ts';
 
 export interface Attribute {
@@ -52,6 +52,11 @@ const MESSAGE = attributes({
   stream: { summary: 'The stream that holds it.', read: (scope) => scope.msg.stream },
   seq: { summary: 'Its sequence in the stream.', read: (scope) => scope.msg.sequence },
   attempt: { summary: '1 for the first attempt.', read: (scope) => scope.msg.attempt },
+  replay: { summary: 'Whether it comes from a replay.', read: (scope) => scope.msg.replay },
+  run: {
+    summary: 'The run: `first`, or that of a replay (`replay-january`) or re-drive.',
+    read: (scope) => scope.msg.run,
+  },
   headers: {
     summary: 'Its headers: the exact name first, then without regard to case.',
     read: (scope) => scope.msg.headers(),
@@ -64,6 +69,19 @@ const ERROR = attributes({
   message: { summary: 'What was said.', read: (scope) => scope.error?.message },
   kind: { summary: '`rejected`, `unavailable` or `internal`.', read: (scope) => scope.error?.kind },
   status: { summary: 'The status that the target answered, if it did.', read: (scope) => scope.error?.status },
+});
+
+const REQUEST = attributes({
+  method: { summary: 'Its method, `POST`.', read: (scope) => scope.request?.method },
+  path: { summary: 'Its path, without the query.', read: (scope) => scope.request?.path },
+  query: { summary: 'The query, by name.', read: (scope) => scope.request?.query, json: true },
+  headers: {
+    summary: 'Its headers; names in any case.',
+    read: (scope) => scope.request?.headers,
+    entry: (scope, key) => scope.request?.headers.get(key.toLowerCase()),
+  },
+  body: { summary: 'The body, as it was read.', read: (scope) => scope.request?.body, json: true },
+  event: { summary: 'The CloudEvent that it carries.', read: (scope) => scope.request?.event, json: true },
 });
 
 /** What expressions of the configuration can see. `filters` is not a value: the compiler knows it. */
@@ -104,10 +122,19 @@ export const ENVIRONMENT: Environment = new Map<string, Variable>([
     },
   ],
   [
+    'request',
+    {
+      summary: 'The request that a source takes.',
+      kinds: ['request'],
+      attributes: REQUEST,
+      read: (scope) => wholeRequest(scope.request),
+    },
+  ],
+  [
     'now',
     {
       summary: 'The present time, a timestamp.',
-      kinds: ['event', 'error', 'lookup'],
+      kinds: ['event', 'error', 'lookup', 'request'],
       read: (scope) => Timestamp.fromMillis(scope.now),
     },
   ],
@@ -144,6 +171,8 @@ function wholeMessage(message: MessageView): ReadonlyMap<string, unknown> {
     ['stream', message.stream],
     ['seq', message.sequence],
     ['attempt', message.attempt],
+    ['replay', message.replay],
+    ['run', message.run],
     ['headers', message.headers()],
   ]);
 }
@@ -156,6 +185,20 @@ function wholeError(error: ErrorView | undefined): ReadonlyMap<string, unknown> 
       ['message', error.message],
       ['kind', error.kind],
       ['status', error.status],
+    ])
+  );
+}
+
+function wholeRequest(request: RequestView | undefined): ReadonlyMap<string, unknown> | undefined {
+  return (
+    request &&
+    given([
+      ['method', request.method],
+      ['path', request.path],
+      ['query', request.query],
+      ['headers', request.headers],
+      ['body', request.body],
+      ['event', request.event],
     ])
   );
 }

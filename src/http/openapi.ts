@@ -16,6 +16,7 @@ const ENTRY_SCHEMA: Readonly<Record<ResourceSection, string>> = {
   transformers: 'Transformer',
   targets: 'Target',
   consumers: 'Consumer',
+  sources: 'Source',
 };
 
 const REF = '#/components/schemas/';
@@ -25,7 +26,7 @@ export const entryOf = (section: ResourceSection) => z.unknown().meta({ json: { 
 
 const TAGS: Readonly<Record<string, string>> = {
   consumers: 'What takes events, live state and all.',
-  resources: 'Filters, types of events, transformers and targets.',
+  resources: 'Filters, types of events, transformers, targets and sources.',
   config: 'The configuration in force: the file’s and the fleet’s.',
   'dead letters': 'Events that could not be delivered.',
   events: 'Single events: posted, or looked at.',

@@ -24,6 +24,7 @@ import type { StateStore } from '../plugins/state.ts';
 import { INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { keyBy, type KeyOf } from './key.ts';
 import { PluginCompiler, type PluginEntry } from './plugins.ts';
 import { typeSteps, type VersionShown } from './types.ts';
 
@@ -125,6 +126,7 @@ class PlanCompiler {
   readonly #targets: PreparedTarget[] = [];
   readonly #steps: Step[] = [];
   readonly #plugins: PluginCompiler;
+  readonly #keyOf: KeyOf;
 
   constructor(input: CompileInput) {
     const consumer = input.config.consumers[input.name];
@@ -132,6 +134,7 @@ class PlanCompiler {
     this.#input = input;
     this.#consumer = consumer;
     this.#filters = bindFilters(input.config);
+    this.#keyOf = keyBy(input.config.streams[consumer.stream]?.key?.bind(this.#filters));
     this.#plugins = new PluginCompiler(input.name, consumer.timeout ?? input.config.defaults.timeout, input);
   }
 
@@ -178,6 +181,7 @@ class PlanCompiler {
       onSettled: admission?.onSettled,
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,
+      flush: async () => void (await Promise.allSettled(this.#targets.map(async (target) => target.flush?.()))),
       close: this.close,
     };
     return { plan, stages: stages.map(({ info }) => info) };
@@ -354,7 +358,9 @@ class PlanCompiler {
       route,
       stream: this.#consumer.stream,
       bindTemplate: (template) => template.bind(this.#filters),
+      bind: (expression) => expression.bind(this.#filters),
       missing: this.#countMissing,
+      keyOf: this.#keyOf,
       publisher,
       requester,
       files,

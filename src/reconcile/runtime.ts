@@ -208,6 +208,7 @@ export class ConsumerRuntime {
       this.consumer.interrupt(this.#pull.spentIn);
       await Promise.race([this.consumer.idle(), new Promise((resolve) => setTimeout(resolve, INTERRUPT).unref())]);
     }
+    await Promise.race([this.consumer.plan.flush?.(), deadline]);
     this.consumer.plan.close();
     this.#become('stopped');
   }

@@ -103,6 +103,11 @@ export const METRICS = {
     'Lookups by result: hit (known from before), found, missing (nothing there) or failed.',
     ['consumer', 'lookup', 'result'],
   ),
+  ingressRequests: counter(
+    'ingress_requests_total',
+    'Requests that came in, by source (/events: posted events; empty: no source) and result: accepted, duplicate, unverified, invalid, too_large, rate_limited, not_found, unavailable or failed.',
+    ['source', 'result'],
+  ),
   configReloads: counter('config_reloads_total', 'Changes of the configuration: applied, unchanged or rejected.', [
     'result',
   ]),
@@ -175,10 +180,13 @@ export const ATTRIBUTES = {
   bodySize: 'messaging.message.body.size',
   httpMethod: 'http.request.method',
   serverAddress: 'server.address',
+  dbSystem: 'db.system.name',
   errorType: 'error.type',
   stream: 'ouzel.stream',
   sequence: 'ouzel.sequence',
   attempt: 'ouzel.attempt',
+  /** Of a replay or re-drive; not there for the first passage of an event. */
+  run: 'ouzel.run',
   outcome: 'ouzel.outcome',
   reason: 'ouzel.reason',
   /** Milliseconds until the event is tried again, on an attempt that failed and was not the last. */

@@ -14,6 +14,11 @@ export const TARGET_FEATURES: Readonly<Record<string, TargetFeatures>> = {
   publish: { receives: { stream: 'ALERTS', subjects: 'alerts.>' }, confirms: true },
   request: { receives: { stream: 'CHECKS', subjects: 'checks.>' }, confirms: true },
   webhook: { receives: { path: '/orders/' }, confirms: true },
+  notify: { receives: { path: '/services/' }, confirms: true },
+  sql: {
+    receives: { unsupported: 'it writes to the disk of the daemon, where test/integration/sql-target.test.ts looks' },
+    confirms: true,
+  },
   file: {
     receives: { unsupported: 'it writes to the disk of the daemon, where test/integration/file.test.ts looks' },
     confirms: true,
@@ -45,4 +50,6 @@ export const BUCKETS: Readonly<Record<string, Readonly<Record<string, string>>>>
 
 /** How an example begins that talks to a web server, and how it does when that is one of the suite's own. */
 export const atWebServer = (config: string, url: string): string =>
-  config.replaceAll('url: "https://partner.example', `allow_private: true, url: "${url}`);
+  config
+    .replaceAll('url: "https://partner.example', `allow_private: true, url: "${url}`)
+    .replaceAll('slack: { url: "https://hooks.slack.com', `allow_private: true, slack: { url: "${url}`);

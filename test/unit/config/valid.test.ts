@@ -21,6 +21,7 @@ describe('a configuration that holds', () => {
       filters: {},
       transformers: {},
       types: {},
+      sources: {},
       targets: {},
       consumers: {},
       plugins: { dir: '/etc/plugins' },

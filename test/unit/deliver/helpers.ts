@@ -58,7 +58,9 @@ export const targetContext = (more: Partial<TargetContext>): TargetContext => ({
   route: 'r',
   stream: 'EVENTS',
   bindTemplate: (template) => template.bind(new Map()),
+  bind: (expression) => expression.bind(new Map()),
   missing: () => undefined,
+  keyOf: () => undefined,
   publisher: new RecordingPublisher(),
   requester: NOBODY,
   files: {
