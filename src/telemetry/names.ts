@@ -93,6 +93,11 @@ export const METRICS = {
     'consumer',
     'path',
   ]),
+  upcasts: counter(
+    'event_upcasts_total',
+    'Events that came in another version of their type than the newest, by that version; older and newer: not known.',
+    ['consumer', 'type', 'version'],
+  ),
   lookups: counter(
     'lookups_total',
     'Lookups by result: hit (known from before), found, missing (nothing there) or failed.',
