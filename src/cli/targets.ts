@@ -26,8 +26,15 @@ Examples:
   ouzel targets test partner
   ouzel targets test partner order.json --type orders.created`;
 
+const ENABLE_HELP = `
+A webhook that answers 410 Gone disables its target, on all instances and over
+restarts: nothing is sent there, and its events wait. This sends them again.
+
+Example:
+  ouzel targets enable partner`;
+
 export function targetsCommand(): Command {
-  const command = new Command('targets').description('try targets');
+  const command = new Command('targets').description('try targets, and look at what became of deliveries');
   command.addCommand(
     apiOptions(
       new Command('test')
@@ -42,7 +49,30 @@ export function targetsCommand(): Command {
       .addHelpText('after', HELP)
       .action(test),
   );
+  command.addCommand(
+    apiOptions(
+      new Command('enable')
+        .description('let a target be delivered to again that said it is gone (410)')
+        .argument('<name>', 'name of the target')
+        .option(...CONFIG_OPTION),
+    )
+      .option('--json', 'as JSON')
+      .addHelpText('after', ENABLE_HELP)
+      .action(enable),
+  );
   return command;
+}
+
+interface TargetState {
+  readonly name: string;
+  readonly disabled: { readonly since: string; readonly error: string } | null;
+}
+
+async function enable(name: string, options: Options): Promise<void> {
+  const api = await openApi(options);
+  const state = await api.call<TargetState>('POST', `/api/v1/targets/${encodeURIComponent(name)}/enable`);
+  if (options.json === true) return printJson(state);
+  print(`${state.name} is delivered to`);
 }
 
 async function test(name: string, argument: string | undefined, options: Options): Promise<void> {

@@ -70,6 +70,14 @@ function redirection(location: string | undefined, origin: string): string {
   return ` and points to ${to === undefined || to === 'null' ? 'what is no web address' : to}; redirects are not followed: set \`url\` to where it leads`;
 }
 
+interface Asked {
+  readonly asked: string;
+  readonly origin: string;
+  readonly secrets: readonly string[];
+  readonly now: number;
+  readonly gone?: boolean;
+}
+
 /**
  * The error that an answer stands for; undefined for a confirmation.
  *
@@ -77,12 +85,13 @@ function redirection(location: string | undefined, origin: string): string {
  * @param origin Against which a `Location` is read.
  * @param secrets Texts of the request that must not be shown.
  * @param now Milliseconds since the epoch, for a `Retry-After` that is a date.
+ * @param gone Whether a 410 is said of whoever was asked, and not of this request alone.
  */
 export function failureOf(
   { status, headers, body }: HttpAnswer,
-  { asked, origin, secrets, now }: { asked: string; origin: string; secrets: readonly string[]; now: number },
+  { asked, origin, secrets, now, gone = false }: Asked,
 ): OuzelError | undefined {
-  const code = codeOfStatus(status);
+  const code = gone && status === 410 ? 'TARGET_GONE' : codeOfStatus(status);
   if (code === undefined) return undefined;
   const name = STATUS_CODES[status] === undefined ? '' : ` ${STATUS_CODES[status]}`;
   const where = status >= 300 && status < 400 ? redirection(first(headers['location']), origin) : '';

@@ -122,7 +122,7 @@ export const webhook = defineTargetComponent({
         answer = await send();
       }
       const hidden = authorization === undefined ? secrets : [...secrets, ...secretsOf(authorization)];
-      const failure = failureOf(answer, { asked, origin, secrets: hidden, now: Date.now() });
+      const failure = failureOf(answer, { asked, origin, secrets: hidden, now: Date.now(), gone: true });
       if (failure === undefined) delivery.confirm();
       else delivery.fail(failure);
     };
