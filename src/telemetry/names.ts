@@ -174,6 +174,7 @@ export const ATTRIBUTES = {
   messageId: 'messaging.message.id',
   bodySize: 'messaging.message.body.size',
   httpMethod: 'http.request.method',
+  httpStatus: 'http.response.status_code',
   serverAddress: 'server.address',
   dbSystem: 'db.system.name',
   errorType: 'error.type',
