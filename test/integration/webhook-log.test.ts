@@ -83,7 +83,7 @@ consumers: { a: { stream: IN, start: all, concurrency: { max: 1 }, deliver: [{ t
   );
   expect((await shown(1)).deliveries.map(({ seq }) => seq)).toEqual([2]);
   expect((await fetch(`${daemon.http}/api/v1/targets/none/deliveries`)).status).toBe(404);
-  expect((await fetch(`${daemon.http}/api/v1/targets/partner/deliveries?limit=101`)).status).toBe(422);
+  expect((await fetch(`${daemon.http}/api/v1/targets/partner/deliveries?limit=101`)).status).toBe(400);
 
   const { stdout, code } = await runCli(['targets', 'deliveries', 'partner', '--url', daemon.http]);
   expect(code).toBe(0);
