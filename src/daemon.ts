@@ -122,6 +122,7 @@ export class Daemon {
     this.#ingress = new Ingress({
       config: () => this.#loaded.config,
       publisher: () => this.#natsAccess().publisher,
+      trace: () => this.#traces?.request,
       metrics,
       logger,
     });

@@ -47,7 +47,7 @@ interface Sent {
  */
 export async function runReplay(access: ReplayAccess, claim: Claim, control: ReplayControl): Promise<ReplayRecord> {
   const runner = new Runner(access, claim, control);
-  return runner.run();
+  return runner.run().finally(() => claim.plan.source.close());
 }
 
 class Runner {

@@ -47,7 +47,7 @@ export function stripeHeaders(secret: string, body: string, ago = 0): Record<str
 }
 
 /** A connection that sends what it is told, and keeps what comes back. */
-export async function openSocket(url: string): Promise<{ readonly socket: Socket; received(): string }> {
+export async function openSocket(url: string): Promise<{ readonly socket: Socket; readonly received: () => string }> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
   let text = '';
