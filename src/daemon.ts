@@ -170,6 +170,7 @@ export class Daemon {
       nats: () => this.#natsAccess(),
       targets: {
         disabled: (target) => this.#disabled.of(target),
+        deliveries: (target) => this.#breakers.find(target)?.deliveries.latest ?? [],
         enable: (target, actor) => this.#disabled.enable(target, this.#fleetAccess(), actor),
       },
     });

@@ -5,6 +5,7 @@
 import { NO_ATTEMPTS } from '../core/attempts.ts';
 import type { Run } from '../core/run.ts';
 import type { OuzelError } from '../errors.ts';
+import { DeliveryLog } from './log.ts';
 import type { Route } from './route.ts';
 
 /** closed: all go. open: none. probing: one is on its way, and decides. disabled: none, until somebody enables it. */
@@ -38,6 +39,8 @@ export interface Disabling {
 export class Breaker {
   /** The target, as metrics and the log show it. */
   readonly target: string;
+  /** What became of the latest deliveries there. */
+  readonly deliveries = new DeliveryLog();
   readonly #events: BreakerEvents;
   #state: BreakerState = 'closed';
   #failures = 0;
@@ -279,6 +282,11 @@ export class Breakers {
       if (disabling !== undefined) breaker.disable(disabling);
     }
     return breaker;
+  }
+
+  /** The one of a target; undefined where nobody delivers to it. */
+  find(target: string): Breaker | undefined {
+    return this.#breakers.get(target);
   }
 
   /** Those of all targets that are delivered to. */

@@ -6,6 +6,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { LetterAccess } from '../deadletter/read.ts';
 import type { Disabling } from '../deliver/breaker.ts';
+import type { DeliveryRecord } from '../deliver/log.ts';
 import type { Actor, FleetAccess } from '../fleet/ports.ts';
 import type { ReplayHost } from '../replay/host.ts';
 import type { ConsumerRuntime } from '../reconcile/runtime.ts';
@@ -52,6 +53,8 @@ export interface HttpContext {
 export interface TargetAccess {
   /** Undefined: it is not disabled. */
   readonly disabled: (target: string) => Disabling | undefined;
+  /** The latest deliveries of this instance, the newest first. */
+  readonly deliveries: (target: string) => readonly DeliveryRecord[];
   /** @throws OuzelError NATS_UNAVAILABLE, CONFLICT */
   readonly enable: (target: string, actor: Actor) => Promise<void>;
 }

@@ -8,7 +8,7 @@ export interface HttpAnswer {
   readonly status: number;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** The beginning of its body; of a 2xx, all of it where it was wanted, else nothing. */
+  /** The beginning of its body, which of a 2xx comes later than the status; all of it where it was wanted. */
   readonly body: Uint8Array;
 }
 
@@ -52,7 +52,7 @@ const SHORTEST_SECRET = 4;
 const CONTROL = /[\s\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+/gu;
 
 /** The beginning of a body as one line, with no secret in it: some servers send back what they were sent. */
-function shown(body: Uint8Array, secrets: readonly string[]): string {
+export function shownBody(body: Uint8Array, secrets: readonly string[]): string {
   const { text } = excerptOf(body, 4 * EXCERPT);
   let line = text;
   for (const secret of secrets.toSorted((a, b) => b.length - a.length))
@@ -95,7 +95,7 @@ export function failureOf(
   if (code === undefined) return undefined;
   const name = STATUS_CODES[status] === undefined ? '' : ` ${STATUS_CODES[status]}`;
   const where = status >= 300 && status < 400 ? redirection(first(headers['location']), origin) : '';
-  const said = shown(body, secrets);
+  const said = shownBody(body, secrets);
   return new OuzelError(code, `${asked}: answered ${status}${name}${where}${said === '' ? '' : `: ${said}`}`, {
     status,
     retryAfter: retryAfter(first(headers['retry-after']), now),
