@@ -21,6 +21,7 @@ import { checkServer } from './nats/connect.ts';
 import { Link } from './nats/link.ts';
 import { reportStrayErrors } from './plugins/stray.ts';
 import { Reconciler } from './reconcile/apply.ts';
+import { postedCheckOf } from './reconcile/posted.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { pollDue, pollDurables } from './reconcile/poll.ts';
@@ -110,6 +111,7 @@ export class Daemon {
     this.#ingress = new Ingress({
       config: () => this.#loaded.config,
       publisher: () => this.#natsAccess().publisher,
+      check: () => postedCheckOf(this.#loaded),
       metrics,
       logger,
     });

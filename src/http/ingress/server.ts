@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../../config/schema.ts';
+import type { PostedCheck } from '../../reconcile/posted.ts';
 import type { Publisher } from '../../deliver/ports.ts';
 import { asOuzelError, OuzelError } from '../../errors.ts';
 import { Webhooks } from '../../sources/registry.ts';
@@ -34,6 +35,8 @@ const NO_SOURCE = '';
 export interface IngressContext {
   /** The configuration in force. */
   readonly config: () => Config;
+  /** What looks at events that are posted. */
+  readonly check: () => PostedCheck;
   /** @throws OuzelError NATS_UNAVAILABLE */
   readonly publisher: () => Publisher;
   readonly metrics: Metrics;
@@ -190,6 +193,7 @@ export class Ingress {
       read: (limit) => readBody(request.raw, limit, this.#budget, taken),
       trace: '',
       publisher: this.#context.publisher,
+      check: this.#context.check(),
     }).then(
       ({ status, body, duplicate }) =>
         () => {
