@@ -3,6 +3,7 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import { Acts } from './audit/acts.ts';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
+import type { Config } from './config/schema.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import { Pauses } from './core/pauses.ts';
@@ -12,6 +13,7 @@ import { FileStore } from './deliver/files/store.ts';
 import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
 import { Housekeeping } from './housekeeping.ts';
+import { Ingress } from './http/ingress/server.ts';
 import { type HttpServer, type NatsAccess, startHttp } from './http/server.ts';
 import { Fleet } from './fleet/fleet.ts';
 import type { LayeredLoader } from './fleet/load.ts';
@@ -71,6 +73,7 @@ export class Daemon {
   #fleet: Fleet | undefined;
   #watching: Watching | undefined;
   #http: HttpServer | undefined;
+  readonly #ingress: Ingress;
   #reconciler: Reconciler | undefined;
   readonly #files: FileStore;
   #link: Link | undefined;
@@ -99,6 +102,12 @@ export class Daemon {
     this.#acts = new Acts({
       instance: this.#incidents.instance,
       redact: (text) => this.#loaded.redact(text),
+      metrics,
+      logger,
+    });
+    this.#ingress = new Ingress({
+      config: () => this.#loaded.config,
+      publisher: () => this.#natsAccess().publisher,
       metrics,
       logger,
     });
@@ -144,7 +153,9 @@ export class Daemon {
       nats: () => this.#natsAccess(),
     });
     const { url } = this.#http;
-    this.#logger.info({ version: VERSION, config: file, hash, http: url }, 'ouzel starts');
+    await this.#openIngress(config);
+    const { url: ingress } = this.#ingress;
+    this.#logger.info({ version: VERSION, config: file, hash, http: url, ingress }, 'ouzel starts');
     this.#traces = await startTracesWhere(config.telemetry.traces, {
       logger: this.#logger,
       dropped: this.#metrics.spansDropped.with(),
@@ -162,6 +173,17 @@ export class Daemon {
       onChange: () => this.reload(),
     });
     return { url };
+  }
+
+  /** @throws OuzelError HTTP_PORT_IN_USE */
+  async #openIngress(config: Config): Promise<void> {
+    try {
+      await this.#ingress.prepare(config);
+      this.#ingress.follow();
+    } catch (error) {
+      await this.#http?.close();
+      throw error;
+    }
   }
 
   /** Reads the configuration again and puts it in force. Asked several times meanwhile, it does so once more. */
@@ -203,6 +225,8 @@ export class Daemon {
     this.#incidents.stopping(reason);
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, Math.max(drain / 2, drain - CUT_OFF));
+    // What came in is answered while its stream can still be reached.
+    await this.#ingress.close(deadline);
     await Promise.race([this.#reloads.close(), deadline]);
     await this.#reconciler?.stop(deadline);
     await this.#fleet?.close();
@@ -325,6 +349,8 @@ export class Daemon {
     } catch (error) {
       this.#logger.error(`the files changed since the start, and do not load: ${asOuzelError(error).message}`);
     }
+    await this.#ingress.prepare(this.#loaded.config).catch((error: unknown) => this.#unexpected(error));
+    this.#ingress.follow();
   }
 
   #letterPorts: Omit<LetterAccess, 'config'> | undefined;
@@ -349,8 +375,13 @@ export class Daemon {
   /** Puts another configuration in force. @throws OuzelError when it cannot come up; then all is as it was. */
   async #apply(next: LoadedConfig, confirm?: Confirm): Promise<ConsumerDiff | undefined> {
     // Before the first connection there is nothing to change but what will be started.
-    const changes = await this.#reconciler?.apply(next, confirm);
+    const takeBack = await this.#ingress.prepare(next.config);
+    const changes = await this.#reconciler?.apply(next, confirm).catch(async (error: unknown) => {
+      await takeBack();
+      throw error;
+    });
     this.#loaded = next;
+    this.#ingress.follow();
     this.#keys = undefined;
     this.#logger.level = next.config.telemetry.log.level;
     return changes;

@@ -76,6 +76,10 @@ export const ERRORS = {
     'The credentials do not allow this (`may`, `types` and `consumers` of `access`), or the request comes from where it must not.',
   ),
   TOO_MANY_ATTEMPTS: unavailable('Too many wrong credentials came from this address. Wait as `Retry-After` says.'),
+  WEBHOOK_UNVERIFIED: rejected(
+    'A webhook that came in is not what its source expects: the signature, token or time is missing, wrong or too old. The log says which.',
+  ),
+  RATE_LIMITED: unavailable('More came in than the source takes (`rate`). Wait as `Retry-After` says.'),
   OIDC_UNAVAILABLE: unavailable(
     "The issuer's keys cannot be fetched, so that its tokens cannot be checked. The log says why.",
   ),
@@ -102,6 +106,9 @@ export const ERRORS = {
   EVENT_INVALID_URL: rejected(
     'A value put into the path of a URL leaves an empty segment, `.` or `..` there, or the URL became too long.',
   ),
+  EVENT_INVALID: rejected(
+    'What was sent is no valid event: an attribute of CloudEvents is missing or malformed. `errors` names each, by its place.',
+  ),
   EVENT_HOPS: rejected('The event went through Ouzel too often (`Ouzel-Hops`): a loop of consumers.'),
   EVENT_POISON: rejected(
     'The handling of this event began as often as it may and never ended: each time the process died or lost it.',
@@ -123,7 +130,7 @@ export const ERRORS = {
 
   TARGET_REJECTED: rejected('The target said no to this event.'),
   TARGET_REJECTED_FOR_GOOD: rejected(
-    'The target said no to this event in a way that no further attempt can mend (HTTP 400, 410, 413, 414, 415, 422, 431).',
+    'The target said no to this event in a way that no further attempt can mend (HTTP 400, 410, 413, 414, 415, 422, 431; a row that violates a constraint or the type of a column).',
   ),
   TARGET_TOO_LARGE: rejected("The event is larger than the server's max_payload. The message gives both sizes."),
   TARGET_ADDRESS: unavailable(
@@ -131,6 +138,9 @@ export const ERRORS = {
   ),
   TARGET_UNAVAILABLE: unavailable('The target is not there or cannot take anything now.'),
   TARGET_NO_STREAM: unavailable('No stream takes the subject that was published to.'),
+  TARGET_NO_TABLE: unavailable(
+    'The table is not there, or has not the column, or the unique index, that is written to. Make it, or see `create` of the target `sql`.',
+  ),
   TARGET_BREAKER_OPEN: unavailable(
     'The target was unavailable to one event after another, and nothing is sent there before the next probe.',
   ),

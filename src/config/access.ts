@@ -50,15 +50,18 @@ const token = z
 
 const scalar = z.union([z.string().min(1), z.number(), z.boolean()]);
 
+/** Claims of a token, with the values that they must have. */
+export const jwtClaims = () =>
+  z
+    .record(z.string().min(1), z.union([scalar, z.array(scalar).min(1)]))
+    .describe(
+      'Claims that must have this value, or one of these values; a claim that is a list must hold it. A dot goes into a claim: `realm_access.roles`.',
+    );
+
 const jwt = z
   .strictObject({
     sub: literal().optional().describe('The subject, exactly.'),
-    claims: z
-      .record(z.string().min(1), z.union([scalar, z.array(scalar).min(1)]))
-      .optional()
-      .describe(
-        'Claims that must have this value, or one of these values; a claim that is a list must hold it. A dot goes into a claim: `realm_access.roles`.',
-      ),
+    claims: jwtClaims().optional(),
   })
   .superRefine(({ sub, claims }, context) => {
     if (sub === undefined && Object.keys(claims ?? {}).length === 0)

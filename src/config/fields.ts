@@ -90,14 +90,24 @@ export const eventPath = () =>
 export const pathsOf = <T>(mapping: Readonly<Record<string, T>>): [Path, T][] =>
   Object.entries(mapping).map(([key, value]) => [parsePath(key), value]);
 
-/** A JSON-like value in which every string is an expression; what is not a string is itself. */
-export type ValueTree =
-  Expression | number | boolean | null | readonly ValueTree[] | { readonly [key: string]: ValueTree };
+/** A JSON-like value in which every string was parsed; what is not a string is itself. */
+type Tree<Leaf> = Leaf | number | boolean | null | readonly Tree<Leaf>[] | { readonly [key: string]: Tree<Leaf> };
 
-const treeOf = (value: unknown, context: IssueSink, at: (string | number)[]): ValueTree => {
+/** Every string is an expression. */
+export type ValueTree = Tree<Expression>;
+
+/** Every string is text with `{{ expression }}`. */
+export type TemplateTree = Tree<Template>;
+
+function treeOf<Leaf>(
+  value: unknown,
+  context: z.RefinementCtx,
+  at: (string | number)[],
+  parse: (text: string) => Leaf,
+): Tree<Leaf> {
   if (typeof value === 'string') {
     try {
-      return parseExpression(value, 'event');
+      return parse(value);
     } catch (error) {
       if (!(error instanceof ExpressionError)) throw error;
       const { offset, length, hint } = error;
@@ -106,18 +116,27 @@ const treeOf = (value: unknown, context: IssueSink, at: (string | number)[]): Va
       return null;
     }
   }
-  if (Array.isArray(value)) return value.map((item, index) => treeOf(item, context, [...at, index]));
+  if (Array.isArray(value)) return value.map((item, index) => treeOf(item, context, [...at, index], parse));
   if (typeof value === 'object' && value !== null)
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, treeOf(item, context, [...at, key])]));
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, treeOf(item, context, [...at, key], parse)]),
+    );
   return value as number | boolean | null;
-};
+}
 
 /** See {@link ValueTree}. */
 export const valueTree = () =>
   z
     .json()
-    .transform((value, context): ValueTree => treeOf(value, context, []))
+    .transform((value, context): ValueTree => treeOf(value, context, [], (text) => parseExpression(text, 'event')))
     .meta({ strings: 'expression' });
+
+/** See {@link TemplateTree}. */
+export const templateTree = (scope: ScopeKind = 'event') =>
+  z
+    .json()
+    .transform((value, context): TemplateTree => treeOf(value, context, [], (text) => parseTemplate(text, scope)))
+    .meta({ strings: 'template' });
 
 /** `90000` → `1m30s`. */
 export function formatDuration(milliseconds: number): string {

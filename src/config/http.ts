@@ -28,7 +28,8 @@ const tls = z.strictObject({
     .describe('File with the authorities whose client certificates are asked for (`access`: `cert`).'),
 });
 
-const oidc = z.strictObject({
+/** Whose tokens are taken. */
+export const oidcShape = {
   issuer: url.describe('The issuer, exactly as its tokens name it in `iss`.'),
   audience: z
     .union([literal(), z.array(literal()).min(1)])
@@ -43,13 +44,25 @@ const oidc = z.strictObject({
     .describe('The least time between two fetches, however many tokens name a key that is not known.'),
   timeout: duration({ max: 60_000 }).default(5_000).describe('How long fetching the keys may take.'),
   allow_private: z.boolean().default(false).describe('Whether the issuer may have a private or loopback address.'),
-});
+};
+
+const oidc = z.strictObject(oidcShape);
+
+export type OidcSettings = z.output<typeof oidc>;
 
 export const http = z
   .strictObject({
     listen: address()
       .prefault('127.0.0.1:9464')
       .describe('Where metrics, health and the API are served, as host:port. Port 0 lets the system choose.'),
+    ingress: address()
+      .optional()
+      .describe(
+        'Where webhooks of `sources` and `POST /events` come in, apart from the rest. Without it: 127.0.0.1:8080 as soon as there is a source with `webhook`.',
+      ),
+    ingress_tls: tls
+      .optional()
+      .describe('TLS for `ingress`. Client certificates count for `POST /events`, as `access` says.'),
     tls: tls.optional().describe('TLS for this listener. Without it, what is sent can be read on the way.'),
     oidc: oidc.optional().describe('Whose JSON Web Tokens `access` speaks of (OpenID Connect, OAuth 2.0).'),
     drain: duration()
@@ -57,4 +70,4 @@ export const http = z
       .describe('How long a shutdown may take. It must be longer than the longest `timeout`.'),
   })
   .prefault({})
-  .describe('The admin listener, and the shutdown.');
+  .describe('The admin listener, the one for what comes in, and the shutdown.');

@@ -308,6 +308,7 @@ function tidy(problems: readonly ConfigProblem[], secrets: Secrets): ConfigProbl
       ...problem,
       message: secrets.redact(problem.message),
       hint: problem.hint === undefined ? undefined : secrets.redact(problem.hint),
+      excerpt: problem.excerpt && { ...problem.excerpt, text: secrets.mask(problem.excerpt.text) },
     }));
 }
 

@@ -5,7 +5,7 @@ import { tableSpecOf } from '../lookup/sources/file.ts';
 import type { TableLoad } from '../lookup/tables/load.ts';
 import { tableId, type Tables, type TableSpec } from '../lookup/tables/table.ts';
 import type { LookupOptions } from '../pipeline/transformers/lookup.ts';
-import { sqlitePath } from '../sql/database.ts';
+import { asWritten, resolveDatabase } from './databases.ts';
 import { type ConfigProblem, problemAt } from './problems.ts';
 import type { Config } from './schema.ts';
 import { type ConfigPath, nearestNode, type SourceNode, spanOf } from './source.ts';
@@ -43,18 +43,8 @@ export function resolveLookupPaths(config: Config, folderOf: (path: ConfigPath) 
   for (const { lookup, path } of lookupUses(config)) {
     const { file, sql } = lookup;
     if (file !== undefined) file.path = resolve(folderOf(path), asWritten(file, file.path));
-    const database = sql === undefined ? undefined : sqlitePath(asWritten(sql, sql.url));
-    if (sql !== undefined && database !== undefined) sql.url = `sqlite:${resolve(folderOf(path), database)}`;
+    if (sql !== undefined) resolveDatabase(sql, folderOf(path));
   }
-}
-
-/** What stood there before it was made absolute: an entry that did not change is the same object at the next load. */
-const written = new WeakMap<object, string>();
-
-function asWritten(options: object, now: string): string {
-  const before = written.get(options) ?? now;
-  written.set(options, before);
-  return before;
 }
 
 /** The tables of a configuration, or those of one consumer. */

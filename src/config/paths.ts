@@ -1,5 +1,6 @@
 /** From the paths of files as they are written to absolute ones. */
 import { isAbsolute, resolve } from 'node:path';
+import { resolveTargetPaths } from './databases.ts';
 import { resolveLookupPaths } from './lookups.ts';
 import type { Config } from './schema.ts';
 import type { ConfigPath } from './source.ts';
@@ -11,13 +12,17 @@ import type { ConfigPath } from './source.ts';
  */
 export function resolvePaths(config: Config, folderOf: (path: ConfigPath) => string): Config {
   resolveLookupPaths(config, folderOf);
+  resolveTargetPaths(config, folderOf);
   const absolute = (path: string): string => (isAbsolute(path) ? path : resolve(folderOf(['nats']), path));
-  const { tls: served } = config.http;
+  const { tls: served, ingress_tls: ingress } = config.http;
+  const ofListener = (paths: typeof served): typeof served => paths && absolutePaths(paths, folderOf(['http']));
   const { creds, nkey, tls } = config.nats;
   return {
     ...config,
     plugins: { dir: resolve(folderOf(['plugins']), config.plugins.dir) },
-    ...(served === undefined ? {} : { http: { ...config.http, tls: absolutePaths(served, folderOf(['http'])) } }),
+    ...(served === undefined && ingress === undefined
+      ? {}
+      : { http: { ...config.http, tls: ofListener(served), ingress_tls: ofListener(ingress) } }),
     nats: {
       ...config.nats,
       ...(creds === undefined ? {} : { creds: absolute(creds) }),

@@ -76,12 +76,14 @@ export function displayWidth(text: string): number {
 
 /** Literal secrets in a line of YAML, by the key before them or as the password of a URL. */
 const SECRET_VALUE =
-  /((?:^|[\s{,"'])(?:token|password|passwd|secret|nkey|seed|api_?key|private_?key)["']?\s*:\s+)(\$\{[^}]*\}|"(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?|[^\s,}#]+)/gi;
+  /((?:^|[\s{,"'])(?:token|bearer|password|passwd|secret|client_secret|nkey|seed|api_?key|private_?key)["']?\s*:\s+)(\$\{[^}]*\}|"(?:[^"\\]|\\.)*"?|'(?:[^']|'')*'?|[^\s,}#]+)/gi;
+/** Keys of Standard Webhooks, wherever they stand. */
+const SECRET_KEY = /(\bwhs(?:ec|k)_)([\w+/=]+)/g;
 const SECRET_USERINFO = /(:\/\/)([^\s/@"']+)(?=@)/g;
 
 /** Stars in place of secrets, one a character, so that carets stay where they belong. */
 const masked = (line: string): string =>
-  [SECRET_VALUE, SECRET_USERINFO].reduce(
+  [SECRET_VALUE, SECRET_KEY, SECRET_USERINFO].reduce(
     (text, pattern) =>
       text.replace(pattern, (whole: string, before: string, secret: string) =>
         /^["']?\$\{[^}]*\}["']?$/.test(secret) ? whole : before + '*'.repeat(secret.length),

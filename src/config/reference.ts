@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { targets as targetComponents } from '../deliver/targets/index.ts';
 import { ERRORS, EXIT } from '../errors.ts';
 import { filters as filterComponents } from '../pipeline/filters/index.ts';
+import { verifiers } from '../sources/verify/index.ts';
 import { transformers as transformerComponents } from '../pipeline/transformers/index.ts';
 import { INCIDENTS } from '../telemetry/incidents/catalogue.ts';
 import { formatDuration } from './fields.ts';
@@ -23,6 +24,7 @@ const COMPONENTS: Readonly<Record<string, readonly Component[]>> = {
   filters: filterComponents,
   transformers: transformerComponents,
   targets: targetComponents,
+  sources: verifiers,
 };
 
 interface Row {
@@ -160,7 +162,9 @@ YAML anchors, aliases and \`<<\` work.
 export function configReference(): string {
   const sections = Object.entries(configSchema.shape as Record<string, z.ZodType>).map(([name, schema]) => {
     const components = COMPONENTS[name] ?? [];
-    const leave = new Set(Object.values(COMPONENTS).flatMap((all) => all.map((each) => each.name)));
+    // A consumer may have those of other sections where it uses them.
+    const left = name === 'consumers' ? Object.values(COMPONENTS).flat() : components;
+    const leave = new Set(left.map((each) => each.name));
     const bare = bareSchema(schema);
     const entry = bare instanceof z.ZodRecord ? (bare.valueType as z.ZodType) : undefined;
     const rows = entry === undefined ? childRows(name, schema, new Set()) : childRows(`${name}.NAME`, entry, leave);

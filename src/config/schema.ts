@@ -7,6 +7,7 @@ import { filters } from './filters.ts';
 import { http } from './http.ts';
 import { nats } from './nats.ts';
 import { plugins } from './plugins.ts';
+import { sources } from './sources.ts';
 import { streams } from './streams.ts';
 import { targets } from './targets.ts';
 import { telemetry } from './telemetry.ts';
@@ -23,6 +24,7 @@ export const configSchema = z.strictObject({
   transformers,
   targets,
   consumers,
+  sources,
   plugins,
   access,
 });
@@ -33,7 +35,8 @@ export type Config = z.output<typeof configSchema>;
 export type { AccessEntry } from './access.ts';
 export type { ConsumerConfig, RouteConfig, StageConfig } from './consumers.ts';
 export type { RetryOverride } from './defaults.ts';
+export type { SourceConfig } from './sources.ts';
 export type { TargetConfig } from './targets.ts';
 
 /** Sections in which each key is a name that the user gives. */
-export const NAMED_SECTIONS = ['streams', 'filters', 'transformers', 'targets', 'consumers'] as const;
+export const NAMED_SECTIONS = ['streams', 'filters', 'transformers', 'targets', 'consumers', 'sources'] as const;

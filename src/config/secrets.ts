@@ -18,6 +18,16 @@ const SECRET_HEADERS = /^(?:authorization|proxy-authorization|cookie|set-cookie|
 export const isSecretKey = (name: string): boolean =>
   SECRET_HEADERS.test(name) || (isSecretName(name.replaceAll('-', '_')) && !NO_SECRET_KEYS.has(name.toLowerCase()));
 
+/** What is secret in the options of a webhook, by where it stands. */
+const WEBHOOK_SECRETS =
+  /^(?:sign\.(?:standard\.secrets\.\d+|github\.secret|hmac\.secret)|auth\.(?:bearer|basic\.password|header\.value|oauth2\.client_secret))$/;
+
+function isWebhookSecret(path: ConfigPath): boolean {
+  const at = path.indexOf('webhook');
+  const option = path[at + 1];
+  return at >= 0 && (option === 'sign' || option === 'auth') && WEBHOOK_SECRETS.test(path.slice(at + 1).join('.'));
+}
+
 /** What is secret of a messaging service: the URL of a webhook is all that it takes to post. */
 const NOTIFY_SECRETS: ReadonlySet<string> = new Set([
   'slack.url',
@@ -31,18 +41,23 @@ const NOTIFY_SECRETS: ReadonlySet<string> = new Set([
 
 /** Fields that are secret whatever stands in them. */
 export const isSecretField = (path: ConfigPath): boolean => {
-  const [section, field, key, last] = path;
-  if (path.at(-3) === 'notify' && NOTIFY_SECRETS.has(`${path.at(-2)}.${path.at(-1)}`)) return true;
-  return (
-    (section === 'nats' && (field === 'token' || field === 'password' || field === 'nkey')) ||
-    (section === 'access' && key === 'who' && last === 'token')
-  );
+  const [section, field, key, last, , option] = path;
+  if (section === 'nats') return field === 'token' || field === 'password' || field === 'nkey';
+  if (section === 'access') return key === 'who' && last === 'token';
+  if (section === 'sources') return last === 'verify' && /^secrets?$/.test(String(option));
+  if (path.at(-3) === 'notify') return NOTIFY_SECRETS.has(`${path.at(-2)}.${path.at(-1)}`);
+  return (section === 'targets' || section === 'consumers') && isWebhookSecret(path);
 };
 
 /** Fields whose value is the path of a file. */
-export const isPathField = ([section, field, key]: ConfigPath): boolean =>
-  (section === 'nats' && field === 'creds') ||
-  ((section === 'nats' || section === 'http') && field === 'tls' && key !== undefined);
+export const isPathField = (path: ConfigPath): boolean => {
+  const [section, field, key] = path;
+  if (path.at(-2) === 'tls' && path.at(-3) === 'webhook') return true;
+  return (
+    (section === 'nats' && field === 'creds') ||
+    ((section === 'nats' || section === 'http') && (field === 'tls' || field === 'ingress_tls') && key !== undefined)
+  );
+};
 
 const URL_OWNERS: ReadonlySet<string> = new Set(['webhook', 'http', 'sql', 'ntfy', 'email', 'telegram', 'pagerduty']);
 
@@ -107,10 +122,19 @@ export class Secrets {
 
   /** The text with every secret taken out. */
   redact(text: string): string {
+    return this.#replaced(text, () => '***');
+  }
+
+  /** The same with a star for each of their characters, so that carets stay where they belong. */
+  mask(text: string): string {
+    return this.#replaced(text, (secret) => '*'.repeat(secret.length));
+  }
+
+  #replaced(text: string, stars: (secret: string) => string): string {
     let clean = text;
     // The longest first: one may contain another.
     for (const secret of [...this.#values].sort((a, b) => b.length - a.length))
-      if (clean.includes(secret)) clean = clean.replaceAll(secret, '***');
+      if (clean.includes(secret)) clean = clean.replaceAll(secret, stars(secret));
     return clean;
   }
 }

@@ -3,6 +3,7 @@
  * and one line in `targets/index.ts`.
  */
 import type { z } from 'zod';
+import type { Run } from '../core/run.ts';
 import type { BoundTemplate, Evaluate, Expression, Template } from '../expression/index.ts';
 import type { Place } from '../errors.ts';
 import type { Files, Publisher, Requester } from './ports.ts';
@@ -16,6 +17,8 @@ export interface TargetContext {
   bindTemplate(template: Template): BoundTemplate;
   bind(expression: Expression): Evaluate;
   missing(path: string): void;
+  /** What a person searches the event by: the `key` of its stream; undefined where it has none. */
+  keyOf(run: Run): string | undefined;
   readonly publisher: Publisher;
   readonly requester: Requester;
   readonly files: Files;

@@ -1,12 +1,12 @@
 /** What every message that goes out to NATS has: a subject of safe tokens, headers, and a bound on loops. */
 import { z } from 'zod';
-import { type IssueDetails, subjectProblem, template } from '../config/fields.ts';
+import { type IssueDetails, subjectProblem, template, type TemplateTree } from '../config/fields.ts';
 import type { Event } from '../core/event.ts';
 import { headerLine } from '../core/headers.ts';
 import type { TraceContext } from '../core/ports.ts';
-import type { Run } from '../core/run.ts';
 import { OuzelError } from '../errors.ts';
-import { type BoundTemplate, Fault, type Template } from '../expression/index.ts';
+import type { Run } from '../core/run.ts';
+import { type BoundTemplate, Fault, type Scope, type ScopeKind, Template } from '../expression/index.ts';
 import { faultError } from '../pipeline/faults.ts';
 import { ATTRIBUTES, MESSAGING_SYSTEM } from '../telemetry/names.ts';
 import type { SpanDescription } from './route.ts';
@@ -31,8 +31,8 @@ export interface OutgoingContext {
 }
 
 /** A template of a subject, which is checked where it is constant. */
-export const subjectTemplate = (description: string) =>
-  template()
+export const subjectTemplate = (description: string, scope: ScopeKind = 'event') =>
+  template(scope)
     .superRefine((value, context) => {
       const problem = value.constant === undefined ? undefined : subjectProblem(value.constant, false);
       const params: IssueDetails = { code: 'CONFIG_INVALID_VALUE' };
@@ -46,14 +46,14 @@ export const subjectTemplate = (description: string) =>
     .describe(`${description} What an expression puts in must be one token: no dot, wildcard or space.`);
 
 /** Headers by name. */
-export const headerTemplates = () =>
+export const headerTemplates = (scope: ScopeKind = 'event') =>
   z
     .record(
       z
         .string()
         .regex(/^[!-9;-~]+$/)
         .refine((name) => !NOT_CONFIGURABLE.test(name), { error: 'Ouzel writes this header itself' }),
-      template(),
+      template(scope),
     )
     .optional()
     .describe('Headers to add.');
@@ -61,17 +61,46 @@ export const headerTemplates = () =>
 export type BoundHeader = readonly [name: string, value: BoundTemplate, template: Template];
 
 /** The text of a template. @throws OuzelError EVENT_MISSING_FIELD, EVENT_EXPRESSION */
-export function render(bound: BoundTemplate, source: Template, run: Run, context: OutgoingContext): string {
-  const text = bound.text(run);
+export function render(bound: BoundTemplate, source: Template, scope: Scope, context: OutgoingContext): string {
+  const text = bound.text(scope);
   if (!(text instanceof Fault)) return text;
   if (text.kind === 'missing_field') context.missing(text.path ?? source.source);
   throw faultError(text, source);
 }
 
+/** The value of a template: that of a lone `{{ }}`, else text. @throws OuzelError EVENT_MISSING_FIELD, EVENT_EXPRESSION */
+function valueOf(bound: BoundTemplate, source: Template, run: Run, context: OutgoingContext): unknown {
+  const value = bound.value(run);
+  if (!(value instanceof Fault)) return value;
+  if (value.kind === 'missing_field') context.missing(value.path ?? source.source);
+  throw faultError(value, source);
+}
+
+/**
+ * Binds a tree of templates: what it returns makes a JSON value of it. An empty optional leaves its key out.
+ * It throws OuzelError EVENT_MISSING_FIELD, EVENT_EXPRESSION.
+ */
+export function bindTree(tree: TemplateTree, context: OutgoingContext): (run: Run) => unknown {
+  if (tree instanceof Template) {
+    const bound = context.bindTemplate(tree);
+    return (run) => valueOf(bound, tree, run, context);
+  }
+  if (typeof tree !== 'object' || tree === null) return () => tree;
+  if (Array.isArray(tree)) {
+    const items = (tree as readonly TemplateTree[]).map((each) => bindTree(each, context));
+    return (run) => items.map((each) => each(run));
+  }
+  const entries = Object.entries(tree).map(([key, each]) => [key, bindTree(each, context)] as const);
+  return (run) =>
+    Object.fromEntries(
+      entries.map(([key, each]) => [key, each(run)] as const).filter(([, value]) => value !== undefined),
+    );
+}
+
 /** The subject of a template. @throws OuzelError EVENT_INVALID_SUBJECT, EVENT_MISSING_FIELD, EVENT_EXPRESSION */
-export function subjectOf(bound: BoundTemplate, source: Template, run: Run, context: OutgoingContext): string {
+export function subjectOf(bound: BoundTemplate, source: Template, scope: Scope, context: OutgoingContext): string {
   if (source.constant !== undefined) return source.constant;
-  const text = bound.text(run, (value) => TOKEN.test(value));
+  const text = bound.text(scope, (value) => TOKEN.test(value));
   if (!(text instanceof Fault)) {
     const problem = text.length > LONGEST_SUBJECT ? `is ${text.length} characters long` : subjectProblem(text, false);
     if (problem === undefined) return text;
@@ -86,10 +115,14 @@ export function subjectOf(bound: BoundTemplate, source: Template, run: Run, cont
   throw new OuzelError('EVENT_INVALID_SUBJECT', faultError(text, source).message, { place: source.place });
 }
 
+/** How often something was sent by Ouzel, by its `Ouzel-Hops`. */
+export const hopsIn = (header: string | undefined): number =>
+  // Whoever sends can write anything there: a number below zero would be a way around the bound.
+  Math.max(0, Number.parseInt(header ?? '0', 10) || 0);
+
 /** How often the event was published by Ouzel. @throws OuzelError EVENT_HOPS */
 export function hopsOf(event: Event): number {
-  // Whoever publishes can write anything there: a number below zero would be a way around the bound.
-  const hops = Math.max(0, Number.parseInt(event.header('Ouzel-Hops') ?? '0', 10) || 0);
+  const hops = hopsIn(event.header('Ouzel-Hops'));
   if (hops >= MAX_HOPS)
     throw new OuzelError('EVENT_HOPS', `the event was published by Ouzel ${hops} times already: a loop of consumers?`);
   return hops;

@@ -1,7 +1,7 @@
 /** The variables of expressions. A variable is one entry in this table. */
 
 import { parseTimestamp } from './time.ts';
-import type { ErrorView, EventView, MessageView, Scope, ScopeKind } from './types.ts';
+import type { ErrorView, EventView, MessageView, RequestView, Scope, ScopeKind } from './types.ts';
 import { Timestamp } from './values.ts';
 
 export interface Attribute {
@@ -66,6 +66,19 @@ const ERROR = attributes({
   status: { summary: 'The status that the target answered, if it did.', read: (scope) => scope.error?.status },
 });
 
+const REQUEST = attributes({
+  method: { summary: 'Its method, `POST`.', read: (scope) => scope.request?.method },
+  path: { summary: 'Its path, without the query.', read: (scope) => scope.request?.path },
+  query: { summary: 'The query, by name.', read: (scope) => scope.request?.query, json: true },
+  headers: {
+    summary: 'Its headers; names in any case.',
+    read: (scope) => scope.request?.headers,
+    entry: (scope, key) => scope.request?.headers.get(key.toLowerCase()),
+  },
+  body: { summary: 'The body, as it was read.', read: (scope) => scope.request?.body, json: true },
+  event: { summary: 'The CloudEvent that it carries.', read: (scope) => scope.request?.event, json: true },
+});
+
 /** What expressions of the configuration can see. `filters` is not a value: the compiler knows it. */
 export const ENVIRONMENT: Environment = new Map<string, Variable>([
   [
@@ -104,10 +117,19 @@ export const ENVIRONMENT: Environment = new Map<string, Variable>([
     },
   ],
   [
+    'request',
+    {
+      summary: 'The request that a source takes.',
+      kinds: ['request'],
+      attributes: REQUEST,
+      read: (scope) => wholeRequest(scope.request),
+    },
+  ],
+  [
     'now',
     {
       summary: 'The present time, a timestamp.',
-      kinds: ['event', 'error', 'lookup'],
+      kinds: ['event', 'error', 'lookup', 'request'],
       read: (scope) => Timestamp.fromMillis(scope.now),
     },
   ],
@@ -156,6 +178,20 @@ function wholeError(error: ErrorView | undefined): ReadonlyMap<string, unknown> 
       ['message', error.message],
       ['kind', error.kind],
       ['status', error.status],
+    ])
+  );
+}
+
+function wholeRequest(request: RequestView | undefined): ReadonlyMap<string, unknown> | undefined {
+  return (
+    request &&
+    given([
+      ['method', request.method],
+      ['path', request.path],
+      ['query', request.query],
+      ['headers', request.headers],
+      ['body', request.body],
+      ['event', request.event],
     ])
   );
 }

@@ -45,6 +45,21 @@ export interface ErrorView {
   readonly status: number | undefined;
 }
 
+/** A request that came in, as `request`. */
+export interface RequestView {
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  /** By name; a list where a name stands several times. */
+  readonly query: Readonly<Record<string, unknown>>;
+  /** Names in lower case. */
+  readonly headers: ReadonlyMap<string, string>;
+  /** A JSON value, the fields of a form, text or bytes. */
+  readonly body: unknown;
+  /** The CloudEvent that it carries, attributes and data, or undefined. */
+  readonly event: unknown;
+}
+
 /** The variables of an expression. Which of them a field may use is said by its {@link ScopeKind}. */
 export interface Scope {
   readonly event: EventView;
@@ -54,7 +69,9 @@ export interface Scope {
   readonly error?: ErrorView;
   /** What a lookup found. */
   readonly value?: unknown;
+  /** What a source is asked to take. */
+  readonly request?: RequestView;
 }
 
-/** `event`: event, msg, filters, now. `error`: these and `error`. `lookup`: these and `value`. */
-export type ScopeKind = 'event' | 'error' | 'lookup';
+/** `event`: event, msg, filters, now. `error`: these and `error`. `lookup`: these and `value`. `request`: request, now. */
+export type ScopeKind = 'event' | 'error' | 'lookup' | 'request';

@@ -15,6 +15,7 @@ const ENTRY_SCHEMA: Readonly<Record<ResourceSection, string>> = {
   transformers: 'Transformer',
   targets: 'Target',
   consumers: 'Consumer',
+  sources: 'Source',
 };
 
 const REF = '#/components/schemas/';
@@ -24,7 +25,7 @@ export const entryOf = (section: ResourceSection) => z.unknown().meta({ json: { 
 
 const TAGS: Readonly<Record<string, string>> = {
   consumers: 'What takes events, live state and all.',
-  resources: 'Filters, transformers and targets.',
+  resources: 'Filters, transformers, targets and sources.',
   config: 'The configuration in force: the file’s and the fleet’s.',
   'dead letters': 'Events that could not be delivered.',
   events: 'Single events: posted, or looked at.',

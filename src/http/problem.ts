@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { ConfigError, type ConfigProblem } from '../config/problems.ts';
+import { InvalidEvent } from '../contracts/cloudevents-http.ts';
 import { asOuzelError, type ErrorCode, type OuzelError } from '../errors.ts';
 import { isConditional } from './conditions.ts';
 
@@ -33,6 +34,16 @@ export const problemSchema = z
     detail: z
       .string()
       .describe('What is wrong and what to do, for a person; with places and carets for a configuration.'),
+    errors: z
+      .array(
+        z.strictObject({
+          pointer: z.string().optional().describe('A place in the body: a JSON pointer (RFC 6901).'),
+          header: z.string().optional().describe('The header that it is about.'),
+          detail: z.string(),
+        }),
+      )
+      .optional()
+      .describe('Everything that is wrong with an event.'),
     problems: z.array(configProblem).optional().describe('Everything that is wrong with a configuration.'),
   })
   .meta({ id: 'Problem', description: 'Problem details (RFC 9457).' });
@@ -73,7 +84,7 @@ export const sendProblem = (
   status: number,
   code: string,
   detail: string,
-  more: Pick<Problem, 'problems'> = {},
+  more: Pick<Problem, 'problems' | 'errors'> = {},
 ): FastifyReply =>
   reply
     .code(status)
@@ -84,11 +95,13 @@ export const sendProblem = (
 export class HttpError extends Error {
   readonly statusCode: number;
   readonly problem: string;
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(statusCode: number, message: string, problem = 'USAGE') {
+  constructor(statusCode: number, message: string, problem = 'USAGE', headers: Readonly<Record<string, string>> = {}) {
     super(message);
     this.statusCode = statusCode;
     this.problem = problem;
+    this.headers = headers;
   }
 }
 
@@ -96,13 +109,16 @@ export class HttpError extends Error {
 export function sendError(reply: FastifyReply, error: unknown): FastifyReply {
   // Fastify's own are of the same form: a body that is too large, or cut off.
   const { statusCode, message } = error as { statusCode?: number; message: string };
+  if (error instanceof HttpError)
+    return sendProblem(reply.headers(error.headers), error.statusCode, error.problem, message);
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
-    return sendProblem(reply, statusCode, error instanceof HttpError ? error.problem : 'USAGE', message);
+    return sendProblem(reply, statusCode, 'USAGE', message);
   const own = asOuzelError(error);
   const problems = own instanceof ConfigError ? { problems: own.problems.map(shownProblem) } : {};
+  const errors = own instanceof InvalidEvent ? { errors: own.problems.map((each) => ({ ...each })) } : {};
   // What the request itself asked for does not hold.
   const status = own.code === 'CONFLICT' && isConditional(reply.request) ? 412 : statusOfError(own);
-  return sendProblem(reply, status, own.code, own.message, problems);
+  return sendProblem(reply, status, own.code, own.message, { ...problems, ...errors });
 }
 
 function shownProblem({ code, message, hint, path, place, excerpt }: ConfigProblem): z.input<typeof configProblem> {

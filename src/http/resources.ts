@@ -119,6 +119,7 @@ const SINGULAR: Readonly<Record<ResourceSection, string>> = {
   transformers: 'transformer',
   targets: 'target',
   consumers: 'consumer',
+  sources: 'source',
 };
 
 /** Notes for the audit what is about to be done. */

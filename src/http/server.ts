@@ -1,13 +1,10 @@
 /** The admin listener: metrics, health and the API. One file a resource in `routes/`. */
-import type { Server } from 'node:http';
-import type { Server as TlsServer } from 'node:tls';
 import type { JetStreamManager } from '@nats-io/jetstream';
-import { fastify, type FastifyInstance, type FastifyServerOptions } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Acts } from '../audit/acts.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { LetterAccess } from '../deadletter/read.ts';
-import { OuzelError } from '../errors.ts';
 import type { FleetAccess } from '../fleet/ports.ts';
 import type { ConsumerRuntime } from '../reconcile/runtime.ts';
 import type { TestPorts } from '../reconcile/test-delivery.ts';
@@ -16,14 +13,13 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Sees, TapSelectors } from '../telemetry/tap-query.ts';
 import type { TapSink } from '../telemetry/tap.ts';
-import { answerFrameworkError, answerProblems, mountApi } from './api.ts';
+import { answerProblems, mountApi } from './api.ts';
 import { auditWrites } from './audit.ts';
 import { Authenticator } from './auth/authenticate.ts';
 import { guard } from './auth/index.ts';
 import { isLoopbackHost } from './auth/origin.ts';
-import { limitConnections } from './connections.ts';
+import { createListener } from './listener.ts';
 import { apiRoutes, routes } from './routes/index.ts';
-import { followRenewals, tlsOptions } from './tls.ts';
 
 /** What the routes show, and what guards them. */
 export interface HttpContext {
@@ -59,27 +55,6 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-const CONNECTIONS = { total: 512, perAddress: 128, unread: 30_000 };
-
-/** What a request may be, and how slowly it may come. */
-const LIMITS = {
-  bodyLimit: 1_048_576,
-  /** Milliseconds from the first byte of a request to the last one of its body. */
-  requestTimeout: 30_000,
-  keepAliveTimeout: 72_000,
-  forceCloseConnections: true,
-  routerOptions: { maxParamLength: 256 },
-  frameworkErrors: answerFrameworkError,
-} as const satisfies FastifyServerOptions;
-
-const NODE_LIMITS = {
-  /** Bytes of all headers. */
-  maxHeaderSize: 16_384,
-  /** Milliseconds for them to be there. */
-  headersTimeout: 10_000,
-  connectionsCheckingInterval: 1_000,
-} as const;
-
 /**
  * Listens as `http` of the configuration says.
  *
@@ -89,16 +64,8 @@ export async function startHttp(context: HttpContext): Promise<HttpServer> {
   const { loaded, logger, acts } = context;
   const config = (): Config => loaded().config;
   const { listen, tls } = config().http;
-  const secure = tls === undefined ? undefined : await tlsOptions(tls);
-  const app = (
-    secure === undefined
-      ? fastify({ ...LIMITS, http: NODE_LIMITS })
-      : fastify({ ...LIMITS, https: { ...NODE_LIMITS, ...secure } })
-  ) as FastifyInstance;
-  const server: Server = app.server;
-  // Node leaves out what is too many in silence; too many are refused instead (`auth/index.ts`).
-  server.maxHeadersCount = 0;
-  limitConnections(server, CONNECTIONS);
+  const listener = await createListener({ listen, tls, field: 'http.listen', tlsField: 'http.tls', logger });
+  const { app } = listener;
   const authenticator = new Authenticator(config, logger);
   guard(app, authenticator);
   auditWrites(app, acts);
@@ -107,25 +74,14 @@ export async function startHttp(context: HttpContext): Promise<HttpServer> {
   for (const add of routes) add(app, context);
   mountApi(app, api);
   warnExposed(config(), logger);
-  let endRenewals = (): void => undefined;
-  try {
-    const url = await app.listen(listen);
-    if (tls !== undefined) endRenewals = followRenewals(server as unknown as TlsServer, tls, logger);
-    return {
-      url,
-      close: async () => {
-        endRenewals();
-        await app.close();
-        authenticator.close();
-      },
-    };
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    await app.close();
-    const hint =
-      code === 'EADDRINUSE' ? 'already in use. Stop what holds it, or change http.listen' : `not possible: ${code}`;
-    throw new OuzelError('HTTP_PORT_IN_USE', `listening on ${listen.host}:${listen.port} is ${hint}`, { cause: error });
-  }
+  const url = await listener.open();
+  return {
+    url,
+    close: async () => {
+      await listener.close();
+      authenticator.close();
+    },
+  };
 }
 
 /** Says at the start what a listener that others can reach will not do, or will do in the clear. */

@@ -1,4 +1,4 @@
-/** The certificate of the admin listener, and that it is renewed while it runs. */
+/** The certificate of a listener, and that it is renewed while it runs. */
 import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext, type Server } from 'node:tls';
 import type { Config } from '../config/schema.ts';
@@ -23,12 +23,17 @@ export interface TlsOptions {
   readonly handshakeTimeout: number;
 }
 
-/** Reads the files. @throws OuzelError CONFIG_UNREADABLE, CONFIG_INVALID_VALUE */
-export async function tlsOptions({ cert, key, client_ca: ca }: TlsSettings): Promise<TlsOptions> {
+/**
+ * Reads the files.
+ *
+ * @param field Where they stand in the configuration.
+ * @throws OuzelError CONFIG_UNREADABLE, CONFIG_INVALID_VALUE
+ */
+export async function tlsOptions({ cert, key, client_ca: ca }: TlsSettings, field = 'http.tls'): Promise<TlsOptions> {
   const options = {
-    cert: await read('cert', cert),
-    key: await read('key', key),
-    ...(ca === undefined ? {} : { ca: await read('client_ca', ca) }),
+    cert: await read(`${field}.cert`, cert),
+    key: await read(`${field}.key`, key),
+    ...(ca === undefined ? {} : { ca: await read(`${field}.client_ca`, ca) }),
     requestCert: ca !== undefined,
     rejectUnauthorized: false,
     handshakeTimeout: HANDSHAKE,
@@ -36,17 +41,17 @@ export async function tlsOptions({ cert, key, client_ca: ca }: TlsSettings): Pro
   try {
     createSecureContext(options);
   } catch (error) {
-    const message = `http.tls: the certificate, its key or the authorities are not valid: ${(error as Error).message}`;
+    const message = `${field}: the certificate, its key or the authorities are not valid: ${(error as Error).message}`;
     throw new OuzelError('CONFIG_INVALID_VALUE', message, { cause: error });
   }
   return options;
 }
 
-async function read(field: keyof TlsSettings, path: string): Promise<Buffer> {
+async function read(field: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    const message = `http.tls.${field}: the file ${path} cannot be read: ${reasonOf(error)}`;
+    const message = `${field}: the file ${path} cannot be read: ${reasonOf(error)}`;
     throw new OuzelError('CONFIG_UNREADABLE', message, { cause: error });
   }
 }

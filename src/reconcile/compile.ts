@@ -22,6 +22,7 @@ import type { StateStore } from '../plugins/state.ts';
 import { INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { keyBy, type KeyOf } from './key.ts';
 import { PluginCompiler, type PluginEntry } from './plugins.ts';
 
 export interface CompileInput {
@@ -118,6 +119,7 @@ class PlanCompiler {
   readonly #targets: PreparedTarget[] = [];
   readonly #steps: Step[] = [];
   readonly #plugins: PluginCompiler;
+  readonly #keyOf: KeyOf;
 
   constructor(input: CompileInput) {
     const consumer = input.config.consumers[input.name];
@@ -125,6 +127,7 @@ class PlanCompiler {
     this.#input = input;
     this.#consumer = consumer;
     this.#filters = bindFilters(input.config);
+    this.#keyOf = keyBy(input.config.streams[consumer.stream]?.key?.bind(this.#filters));
     this.#plugins = new PluginCompiler(input.name, consumer.timeout ?? input.config.defaults.timeout, input);
   }
 
@@ -335,6 +338,7 @@ class PlanCompiler {
       bindTemplate: (template) => template.bind(this.#filters),
       bind: (expression) => expression.bind(this.#filters),
       missing: this.#countMissing,
+      keyOf: this.#keyOf,
       publisher,
       requester,
       files,

@@ -50,6 +50,8 @@ const AT_START: readonly (readonly [string, string?])[] = [
   ['nats', 'system'],
   ['http', 'listen'],
   ['http', 'tls'],
+  ['http', 'ingress'],
+  ['http', 'ingress_tls'],
   ['telemetry', 'traces'],
 ];
 

@@ -1,25 +1,15 @@
 /** What a person searches events by: the `key` of their stream. */
 import type { Config } from '../config/schema.ts';
-import type { Run } from '../core/run.ts';
-import { type Evaluate, Fault, toText } from '../expression/index.ts';
 import { bindFilters } from './compile.ts';
+import { keyBy, type KeyOf } from './key.ts';
 
-/** Answers the key of a run's event, undefined where there is none. */
-export type KeyOf = (run: Run) => string | undefined;
+export type { KeyOf } from './key.ts';
 
 /** Compiles the keys of all streams. */
 export function compileKeys(config: Config): KeyOf {
   const filters = bindFilters(config);
-  const keys = new Map<string, Evaluate>();
+  const keys = new Map<string, KeyOf>();
   for (const [name, { key }] of Object.entries(config.streams))
-    if (key !== undefined) keys.set(name, key.bind(filters));
-  return (run) => {
-    try {
-      const value = keys.get(run.stream)?.(run);
-      return value === undefined || value instanceof Fault ? undefined : toText(value);
-    } catch {
-      // The data cannot be decoded. Such an event has a dead letter all the same.
-      return undefined;
-    }
-  };
+    if (key !== undefined) keys.set(name, keyBy(key.bind(filters)));
+  return (run) => keys.get(run.stream)?.(run);
 }

@@ -17,9 +17,9 @@ const INCIDENTS_SIZE = 64 * 2 ** 20;
 
 /** Milliseconds that a record of the audit is kept, and bytes of all of them. */
 const AUDIT_KEPT = 30 * 86_400_000;
-const AUDIT_SIZE = 256 * 2 ** 20;
+const AUDIT_SIZE = 32 * 2 ** 20;
 /** Records of one kind of act, at most: who may post events must not push out what else was done. */
-const AUDIT_OF_A_KIND = 100_000;
+const AUDIT_OF_A_KIND = 20_000;
 
 /** The stream of dead letters. */
 const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({

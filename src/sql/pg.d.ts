@@ -10,7 +10,7 @@ declare module 'pg' {
     readonly allowExitOnIdle: boolean;
     readonly application_name: string;
     readonly statement_timeout: number;
-    readonly options: string;
+    readonly options?: string;
     readonly keepAlive: boolean;
   }
 
@@ -22,8 +22,13 @@ declare module 'pg' {
     readonly types: { getTypeParser(oid: number, format: 'text' | 'binary'): (value: string) => unknown };
   }
 
+  export interface QueryResult {
+    /** Rows that the statement inserted, changed or removed; null where it does none of that. */
+    readonly rowCount: number | null;
+  }
+
   /** Without a callback, rows are told one after another and not kept. */
-  export class Query extends EventEmitter<{ row: [Record<string, unknown>]; end: []; error: [Error] }> {
+  export class Query extends EventEmitter<{ row: [Record<string, unknown>]; end: [QueryResult]; error: [Error] }> {
     constructor(config: QueryConfig);
   }
 

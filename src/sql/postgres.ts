@@ -1,64 +1,34 @@
-/** PostgreSQL, by a small pool of connections that may only read. */
-import type { Pool, PoolClient } from 'pg';
-import { parseJson } from '../core/json.ts';
-import { type ErrorCode, OuzelError } from '../errors.ts';
+/** PostgreSQL, by a small pool of connections. */
+import type { Pool, PoolClient, QueryResult } from 'pg';
+import { OuzelError } from '../errors.ts';
 import type { Database, DatabaseOptions, Parameter, Row, RowLimit } from './database.ts';
+import { type Insert, postgresInsert } from './insert.ts';
+import { failureOf, isOfOneRow, isWorthRepeating } from './postgres-errors.ts';
+import { TEXT_LIST, TypeParsers } from './postgres-types.ts';
+import { roundsOf } from './rounds.ts';
+import { jsonOf, type Value } from './values.ts';
 
 /** Milliseconds after which a connection that nobody uses is closed. */
 const IDLE = 30_000;
 
-/** SQLSTATE classes that speak of the values of one question: data exception, constraint. */
-const OF_THE_EVENT: ReadonlySet<string> = new Set(['22', '23']);
-
-/** SQLSTATE: query_canceled, which is what `statement_timeout` does. */
-const CANCELLED = '57014';
-
-const integer = (text: string): number | bigint => {
-  const number = Number(text);
-  return Number.isSafeInteger(number) ? number : BigInt(text);
-};
-const finite = (text: string): number | null => (Number.isFinite(Number(text)) ? Number(text) : null);
-const bytes = (text: string): string => Buffer.from(text.replace(/^\\x/, ''), 'hex').toString('base64');
-/** `2026-01-31 08:00:00.5+00` → RFC 3339. */
-const instant = (text: string): string =>
-  text
-    .replace(' ', 'T')
-    .replace(/([+-]\d\d)$/, '$1:00')
-    .replace(/\+00:00$/, 'Z');
-
-/** How the text of a type becomes a JSON value, by the number of the type; any other type is its text. */
-const READERS: ReadonlyMap<number, (text: string) => unknown> = new Map<number, (text: string) => unknown>([
-  [16, (text) => text === 't'],
-  [17, bytes],
-  ...[20, 21, 23, 26].map((oid) => [oid, integer] as const),
-  ...[700, 701, 1700].map((oid) => [oid, finite] as const),
-  ...[114, 3802].map((oid) => [oid, parseJson] as const),
-  ...[1114, 1184].map((oid) => [oid, instant] as const),
-]);
-
-/** Lists of the types that configurations have to do with, and the type of what is in them. */
-const LISTS: ReadonlyMap<number, number> = new Map([
-  [1000, 16],
-  [1005, 21],
-  [1007, 23],
-  [1016, 20],
-  [1021, 700],
-  [1022, 701],
-  [1231, 1700],
-  [1009, 25],
-  [1015, 1043],
-  [2951, 2950],
-]);
-
-/** `_text`: its parser splits the list and leaves the items as they are. */
-const TEXT_LIST = 1009;
+/** How often a statement is made anew that was in the way of another one. */
+const REPEATS = 5;
 
 /** A connection that is lost tells whoever asked on it, and everybody who listens: nobody else has to hear. */
 const ignore = (): void => undefined;
 
+/** What is sent, and what becomes of the rows that come. */
+interface Question {
+  readonly text: string;
+  readonly parameters: readonly Parameter[];
+  readonly signal: AbortSignal;
+  readonly row?: (row: Record<string, unknown>) => OuzelError | undefined;
+}
+
 export class PostgresDatabase implements Database {
   readonly shown: string;
   readonly #options: DatabaseOptions;
+  readonly #statements = new WeakMap<Insert, string>();
   #pool: Promise<Pool> | undefined;
   #types: TypeParsers | undefined;
 
@@ -68,31 +38,80 @@ export class PostgresDatabase implements Database {
     this.shown = `${protocol}//${host}${pathname}`;
   }
 
-  async query(
-    text: string,
-    parameters: readonly Parameter[],
-    limit: RowLimit,
-    signal: AbortSignal,
-  ): Promise<readonly Row[]> {
-    signal.throwIfAborted();
-    let client: PoolClient | undefined;
-    try {
-      client = await this.#connect(signal);
-      client.on('error', ignore);
-      const rows = await this.#ask(client, text, parameters, limit, signal);
-      client.off('error', ignore);
-      client.release();
+  query(text: string, parameters: readonly Parameter[], limit: RowLimit, signal: AbortSignal): Promise<readonly Row[]> {
+    return this.#with(signal, async (client) => {
+      const rows: Row[] = [];
+      const row = (each: Record<string, unknown>): OuzelError | undefined => {
+        if (rows.length < limit.most) rows.push({ ...each });
+        else if (limit.beyond === 'refuse')
+          return new OuzelError('TARGET_REJECTED', `${this.shown}: more than ${limit.most} rows`);
+        return undefined;
+      };
+      await this.#ask(client, { text, parameters, signal, row });
       return rows;
-    } catch (error) {
-      // What was not answered to its end is not to be waited for by the next one.
-      client?.release(true);
-      throw this.#failure(error, signal);
-    }
+    });
+  }
+
+  execute(text: string, parameters: readonly Parameter[], signal: AbortSignal): Promise<number> {
+    return this.#with(signal, async (client) => (await this.#ask(client, { text, parameters, signal })).rowCount ?? 0);
+  }
+
+  async insert(
+    into: Insert,
+    rows: readonly (readonly Value[])[],
+    signal: AbortSignal,
+  ): Promise<readonly (OuzelError | undefined)[]> {
+    const text = this.#statements.get(into) ?? postgresInsert(into);
+    this.#statements.set(into, text);
+    const names = into.columns.map((column) => `${JSON.stringify(column)}:`);
+    const documents = rows.map((row) => `{${names.map((name, index) => `${name}${jsonOf(row[index])}`).join(',')}}`);
+    const failures: (OuzelError | undefined)[] = rows.map(() => undefined);
+
+    /** A statement that fails over one row is made again for each half of them, until that row is alone. */
+    const write = async (client: PoolClient, indexes: readonly number[]): Promise<void> => {
+      const list = `[${indexes.map((index) => documents[index]).join(',')}]`;
+      try {
+        await this.#persist(client, { text, parameters: [list], signal });
+      } catch (error) {
+        const [first] = indexes;
+        if (first === undefined || !isOfOneRow(error)) throw error;
+        if (indexes.length === 1) {
+          failures[first] = failureOf(error, this.shown);
+          return;
+        }
+        const half = Math.ceil(indexes.length / 2);
+        await write(client, indexes.slice(0, half));
+        await write(client, indexes.slice(half));
+      }
+    };
+    await this.#with(signal, async (client) => {
+      for (const round of roundsOf(into, rows)) await write(client, round);
+    });
+    return failures;
   }
 
   async close(): Promise<void> {
     const pool = await this.#pool?.catch(() => undefined);
     await pool?.end();
+  }
+
+  /** Works on a connection of the pool, which is closed after a failure: nobody knows what it is still busy with. */
+  async #with<Result>(signal: AbortSignal, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
+    signal.throwIfAborted();
+    let client: PoolClient | undefined;
+    try {
+      client = await this.#connect(signal);
+      client.on('error', ignore);
+      const result = await work(client);
+      client.off('error', ignore);
+      client.release();
+      return result;
+    } catch (error) {
+      // What was not answered to its end is not to be waited for by the next one.
+      client?.release(true);
+      if (error instanceof OuzelError || (signal.aborted && error === signal.reason)) throw error;
+      throw failureOf(error, this.shown, this.#options.timeout);
+    }
   }
 
   /** A connection of the pool; one that comes when nobody waits any more goes back. */
@@ -115,7 +134,7 @@ export class PostgresDatabase implements Database {
 
   /** Loaded by the first question: a configuration without PostgreSQL does not pay for it. */
   async #open(): Promise<Pool> {
-    const { url, timeout, connections } = this.#options;
+    const { url, timeout, connections, write } = this.#options;
     const pg = await import('pg');
     this.#types = new TypeParsers(pg.types.getTypeParser(TEXT_LIST, 'text'));
     const pool = new pg.Pool({
@@ -126,7 +145,7 @@ export class PostgresDatabase implements Database {
       allowExitOnIdle: true,
       application_name: 'ouzel',
       statement_timeout: timeout,
-      options: '-c default_transaction_read_only=on',
+      ...(write ? {} : { options: '-c default_transaction_read_only=on' }),
       keepAlive: true,
     });
     // A connection that nobody uses was lost: the next question makes another one.
@@ -134,31 +153,41 @@ export class PostgresDatabase implements Database {
     return pool;
   }
 
-  async #ask(
-    client: PoolClient,
-    text: string,
-    parameters: readonly Parameter[],
-    limit: RowLimit,
-    signal: AbortSignal,
-  ): Promise<readonly Row[]> {
+  /** Two transactions were in each other's way, and PostgreSQL took this one back: it is simply made again. */
+  async #persist(client: PoolClient, question: Question): Promise<void> {
+    for (let repeats = 0; ; repeats++) {
+      try {
+        await this.#ask(client, question);
+        return;
+      } catch (error) {
+        if (repeats >= REPEATS || !isWorthRepeating(error)) throw error;
+      }
+    }
+  }
+
+  /**
+   * One statement, which is a transaction of its own. It is prepared without a name: a named one would not survive a
+   * pooler between here and the server, and costs one parse a batch less.
+   */
+  async #ask(client: PoolClient, { text, parameters, signal, row }: Question): Promise<QueryResult> {
     const { Query } = await import('pg');
     signal.throwIfAborted();
-    const { promise, resolve, reject } = Promise.withResolvers<readonly Row[]>();
-    const rows: Row[] = [];
+    const { promise, resolve, reject } = Promise.withResolvers<QueryResult>();
     const types = this.#types;
     if (types === undefined) throw new OuzelError('INTERNAL', 'the pool is not open');
     const query = new Query({ text, queryMode: 'extended', values: parameters, types });
-    query.on('row', (row) => {
-      if (rows.length < limit.most) rows.push({ ...row });
-      else if (limit.beyond === 'refuse')
-        reject(new OuzelError('TARGET_REJECTED', `${this.shown}: more than ${limit.most} rows`));
+    query.on('row', (each) => {
+      const refusal = row?.(each);
+      if (refusal !== undefined) reject(refusal);
     });
-    query.on('end', () => resolve(rows));
+    query.on('end', resolve);
     query.on('error', reject);
     const end = (): void => reject(signal.reason as Error);
     signal.addEventListener('abort', end, { once: true });
+    const { timeout } = this.#options;
     // The server ends what takes too long; where it cannot even say so, it is not waited for.
-    const timer = setTimeout(() => reject(this.#late()), this.#options.timeout + 1_000);
+    const late = (): void => reject(new OuzelError('TARGET_TIMEOUT', `${this.shown}: no answer within ${timeout} ms`));
+    const timer = setTimeout(late, timeout + 1_000);
     client.query(query);
     try {
       return await promise;
@@ -166,40 +195,5 @@ export class PostgresDatabase implements Database {
       clearTimeout(timer);
       signal.removeEventListener('abort', end);
     }
-  }
-
-  #late(): OuzelError {
-    return new OuzelError('TARGET_TIMEOUT', `${this.shown}: no answer within ${this.#options.timeout} ms`);
-  }
-
-  #failure(error: unknown, signal: AbortSignal): Error {
-    if (error instanceof OuzelError || (signal.aborted && error === signal.reason)) return error as Error;
-    // All addresses of a name failed: each says why, and the whole says nothing.
-    const { errors } = error as { readonly errors?: readonly unknown[] };
-    const { message, code = '' } = (errors?.[0] ?? error) as { readonly message: string; readonly code?: string };
-    if (code === CANCELLED) return this.#late();
-    const kind: ErrorCode = OF_THE_EVENT.has(code.slice(0, 2)) ? 'TARGET_REJECTED_FOR_GOOD' : 'TARGET_UNAVAILABLE';
-    const shown = code === '' || message.includes(code) ? message : `${message} (${code})`;
-    return new OuzelError(kind, `${this.shown}: ${shown}`, { cause: error });
-  }
-}
-
-class TypeParsers {
-  readonly #list: (text: string) => unknown;
-
-  constructor(list: (text: string) => unknown) {
-    this.#list = list;
-  }
-
-  getTypeParser(oid: number): (text: string) => unknown {
-    const items = LISTS.get(oid);
-    if (items === undefined) return READERS.get(oid) ?? ((text) => text);
-    const read = READERS.get(items) ?? ((text) => text);
-    return (text) => this.#items(this.#list(text), read);
-  }
-
-  #items(value: unknown, read: (text: string) => unknown): unknown {
-    if (Array.isArray(value)) return value.map((each: unknown) => this.#items(each, read));
-    return typeof value === 'string' ? read(value) : value;
   }
 }

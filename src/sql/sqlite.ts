@@ -3,26 +3,26 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, OuzelError } from '../errors.ts';
 import type { Database, Parameter, Row, RowLimit } from './database.ts';
-import type { SqliteAnswer, SqliteQuestion } from './sqlite-worker.ts';
+import { type Insert, sqliteInsert } from './insert.ts';
+import { codeOf, type SqliteFailure } from './sqlite-errors.ts';
+import type { SqliteAnswer, SqliteFile, SqliteQuestion, SqliteResult } from './sqlite-worker.ts';
 import { forSqlite } from './statement.ts';
+import { sqliteValueOf, type Value } from './values.ts';
 
 /** As the worker's own file is called: it is run as it is here, and emitted in the package. */
 const WORKER = new URL(`./sqlite-worker${extname(import.meta.filename)}`, import.meta.url);
 
-/** SQLite's primary result codes that speak of the parameters: mismatch, constraint, too big, range. */
-const OF_THE_EVENT: ReadonlySet<number> = new Set([18, 19, 20, 25]);
-
 interface Waiting {
   readonly question: SqliteQuestion;
-  readonly limit: RowLimit;
-  readonly resolve: (rows: readonly Row[]) => void;
+  readonly resolve: (result: SqliteResult) => void;
   readonly reject: (error: Error) => void;
 }
 
 export class SqliteDatabase implements Database {
   readonly shown: string;
-  readonly #path: string;
+  readonly #file: SqliteFile;
   readonly #timeout: number;
+  readonly #statements = new WeakMap<Insert, string>();
   /** The first one is being answered. */
   readonly #queue: Waiting[] = [];
   #worker: Worker | undefined;
@@ -30,8 +30,8 @@ export class SqliteDatabase implements Database {
   #ready = false;
   #asked = false;
 
-  constructor(path: string, timeout: number) {
-    this.#path = path;
+  constructor(path: string, timeout: number, write = false) {
+    this.#file = { path, write };
     this.#timeout = timeout;
     this.shown = `sqlite:${path}`;
   }
@@ -42,10 +42,41 @@ export class SqliteDatabase implements Database {
     limit: RowLimit,
     signal: AbortSignal,
   ): Promise<readonly Row[]> {
+    const { most, beyond } = limit;
+    const question = { ask: 'rows', text: forSqlite(text), parameters: parameters.map(valueOf), most } as const;
+    const { rows = [], more = false } = await this.#ask(question, signal);
+    if (more && beyond === 'refuse') throw this.#error('TARGET_REJECTED', `more than ${most} rows`);
+    return rows.map(jsonRow);
+  }
+
+  async execute(text: string, parameters: readonly Parameter[], signal: AbortSignal): Promise<number> {
+    const question = { ask: 'execute', text: forSqlite(text), parameters: parameters.map(valueOf) } as const;
+    return (await this.#ask(question, signal)).changes ?? 0;
+  }
+
+  async insert(
+    into: Insert,
+    rows: readonly (readonly Value[])[],
+    signal: AbortSignal,
+  ): Promise<readonly (OuzelError | undefined)[]> {
+    const text = this.#statements.get(into) ?? sqliteInsert(into);
+    this.#statements.set(into, text);
+    const values = rows.map((row) => row.map(sqliteValueOf));
+    const { refused = [] } = await this.#ask({ ask: 'insert', text, rows: values }, signal);
+    const failures: (OuzelError | undefined)[] = rows.map(() => undefined);
+    for (const [index, failure] of refused) failures[index] = this.#failure(failure);
+    return failures;
+  }
+
+  async close(): Promise<void> {
+    for (const { reject } of this.#queue.splice(0)) reject(this.#error('TARGET_UNAVAILABLE', 'is closed'));
+    await this.#end();
+  }
+
+  async #ask(question: SqliteQuestion, signal: AbortSignal): Promise<SqliteResult> {
     signal.throwIfAborted();
-    const { promise, resolve, reject } = Promise.withResolvers<readonly Row[]>();
-    const question = { text: forSqlite(text), parameters: parameters.map(valueOf), most: limit.most };
-    const waiting: Waiting = { question, limit, resolve, reject };
+    const { promise, resolve, reject } = Promise.withResolvers<SqliteResult>();
+    const waiting: Waiting = { question, resolve, reject };
     const ended = (): void => this.#giveUp(waiting, signal.reason as Error);
     signal.addEventListener('abort', ended, { once: true });
     this.#queue.push(waiting);
@@ -55,11 +86,6 @@ export class SqliteDatabase implements Database {
     } finally {
       signal.removeEventListener('abort', ended);
     }
-  }
-
-  async close(): Promise<void> {
-    for (const { reject } of this.#queue.splice(0)) reject(this.#error('TARGET_UNAVAILABLE', 'is closed'));
-    await this.#end();
   }
 
   #next(): void {
@@ -76,7 +102,7 @@ export class SqliteDatabase implements Database {
   }
 
   #start(): Worker {
-    const worker = new Worker(WORKER, { workerData: this.#path });
+    const worker = new Worker(WORKER, { workerData: this.#file });
     worker.unref();
     worker.on('message', (answer: SqliteAnswer) => {
       if (worker !== this.#worker) return;
@@ -88,7 +114,7 @@ export class SqliteDatabase implements Database {
       if (worker !== this.#worker) return;
       this.#worker = undefined;
       this.#ready = false;
-      this.#answered({ message: String(error), number: undefined });
+      this.#answered({ failure: { message: String(error), number: undefined } });
     });
     return worker;
   }
@@ -99,14 +125,8 @@ export class SqliteDatabase implements Database {
     const waiting = this.#queue.shift();
     this.#next();
     if (waiting === undefined) return;
-    if ('rows' in answer) {
-      const { most, beyond } = waiting.limit;
-      if (!answer.more || beyond === 'leave') return waiting.resolve(answer.rows.map(jsonRow));
-      return waiting.reject(this.#error('TARGET_REJECTED', `more than ${most} rows`));
-    }
-    const { message, number } = answer;
-    const rejected = number !== undefined && OF_THE_EVENT.has(number & 0xff);
-    waiting.reject(this.#error(rejected ? 'TARGET_REJECTED_FOR_GOOD' : 'TARGET_UNAVAILABLE', message));
+    if ('failure' in answer) waiting.reject(this.#failure(answer.failure));
+    else waiting.resolve(answer);
   }
 
   /** Nobody waits any more. What runs cannot be interrupted but with its thread. */
@@ -129,18 +149,18 @@ export class SqliteDatabase implements Database {
     await worker?.terminate();
   }
 
+  #failure(failure: SqliteFailure): OuzelError {
+    return this.#error(codeOf(failure), failure.message);
+  }
+
   #error(code: ErrorCode, problem: string): OuzelError {
     return new OuzelError(code, `${this.shown}: ${problem}`);
   }
 }
 
-function valueOf(parameter: Parameter): string | number | bigint | null {
-  if (typeof parameter === 'boolean') return Number(parameter);
-  if (typeof parameter !== 'object' || parameter === null) return parameter;
-  return JSON.stringify(parameter, (_key, each: unknown) =>
-    typeof each === 'bigint' ? JSON.rawJSON(each.toString()) : each,
-  );
-}
+/** Parameters compare with what is there: a number stays one. */
+const valueOf = (parameter: Parameter): string | number | bigint | null =>
+  typeof parameter === 'number' ? parameter : sqliteValueOf(parameter);
 
 const jsonRow = (row: Row): Row =>
   Object.fromEntries(Object.entries(row).map(([column, value]) => [column, jsonValue(value)]));

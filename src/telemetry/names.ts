@@ -98,6 +98,11 @@ export const METRICS = {
     'Lookups by result: hit (known from before), found, missing (nothing there) or failed.',
     ['consumer', 'lookup', 'result'],
   ),
+  ingressRequests: counter(
+    'ingress_requests_total',
+    'Requests that came in, by source (/events: posted events; empty: no source) and result: accepted, duplicate, unverified, invalid, too_large, rate_limited, not_found, unavailable or failed.',
+    ['source', 'result'],
+  ),
   configReloads: counter('config_reloads_total', 'Changes of the configuration: applied, unchanged or rejected.', [
     'result',
   ]),
@@ -170,6 +175,7 @@ export const ATTRIBUTES = {
   bodySize: 'messaging.message.body.size',
   httpMethod: 'http.request.method',
   serverAddress: 'server.address',
+  dbSystem: 'db.system.name',
   errorType: 'error.type',
   stream: 'ouzel.stream',
   sequence: 'ouzel.sequence',

@@ -15,6 +15,10 @@ export const TARGET_FEATURES: Readonly<Record<string, TargetFeatures>> = {
   request: { receives: { stream: 'CHECKS', subjects: 'checks.>' }, confirms: true },
   webhook: { receives: { path: '/orders/' }, confirms: true },
   notify: { receives: { path: '/services/' }, confirms: true },
+  sql: {
+    receives: { unsupported: 'it writes to the disk of the daemon, where test/integration/sql-target.test.ts looks' },
+    confirms: true,
+  },
   file: {
     receives: { unsupported: 'it writes to the disk of the daemon, where test/integration/file.test.ts looks' },
     confirms: true,

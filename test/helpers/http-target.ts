@@ -1,6 +1,7 @@
 /** A real HTTP server that somebody delivers to: a test decides over each answer, and looks at what was asked. */
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { releasing } from './resources.ts';
 import { waitFor } from './wait.ts';
@@ -57,18 +58,23 @@ export interface HttpTarget extends AsyncDisposable {
 
 const TRICKLE = 20;
 
-/** Starts a server on the loopback address. It ends with the test, or with `await using`. */
-export async function startHttpTarget(answer: Answering = () => ({})): Promise<HttpTarget> {
+/**
+ * Starts a server on the loopback address. It ends with the test, or with `await using`.
+ *
+ * @param tls Makes it an https server.
+ */
+export async function startHttpTarget(answer: Answering = () => ({}), tls?: ServerOptions): Promise<HttpTarget> {
   const requests: HttpRequest[] = [];
   let connections = 0;
   const open = new Set<number>();
   const numbers = new WeakMap<object, number>();
-  const server = createServer((message, response) => {
+  const listener = (message: IncomingMessage, response: ServerResponse): void => {
     respond(message, response).catch(() => message.socket.destroy());
-  });
+  };
+  const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
   // What a test waits for must not be ended by the server's own time-outs.
   Object.assign(server, { requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 60_000 });
-  server.on('connection', (socket) => {
+  server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
     const number = ++connections;
     numbers.set(socket, number);
     open.add(number);
@@ -124,7 +130,7 @@ export async function startHttpTarget(answer: Answering = () => ({})): Promise<H
   const { port } = server.address() as AddressInfo;
   const target: HttpTarget = {
     port,
-    url: `http://127.0.0.1:${port}`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     requests,
     openConnections: open,
     get connections() {

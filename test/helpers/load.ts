@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import type { Daemon } from './daemon.ts';
 import { expectIdentity, type Outcomes } from './outcomes.ts';
@@ -13,6 +14,9 @@ export interface Load {
   /** Publishes no further number, waits until all are acknowledged, and answers how many there are: 0 to count - 1. */
   stop(): Promise<number>;
 }
+
+/** Milliseconds that a producer rests after an event: all of them are read back one by one in the end. */
+const REST = 4;
 
 /**
  * Publishes `{ n }` for 0, 1, 2, … under `<prefix>.<0 to 4>`. Each number is published until it is acknowledged; the
@@ -31,6 +35,7 @@ export function startLoad(client: Client, prefix: string, producers = 8): Load {
           what: `event ${n} to be acknowledged`,
         });
         acked++;
+        await sleep(REST);
       }
     }),
   );

@@ -1,45 +1,17 @@
 /** TLS of the admin listener, client certificates, and their renewal. */
-import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
 import { connect, type PeerCertificate, type TLSSocket } from 'node:tls';
-import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { pino } from 'pino';
 import { createServer } from 'node:tls';
 import { followRenewals, tlsOptions } from '../../src/http/tls.ts';
+import { authority } from '../helpers/authority.ts';
 import { type Daemon, startDaemon } from '../helpers/daemon.ts';
 import { temporaryDirectory } from '../helpers/resources.ts';
 import { startServer } from '../helpers/server.ts';
 import { waitFor } from '../helpers/wait.ts';
-
-const openssl = async (...args: string[]): Promise<void> => void (await promisify(execFile)('openssl', args));
-
-interface Authority {
-  readonly ca: string;
-  /** Makes a key and a certificate, and answers with the paths of both. */
-  issue(name: string, san: string): Promise<{ readonly cert: string; readonly key: string }>;
-}
-
-async function authority(folder: string, name: string): Promise<Authority> {
-  const [ca, caKey] = [join(folder, `${name}.pem`), join(folder, `${name}.key`)];
-  const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  await openssl('req', '-x509', ...ec, '-keyout', caKey, '-out', ca, '-subj', `/CN=${name}`, '-days', '2');
-  return {
-    ca,
-    issue: async (who, san) => {
-      const [cert, key, request, extension] = ['pem', 'key', 'csr', 'ext'].map((end) =>
-        join(folder, `${name}-${who}.${end}`),
-      ) as [string, string, string, string];
-      await openssl('req', '-new', ...ec, '-keyout', key, '-out', request, '-subj', `/CN=${who}`);
-      await writeFile(extension, `subjectAltName=${san}\n`);
-      const signing = ['-CA', ca, '-CAkey', caKey, '-CAcreateserial', '-days', '2', '-extfile', extension];
-      await openssl('x509', '-req', '-in', request, ...signing, '-out', cert);
-      return { cert, key };
-    },
-  };
-}
 
 const CONFIG = (folder: string): string => `
 version: 1

@@ -47,6 +47,7 @@ const SYSTEM = [
   'make stream OUZEL_TIMERS',
   'make stream KV_OUZEL_CONFIG',
   'make stream OUZEL_EVENTS',
+  'make stream OUZEL_AUDIT',
 ];
 
 const brief = ({ kind, name, action, code }: Item): string =>
@@ -125,14 +126,14 @@ consumers:
     'make consumer fine',
     'refuse target lost TARGET_NO_STREAM',
   ]);
-  expect(items[5]?.differences).toEqual([{ field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 }]);
-  expect(items[7]).toMatchObject({ place: 'ouzel.yaml:7:3', detail: expect.stringContaining('TAKEN') as string });
+  expect(items[6]?.differences).toEqual([{ field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 }]);
+  expect(items[8]).toMatchObject({ place: 'ouzel.yaml:7:3', detail: expect.stringContaining('TAKEN') as string });
 
   const printed = await text();
   expect(printed.code).toBe(78);
   for (const line of printed.stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   expect(printed.stdout).toContain('max_age: 1m → 2m');
-  expect(printed.stdout).toMatch(/6 to make, 2 to change, 1 left as they are, 6 refused\.\n$/);
+  expect(printed.stdout).toMatch(/7 to make, 2 to change, 1 left as they are, 6 refused\.\n$/);
 });
 
 const user = (allow: readonly string[]): string =>
@@ -162,6 +163,7 @@ it.each([
     '$JS.API.STREAM.CREATE.KV_OUZEL_ATTEMPTS',
     '$JS.API.STREAM.CREATE.KV_OUZEL_CONFIG',
     '$JS.API.STREAM.CREATE.OUT',
+    '$JS.API.STREAM.CREATE.OUZEL_AUDIT',
     '$JS.API.STREAM.CREATE.OUZEL_DLQ',
     '$JS.API.STREAM.CREATE.OUZEL_EVENTS',
     '$JS.API.STREAM.CREATE.OUZEL_TIMERS',

@@ -51,7 +51,7 @@ test('SQLite answers with JSON values, and says what is wrong with a question', 
     { value: 'x' },
     { value: 'y' },
   ]);
-  await expect(ask(database, 'select * from nowhere')).rejects.toMatchObject({ code: 'TARGET_UNAVAILABLE' });
+  await expect(ask(database, 'select * from nowhere')).rejects.toMatchObject({ code: 'TARGET_NO_TABLE' });
   await expect(ask(database, "update customers set name = 'x'")).rejects.toMatchObject({
     message: expect.stringContaining('readonly') as string,
   });
@@ -144,7 +144,7 @@ test(
     expect(await failing('select * from customers where id = $1', ['seven'])).toMatchObject({
       code: 'TARGET_REJECTED_FOR_GOOD',
     });
-    expect(await failing('select * from nowhere')).toMatchObject({ code: 'TARGET_UNAVAILABLE' });
+    expect(await failing('select * from nowhere')).toMatchObject({ code: 'TARGET_NO_TABLE' });
     expect(await failing('select 1; select 2')).toMatchObject({ code: 'TARGET_UNAVAILABLE' });
     expect(await failing('select pg_sleep(60)')).toMatchObject({ code: 'TARGET_TIMEOUT' });
     expect(await failing('select generate_series(1, 11)')).toMatchObject({ code: 'TARGET_REJECTED' });

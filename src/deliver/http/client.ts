@@ -5,6 +5,7 @@ import { OuzelError } from '../../errors.ts';
 import { bareHost, specialAddress, specialHost } from './addresses.ts';
 import { codeOfStatus, EXCERPT, type HttpAnswer } from './answer.ts';
 import { Places } from './places.ts';
+import { type TlsFiles, withTlsFiles } from './tls.ts';
 
 export interface HttpClientOptions {
   /** `https://partner.example`. */
@@ -16,10 +17,16 @@ export interface HttpClientOptions {
   /** Bytes of an answer that are read; the connection of a larger one is closed. */
   readonly maxResponse: number;
   readonly allowPrivate: boolean;
+  /** Milliseconds that connecting may take, TLS included. Default: `timeout`. */
+  readonly connectTimeout?: number | undefined;
+  /** Milliseconds between a request and the status and headers of its answer. Default: `timeout`. */
+  readonly headersTimeout?: number | undefined;
+  /** Certificates; the public authorities and none of its own without. */
+  readonly tls?: TlsFiles | undefined;
 }
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Path and query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -108,14 +115,22 @@ export class HttpClient {
 
   /** Loaded by the first request: a configuration without webhooks does not pay for it. */
   async #open(): Promise<Pool> {
-    const { origin, connections, timeout, allowPrivate } = this.#options;
+    const { origin, connections, timeout, connectTimeout, headersTimeout = 0, allowPrivate, tls } = this.#options;
     const { Pool, buildConnector } = await import('undici');
+    const remedy = '`allow_private: true` in the target';
+    const connector = (content: object): buildConnector.connector =>
+      guardedConnector(
+        (options) => buildConnector({ ...options, ...content }),
+        connectTimeout ?? timeout,
+        allowPrivate,
+        remedy,
+      );
     return new Pool(origin, {
       connections,
-      // An exchange has one time for all of it.
-      headersTimeout: 0,
+      // The whole of an exchange has its own time, which `#exchange` keeps.
+      headersTimeout,
       bodyTimeout: 0,
-      connect: guardedConnector(buildConnector, timeout, allowPrivate, '`allow_private: true` in the target'),
+      connect: tls === undefined ? connector({}) : withTlsFiles(tls, connector),
     });
   }
 
@@ -162,6 +177,13 @@ export class HttpClient {
     const { errors } = error as { errors?: readonly unknown[] };
     const cause: unknown = Array.isArray(errors) && errors.length > 0 ? errors[0] : error;
     const { message: text, code } = cause as { readonly message?: string; readonly code?: string };
+    const { timeout, connectTimeout = timeout, headersTimeout = timeout } = this.#options;
+    const late =
+      code === 'UND_ERR_CONNECT_TIMEOUT'
+        ? `no connection within ${connectTimeout} ms`
+        : code === 'UND_ERR_HEADERS_TIMEOUT' && `no status within ${headersTimeout} ms`;
+    if (typeof late === 'string')
+      return new OuzelError('TARGET_TIMEOUT', `${this.#asked(request)}: ${late}`, { cause: error });
     // OpenSSL tells where in its own code the fault was found, over two lines.
     const message = text?.replace(/^.*:SSL routines:[^:]*:([^:]+):.*$/s, 'TLS: $1').trim();
     if (code === 'UND_ERR_INVALID_ARG')
@@ -183,7 +205,7 @@ export class HttpClient {
  * @param remedy What to write where another address is meant.
  */
 export function guardedConnector(
-  build: typeof buildConnector,
+  build: (options: buildConnector.BuildOptions) => buildConnector.connector,
   timeout: number,
   allowPrivate: boolean,
   remedy: string,

@@ -14,18 +14,19 @@ const NOT_IN_NAME = /[^!#$%&'*+\-.^_`|~0-9A-Za-z]/g;
 // oxlint-disable-next-line no-control-regex -- control characters are what must not get into a header
 const UNSAFE = /[\u0000-\u001f\u007f]/g;
 
+/** The name of a header that the configuration may set. */
+export const configurableHeader = () =>
+  z
+    .string()
+    .regex(NAME)
+    .refine((name) => !NOT_CONFIGURABLE.test(name), {
+      error: 'Ouzel or the connection writes this header itself',
+    });
+
 /** Headers by name. */
 export const httpHeaderTemplates = () =>
   z
-    .record(
-      z
-        .string()
-        .regex(NAME)
-        .refine((name) => !NOT_CONFIGURABLE.test(name), {
-          error: 'Ouzel or the connection writes this header itself',
-        }),
-      template(),
-    )
+    .record(configurableHeader(), template())
     .optional()
     .describe(
       'Headers to add, or to send in place of `content-type`, `user-agent` and the trace context. Sent as UTF-8.',

@@ -4,6 +4,7 @@ import { log } from './log.ts';
 import { notify } from './notify.ts';
 import { publish } from './publish.ts';
 import { request } from './request.ts';
+import { sql } from './sql.ts';
 import { webhook } from './webhook.ts';
 
-export const targets = [publish, request, webhook, notify, file, log] as const;
+export const targets = [publish, request, webhook, sql, notify, file, log] as const;

@@ -1,27 +1,24 @@
+import { resolve } from 'node:path';
 import { z } from 'zod';
-import { duration, type IssueDetails, size, template } from '../../config/fields.ts';
-import { cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
-import type { Event } from '../../core/event.ts';
-import { stringifyJson } from '../../core/json.ts';
-import { Fault } from '../../expression/index.ts';
-import { faultError } from '../../pipeline/faults.ts';
+import { duration, type IssueDetails, literal, size, templateTree } from '../../config/fields.ts';
 import { ATTRIBUTES } from '../../telemetry/names.ts';
-import { VERSION } from '../../version.ts';
-import { defineTargetComponent, type TargetContext } from '../component.ts';
+import { defineTargetComponent } from '../component.ts';
 import type { Delivery } from '../delivery.ts';
 import { specialHost } from '../http/addresses.ts';
-import { failureOf } from '../http/answer.ts';
+import { failureOf, type HttpAnswer } from '../http/answer.ts';
+import { authOptions, createAuthorizer, secretsOf } from '../http/auth.ts';
 import { HttpClient } from '../http/client.ts';
-import { basic, httpHeaderTemplates, httpName, httpTraceHeaders, httpValue } from '../http/headers.ts';
-import { hostOf, TargetUrl, urlTemplate } from '../http/url.ts';
-import { messageIds } from '../ids.ts';
-import { bindHeaders, hopsOf, render, traceOf } from '../outgoing.ts';
+import { httpHeaderTemplates } from '../http/headers.ts';
+import { signOptions } from '../http/sign.ts';
+import { type TlsFiles, tlsOptions } from '../http/tls.ts';
+import { hostOf, urlTemplate } from '../http/url.ts';
+import { RequestWriter, type WrittenRequest } from '../http/write.ts';
 import type { PreparedTarget } from '../route.ts';
 
 const options = z
   .strictObject({
     url: urlTemplate(),
-    method: z.enum(['POST', 'PUT', 'PATCH']).default('POST').describe('Method of the request.'),
+    method: z.enum(['POST', 'PUT', 'PATCH', 'DELETE']).default('POST').describe('Method of the request.'),
     headers: httpHeaderTemplates(),
     cloudevents: z
       .enum(['structured', 'binary', 'raw'])
@@ -29,14 +26,25 @@ const options = z
       .describe(
         'structured: one JSON document; binary: data as the body, attributes as ce- headers; raw: data alone. Of no effect with `body`.',
       ),
-    body: template()
+    body: templateTree()
       .optional()
       .describe(
-        'What is sent, in place of the event. A lone `{{ }}` that is no text is sent as JSON, anything else as text/plain; `headers` can name another content type.',
+        'What is sent, in place of the event. A mapping or list is sent as JSON, with every text in it a template and every value quoted as JSON needs it; an empty optional leaves its key out. A lone `{{ }}` that is no text is sent as JSON too, anything else as text/plain.',
       ),
+    content_type: literal().optional().describe('The content type of `body`, where it is another one.'),
+    sign: signOptions().optional(),
+    auth: authOptions().optional(),
+    tls: tlsOptions().optional(),
     timeout: duration()
       .default(10_000)
       .describe('How long a delivery may take, from the wait for a connection to the end of the answer.'),
+    timeouts: z
+      .strictObject({
+        connect: duration().optional().describe('How long connecting may take, TLS included.'),
+        headers: duration().optional().describe('How long the status may take, from when the request was sent.'),
+      })
+      .prefault({})
+      .describe('Parts of it that have a bound of their own.'),
     allow_private: z
       .boolean()
       .default(false)
@@ -48,111 +56,31 @@ const options = z
       .default(65_536)
       .describe('Bytes of an answer that are read. After a larger one, its connection is closed.'),
   })
-  .superRefine(({ url, allow_private: allowed }, context) => {
-    const hostname = hostOf(url);
-    const special = allowed || hostname === undefined ? undefined : specialHost(hostname);
-    if (special === undefined) return;
-    const params: IssueDetails = {
-      code: 'CONFIG_INVALID_VALUE',
-      hint: 'If that is meant, set `allow_private: true` beside it.',
+  .superRefine((given, context) => {
+    const { url, allow_private: allowed, auth, tls, headers = {} } = given;
+    const complain = (path: readonly string[], message: string, hint?: string): void => {
+      const params: IssueDetails = { code: 'CONFIG_INVALID_VALUE', hint };
+      context.addIssue({ code: 'custom', path: [...path], message, params: { ...params } });
     };
-    const message = `${hostname} is ${special} address, and webhooks go to public ones only`;
-    context.addIssue({ code: 'custom', path: ['url'], message, params: { ...params } });
-  });
-
-type Options = z.output<typeof options>;
-
-/** A request as it goes out. */
-interface WrittenRequest {
-  readonly url: URL;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array;
-  /** What must not be shown when the target sends it back. */
-  readonly secrets: readonly string[];
-}
-
-/** The header lines of CloudEvents, as HTTP has them. */
-function describingHeaders(event: Event): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (const line of cloudEventHeaders(event).split('\r\n')) {
-    const colon = line.indexOf(':');
-    if (colon > 0) headers[httpName(line.slice(0, colon))] = httpValue(line.slice(colon + 1));
-  }
-  return headers;
-}
-
-interface Content {
-  readonly describing: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array;
-}
-
-function eventContent(event: Event, mode: Options['cloudevents']): Content {
-  if (mode === 'structured')
-    return {
-      describing: { 'content-type': 'application/cloudevents+json' },
-      body: stringifyJson(structuredEvent(event)),
-    };
-  if (mode === 'binary') return { describing: describingHeaders(event), body: event.body() };
-  return { describing: { 'content-type': httpValue(event.datacontenttype ?? 'application/json') }, body: event.body() };
-}
-
-/** Makes the requests of a route. */
-class Writer {
-  readonly url: TargetUrl;
-  readonly #options: Options;
-  readonly #context: TargetContext;
-  readonly #messageId: ReturnType<typeof messageIds>;
-  readonly #headers: ReturnType<typeof bindHeaders>;
-  readonly #body: ReturnType<TargetContext['bindTemplate']> | undefined;
-
-  constructor(given: Options, context: TargetContext) {
-    this.#options = given;
-    this.#context = context;
-    this.url = new TargetUrl(given.url, context);
-    this.#messageId = messageIds(context.stream, context.consumer, context.route);
-    this.#headers = bindHeaders(given.headers, context);
-    this.#body = given.body === undefined ? undefined : context.bindTemplate(given.body);
-  }
-
-  /** @throws OuzelError what the templates do; EVENT_HOPS */
-  write({ event, run, span }: Delivery): WrittenRequest {
-    const url = this.url.of(run);
-    const { describing, body } = this.#content(event, run);
-    const own = this.#headers.map(
-      ([name, bound, source]) => [name.toLowerCase(), render(bound, source, run, this.#context)] as const,
-    );
-    const { credentials } = this.url;
-    const headers: Record<string, string> = {
-      'user-agent': `ouzel/${VERSION}`,
-      ...(credentials === undefined ? {} : { authorization: basic(credentials) }),
-      ...describing,
-      ...(own.some(([name]) => name === 'traceparent') ? {} : httpTraceHeaders(span ?? traceOf(event))),
-      ...Object.fromEntries(own.map(([name, value]) => [name, httpValue(value)])),
-      'webhook-id': this.#messageId(run),
-      'webhook-timestamp': String(Math.floor(Date.now() / 1000)),
-      'ouzel-hops': String(hopsOf(event) + 1),
-    };
-    const secrets = [
-      ...own.flatMap(([, value]) => [value, ...value.split(' ')]),
-      ...(credentials === undefined ? [] : [basic(credentials).slice('Basic '.length), credentials.password]),
-      url.search.slice(1),
-      ...url.searchParams.values(),
-    ];
-    return { url, headers, body, secrets };
-  }
-
-  #content(event: Event, run: Delivery['run']): Content {
-    const { body: source, cloudevents } = this.#options;
-    if (this.#body === undefined || source === undefined) return eventContent(event, cloudevents);
-    const value = this.#body.value(run);
-    if (value instanceof Fault) {
-      if (value.kind === 'missing_field') this.#context.missing(value.path ?? source.source);
-      throw faultError(value, source);
+    const { token_url: issuer } = auth?.oauth2 ?? {};
+    for (const [path, hostname] of [
+      [['url'], hostOf(url)],
+      [['auth', 'oauth2', 'token_url'], URL.parse(issuer ?? '')?.hostname],
+    ] as const) {
+      const special = allowed || hostname === undefined ? undefined : specialHost(hostname);
+      if (special === undefined) continue;
+      const message = `${hostname} is ${special} address, and webhooks go to public ones only`;
+      complain(path, message, 'If that is meant, set `allow_private: true` in the target.');
     }
-    if (typeof value === 'string') return { describing: { 'content-type': 'text/plain; charset=utf-8' }, body: value };
-    return { describing: { 'content-type': 'application/json' }, body: stringifyJson(value ?? null) };
-  }
-}
+    if (tls !== undefined && /^http:/i.test(url.source))
+      complain(['tls'], 'has no effect on a URL that begins with http://');
+    const name = (auth?.header?.name ?? 'authorization').toLowerCase();
+    if (auth === undefined) return;
+    if (name === 'authorization' && /^https?:\/\/[^/?#]*@/i.test(url.source))
+      complain(['auth'], 'the URL has a user already: one of the two is enough');
+    if (Object.keys(headers).some((each) => each.toLowerCase() === name))
+      complain(['auth'], `\`headers\` has ${name} already: one of the two is enough`);
+  });
 
 /** Sends events to an HTTP endpoint. */
 export const webhook = defineTargetComponent({
@@ -162,16 +90,39 @@ export const webhook = defineTargetComponent({
   example: '{ url: "https://partner.example/orders/{{ event.data.id }}", headers: { x-tenant: blue } }',
   options,
   prepare(given, context): PreparedTarget {
-    const { method, connections, timeout, max_response: maxResponse, allow_private: allowPrivate } = given;
-    const writer = new Writer(given, context);
-    const { origin, hostname, credentials } = writer.url;
-    const client = new HttpClient({ origin, connections, timeout, maxResponse, allowPrivate });
+    const { method, connections, timeout, timeouts, max_response: maxResponse, allow_private: allowPrivate } = given;
+    const writer = new RequestWriter(given, context);
+    const { origin, hostname } = writer.url;
+    const folder = context.folderOf(given.url.place);
+    const client = new HttpClient({
+      origin,
+      connections,
+      timeout,
+      maxResponse,
+      allowPrivate,
+      connectTimeout: timeouts.connect,
+      headersTimeout: timeouts.headers,
+      tls: given.tls && absolute(given.tls, folder),
+    });
+    const auth = given.auth && createAuthorizer(given.auth, { timeout, allowPrivate });
     const asked = `${method} ${origin}`;
 
     const exchange = async (delivery: Delivery, { url, headers, body, secrets }: WrittenRequest): Promise<void> => {
+      const { signal } = delivery;
       const path = url.pathname + url.search;
-      const answer = await client.send({ method, path, headers, body }, delivery.signal);
-      const failure = failureOf(answer, { asked, origin, secrets, now: Date.now() });
+      let authorization = auth && (auth.constant ?? (await auth.value(signal)));
+      const send = (): Promise<HttpAnswer> => {
+        const all = auth && authorization !== undefined ? { ...headers, [auth.name]: authorization } : headers;
+        return client.send({ method, path, headers: all, body }, signal);
+      };
+      let answer = await send();
+      // A token may have been taken back before its time: another one is tried, once.
+      if (answer.status === 401 && auth?.refused(authorization ?? '') === true) {
+        authorization = await auth.value(signal);
+        answer = await send();
+      }
+      const hidden = authorization === undefined ? secrets : [...secrets, ...secretsOf(authorization)];
+      const failure = failureOf(answer, { asked, origin, secrets: hidden, now: Date.now() });
       if (failure === undefined) delivery.confirm();
       else delivery.fail(failure);
     };
@@ -187,13 +138,13 @@ export const webhook = defineTargetComponent({
       },
       preview(delivery) {
         const { url, headers, body } = writer.write(delivery);
-        const shown = Object.entries(headers).map(([name, value]): [string, string] => [
-          name,
-          credentials !== undefined && value === basic(credentials) ? 'Basic ***' : value,
-        ]);
-        return { action: `${method} ${url.origin}${url.pathname}${url.search}`, headers: shown, body };
+        const shown = auth === undefined ? headers : { ...headers, [auth.name]: '***' };
+        return { action: `${method} ${url.origin}${url.pathname}${url.search}`, headers: writer.shown(shown), body };
       },
       close: () => client.close(),
     };
   },
 });
+
+const absolute = (files: TlsFiles, folder: string): TlsFiles =>
+  Object.fromEntries(Object.entries(files).map(([name, path]: [string, string]) => [name, resolve(folder, path)]));

@@ -72,6 +72,8 @@ function qualifiedType(node: Node): unknown {
 }
 
 function filterReference(first: MemberNode, compiler: Compiler): Code {
+  if (compiler.variable('event') === undefined)
+    throw compiler.error('filters look at an event, and there is none here', first);
   const name = staticKey(first, compiler);
   if (typeof name !== 'string') {
     throw compiler.error(

@@ -63,15 +63,20 @@ const WRONG_CREDENTIALS = unauthorized('the credentials are not valid', true);
 export class Authenticator {
   readonly #config: () => Config;
   readonly #logger: Logger;
+  readonly #local: boolean;
   readonly #wrong = new Attempts(WRONG);
   #compiled: { readonly of: Config['access']; readonly rules: AccessRules } | undefined;
   #issuer: { readonly of: string; readonly oidc: Oidc } | undefined;
   #saidAt = -Infinity;
 
-  /** @param config The one in force: each request is judged by it. */
-  constructor(config: () => Config, logger: Logger) {
+  /**
+   * @param config The one in force: each request is judged by it.
+   * @param local Whether who sits at this machine is somebody without credentials.
+   */
+  constructor(config: () => Config, logger: Logger, local = true) {
     this.#config = config;
     this.#logger = logger;
+    this.#local = local;
   }
 
   /** Who asks, or why nobody is let in who asks so. */
@@ -86,6 +91,7 @@ export class Authenticator {
     }
     if (shown !== undefined && 'status' in shown) return shown;
     if (shown !== undefined) return callerOf(shown.name, from, shown.grants, true);
+    if (!this.#local) return unauthorized('credentials are needed', false);
     const { configured } = this.#rules;
     const remote = remoteReason(request);
     if (remote === undefined) return callerOf('local', from, [configured ? SEE : ALL], false);

@@ -1,12 +1,10 @@
 /** JSON Web Tokens of one issuer, checked with keys that are fetched from it and kept. */
 import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import type { Agent, fetch as undiciFetch } from 'undici';
-import type { Config } from '../../config/schema.ts';
+import type { OidcSettings } from '../../config/http.ts';
 import { guardedConnector } from '../../deliver/http/client.ts';
 import { OuzelError } from '../../errors.ts';
 import type { Claims } from './rules.ts';
-
-export type OidcSettings = NonNullable<Config['http']['oidc']>;
 
 /** Seconds by which clocks may differ. */
 const CLOCK_TOLERANCE = 10;
@@ -20,13 +18,16 @@ export const looksLikeJwt = (token: string): boolean => /^eyJ[\w-]+\.[\w-]*\.[\w
 
 export class Oidc {
   readonly #settings: OidcSettings;
+  readonly #where: string;
   #keys: Promise<JWTVerifyGetKey> | undefined;
   #client: Promise<{ readonly agent: Agent; readonly fetch: typeof undiciFetch }> | undefined;
   /** Until when the issuer is not asked again, and why. */
   #away: { readonly until: number; readonly error: OuzelError } | undefined;
 
-  constructor(settings: OidcSettings) {
+  /** @param where The settings stand in the configuration, for errors. */
+  constructor(settings: OidcSettings, where = 'http.oidc') {
     this.#settings = settings;
+    this.#where = where;
   }
 
   /**
@@ -80,7 +81,7 @@ export class Oidc {
     const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
     const response = await this.#fetch(url, AbortSignal.timeout(timeout));
     const document = (await response.json()) as { readonly issuer?: unknown; readonly jwks_uri?: unknown } | null;
-    if (document?.issuer !== issuer) throw new Error(`${url} speaks of another issuer than http.oidc.issuer`);
+    if (document?.issuer !== issuer) throw new Error(`${url} speaks of another issuer than ${this.#where}.issuer`);
     const { jwks_uri: found } = document;
     if (typeof found !== 'string' || !/^https?:\/\//.test(found)) throw new Error(`${url} names no jwks_uri`);
     if (issuer.startsWith('https:') && !found.startsWith('https:'))
@@ -112,7 +113,12 @@ export class Oidc {
   async #connect(): Promise<{ readonly agent: Agent; readonly fetch: typeof undiciFetch }> {
     const { timeout, allow_private: allowPrivate } = this.#settings;
     const { Agent, buildConnector, fetch } = await import('undici');
-    const connect = guardedConnector(buildConnector, timeout, allowPrivate, '`allow_private: true` in http.oidc');
+    const connect = guardedConnector(
+      buildConnector,
+      timeout,
+      allowPrivate,
+      `\`allow_private: true\` in ${this.#where}`,
+    );
     return { agent: new Agent({ connect, maxResponseSize: MAX_DOCUMENT, connections: 2 }), fetch };
   }
 

@@ -1,6 +1,6 @@
 /** From the entries of `access` to who may do what. Pure. */
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { AccessEntry } from '../../config/schema.ts';
+import type { AccessEntry } from '../../config/access.ts';
 import { typeMatcher } from '../../contracts/match.ts';
 import type { About, Scope } from './needs.ts';
 
@@ -112,7 +112,8 @@ const normalized = (san: string): string => (san.startsWith('DNS:') ? san.toLowe
 
 type Wanted = NonNullable<AccessEntry['who']['jwt']>;
 
-const fits = ({ sub, claims = {} }: Wanted, found: Claims): boolean =>
+/** Whether a token is of whom is meant. */
+export const fits = ({ sub, claims = {} }: Wanted, found: Claims): boolean =>
   (sub === undefined || found['sub'] === sub) &&
   Object.entries(claims).every(([path, wanted]) => holds(claimAt(found, path), wanted));
 

@@ -1,19 +1,14 @@
 import { z } from 'zod';
-import { subjectProblem } from '../../config/fields.ts';
 import type { Config } from '../../config/schema.ts';
+import { STRUCTURED } from '../../contracts/cloudevents-http.ts';
+import { checkSubject, type Destination, post, subjectOfType } from '../../contracts/post.ts';
 import { headerBlock, headerLine } from '../../core/headers.ts';
 import { stringifyJson } from '../../core/json.ts';
 import { covers } from '../../core/subjects.ts';
-import type { Publisher } from '../../deliver/ports.ts';
 import { OuzelError } from '../../errors.ts';
 import { type ApiRoute, checked, defineRoute } from '../define.ts';
 import { HttpError } from '../problem.ts';
 import type { HttpContext } from '../server.ts';
-
-/** Milliseconds to wait for the PubAck. */
-const TIMEOUT = 10_000;
-
-const CLOUD_EVENT = 'application/cloudevents+json';
 
 const plain = z.strictObject({
   subject: z.string().min(1).max(1024).describe('Of the message: a stream must take it.'),
@@ -83,15 +78,15 @@ export const events = (context: HttpContext): ApiRoute[] => [
     body: {
       description: 'The event.',
       schema: z.union([plain, cloudEvent]),
-      schemas: { 'application/json': plain, [CLOUD_EVENT]: cloudEvent },
-      media: ['application/json', CLOUD_EVENT],
+      schemas: { 'application/json': plain, [STRUCTURED]: cloudEvent },
+      media: ['application/json', STRUCTURED],
       examples: {
         plain: {
           media: 'application/json',
           value: { subject: 'events.orders.created', data: { id: 'o-1', total: 1500 }, id: 'o-1' },
         },
         cloudevent: {
-          media: CLOUD_EVENT,
+          media: STRUCTURED,
           value: { specversion: '1.0', id: 'o-1', source: '/shop', type: 'orders.created', data: { total: 1500 } },
         },
       },
@@ -103,13 +98,13 @@ export const events = (context: HttpContext): ApiRoute[] => [
     handler: async ({ body, media, text = '', query, actor, raw }) => {
       const { config } = context.loaded();
       const event =
-        media === CLOUD_EVENT
+        media === STRUCTURED
           ? ofCloudEvent(config, checked(cloudEvent, body), text, query)
           : ofPlain(config, checked(plain, body), query);
       raw.act = { what: 'event.publish', resource: `events/${event.subject}` };
       if (!actor.may('publish', { type: event.type }))
         throw new HttpError(403, `may not publish events of type ${event.type}`, 'FORBIDDEN');
-      const ack = await published(context.nats().publisher, event);
+      const ack = await post(event, context.nats().publisher);
       return { status: ack.duplicate ? 200 : 201, body: { ...ack, subject: event.subject } };
     },
   }),
@@ -118,7 +113,7 @@ export const events = (context: HttpContext): ApiRoute[] => [
 function ofPlain(
   config: Config,
   { subject, data, headers = {}, id }: z.output<typeof plain>,
-  query: { readonly subject?: string | undefined; readonly stream?: string | undefined },
+  query: Destination,
 ): Outgoing {
   if (query.subject !== undefined || query.stream !== undefined)
     throw new OuzelError(
@@ -141,31 +136,12 @@ function ofCloudEvent(
   config: Config,
   { id, source, type }: z.output<typeof cloudEvent>,
   body: string,
-  query: { readonly subject?: string | undefined; readonly stream?: string | undefined },
+  query: Destination,
 ): Outgoing {
-  const subject = query.subject ?? subjectOf(config, type, query.stream);
-  checkSubject(subject);
+  const subject = subjectOfType(config, type, query);
   // Only the two together name an event.
-  const lines = headerLine('Nats-Msg-Id', `${source}#${id}`) + headerLine('Content-Type', CLOUD_EVENT);
+  const lines = headerLine('Nats-Msg-Id', `${source}#${id}`) + headerLine('Content-Type', STRUCTURED);
   return { subject, type, headers: headerBlock(lines), body };
-}
-
-/** The subject that a type has in a stream. @throws OuzelError USAGE where nothing says which stream */
-function subjectOf({ streams }: Config, type: string, stream: string | undefined): string {
-  if (stream !== undefined) {
-    if (!Object.hasOwn(streams, stream))
-      throw new OuzelError('STREAM_NOT_FOUND', `the configuration has no stream "${stream}"; give the subject`);
-    return `${streams[stream]?.strip ?? ''}${type}`;
-  }
-  const found = Object.values(streams)
-    .map(({ strip, subjects }) => ({ subject: strip + type, subjects }))
-    .filter(({ subject, subjects }) => subjects.some((pattern) => covers(pattern, subject)));
-  const [only, ...others] = found;
-  if (only !== undefined && others.length === 0) return only.subject;
-  throw new OuzelError(
-    'TARGET_NO_STREAM',
-    `${only === undefined ? 'no stream' : 'more than one stream'} of the configuration takes the type ${type}: say which with ?stream= or ?subject=`,
-  );
 }
 
 /** The type that a plain message of a subject has: the subject less the prefix of its stream. */
@@ -174,21 +150,3 @@ function typeOf({ streams }: Config, subject: string): string {
   const { strip = '' } = stream ?? {};
   return subject.startsWith(strip) ? subject.slice(strip.length) : subject;
 }
-
-/** @throws OuzelError EVENT_INVALID_SUBJECT */
-function checkSubject(subject: string): void {
-  const problem =
-    subjectProblem(subject, false) ??
-    (/[*>]/.test(subject) ? 'has a wildcard' : undefined) ??
-    (subject.startsWith('$') ? "is the server's own" : undefined) ??
-    (/^(?:ouzel|_inbox)(?:\.|$)/i.test(subject) ? "is Ouzel's own" : undefined);
-  if (problem !== undefined) throw new OuzelError('EVENT_INVALID_SUBJECT', `the subject "${subject}" ${problem}`);
-}
-
-const published = (publisher: Publisher, { subject, headers, body }: Outgoing) =>
-  new Promise<{ stream: string; sequence: number; duplicate: boolean }>((resolve, reject) => {
-    publisher.publish(subject, headers, body, TIMEOUT, {
-      confirmed: (duplicate, sequence = 0, stream = '') => resolve({ stream, sequence, duplicate }),
-      failed: reject,
-    });
-  });

@@ -69,9 +69,16 @@ const KINDS: readonly Kind[] = [
     yaml: 'webhook:\n  url: https://partner.example/in\n',
     patch: { timeout: '5s' },
   },
+  {
+    ...resource('sources', 'SourceResource'),
+    one: 'source',
+    entry: { webhook: { path: '/hooks/orders', verify: 'none' }, publish: { subject: 'events.hook' } },
+    yaml: 'webhook:\n  path: /hooks/github\n  verify: { github: { secret: "${file:/run/secrets/github}" } }\npublish:\n  subject: events.github\n',
+    patch: { webhook: { max_body: '64KiB' } },
+  },
 ];
 
-/** `/filters`, `/transformers`, `/targets`: the same of each. */
+/** `/filters`, `/transformers`, `/targets`, `/sources`: the same of each. */
 export const resources = (context: HttpContext): ApiRoute[] =>
   KINDS.flatMap((kind) => [listRoute(kind, context), ...entryRoutes(kind, context)]);
 

@@ -17,7 +17,7 @@ const keys: readonly Case[] = [
     `${V}http: { foo: 1 }\n`,
     ['2:9 CONFIG_UNKNOWN_KEY «foo»'],
     /"foo"/,
-    /^one of: listen, tls, oidc, drain$/,
+    /^one of: listen, ingress, ingress_tls, tls, oidc, drain$/,
   ],
   [
     'an unknown key in a list',

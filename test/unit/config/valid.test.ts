@@ -20,6 +20,7 @@ describe('a configuration that holds', () => {
       streams: {},
       filters: {},
       transformers: {},
+      sources: {},
       targets: {},
       consumers: {},
       plugins: { dir: '/etc/plugins' },

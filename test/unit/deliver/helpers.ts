@@ -60,6 +60,7 @@ export const targetContext = (more: Partial<TargetContext>): TargetContext => ({
   bindTemplate: (template) => template.bind(new Map()),
   bind: (expression) => expression.bind(new Map()),
   missing: () => undefined,
+  keyOf: () => undefined,
   publisher: new RecordingPublisher(),
   requester: NOBODY,
   files: {

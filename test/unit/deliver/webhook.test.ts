@@ -141,7 +141,7 @@ describe('a request', () => {
       'user-agent': expect.stringMatching(/^ouzel\/\d/) as string,
       'ouzel-hops': '3',
       'content-type': 'application/cloudevents+json',
-      'webhook-id': expect.stringMatching(/^[\w-]{22}\.16\./) as string,
+      'webhook-id': expect.stringMatching(/^[\w-]{22}_16_\w+_\w+$/) as string,
     });
     expect(Math.abs(Number(headers['webhook-timestamp']) - Date.now() / 1000)).toBeLessThan(60);
     expect(() => sent({}, jsonEvent({}, { headers: { 'Ouzel-Hops': '8' } }))).toThrow(
@@ -203,6 +203,63 @@ describe('a request', () => {
   ])('body %s → %s', (template, body, type) => {
     const made = sent({ body: template }, jsonEvent({ text: 'hello', n: 1 }));
     expect([made.body, made.headers['content-type']]).toEqual([body, type]);
+  });
+
+  it('a mapping is JSON, and every value in it is quoted as JSON needs it', () => {
+    const body = {
+      text: 'say "{{ event.data.text }}"',
+      total: '{{ event.data.n }}',
+      tags: ['{{ event.data.tags }}', 7, null, true],
+      phone: '{{ event.data.?phone }}',
+      constructor: '{{ event.data.text }}',
+    };
+    const made = sent({ body }, jsonEvent({ text: 'a "b"\n', n: 1, tags: ['x'] }));
+    expect(made.headers['content-type']).toBe('application/json');
+    expect(JSON.parse(made.body)).toEqual({
+      text: 'say "a "b"\n"',
+      total: 1,
+      tags: [['x'], 7, null, true],
+      constructor: 'a "b"\n',
+    });
+    const missing = () => sent({ body: { a: { b: ['{{ event.data.c }}'] } } }, jsonEvent({}));
+    expect(missing).toThrow(expect.objectContaining({ code: 'EVENT_MISSING_FIELD' }) as Error);
+  });
+
+  it('says where in a body a template is wrong', () =>
+    expect(
+      webhook.options.safeParse({ url: 'https://h.example', body: { a: ['x', '{{ 1 + }}'] } }).error?.issues,
+    ).toEqual([expect.objectContaining({ path: ['body', 'a', 1] })]));
+
+  it('has the content type that is configured for its body', () => {
+    const made = sent({ body: '<a>{{ event.data.n }}</a>', content_type: 'application/xml' }, jsonEvent({ n: 1 }));
+    expect([made.body, made.headers['content-type']]).toEqual(['<a>1</a>', 'application/xml']);
+  });
+
+  it('shows neither signatures nor what authorizes it', () => {
+    const secret = Buffer.alloc(24, 's').toString('base64');
+    const sign = { standard: { secrets: [`whsec_${secret}`] }, hmac: { secret: 'hush', header: 'X-Sig' } };
+    const { headers } = sent({ sign, auth: { bearer: 't0ken' } });
+    expect(headers).toMatchObject({ 'webhook-signature': '***', 'x-sig': '***', authorization: '***' });
+  });
+
+  it.each<[options: Record<string, unknown>, problem: string]>([
+    [{ auth: {} }, 'exactly one of'],
+    [{ auth: { bearer: 'a', header: { name: 'x', value: 'b' } } }, 'exactly one of'],
+    [{ url: 'https://u:p@h.example', auth: { bearer: 'a' } }, 'has a user already'],
+    [{ headers: { Authorization: 'x' }, auth: { bearer: 'a' } }, 'has authorization already'],
+    [{ headers: { 'X-Key': 'x' }, auth: { header: { name: 'x-key', value: 'a' } } }, 'has x-key already'],
+    [{ tls: { cert: 'a.pem' } }, 'stand together'],
+    [{ url: 'http://h.example', tls: { ca: 'a.pem' } }, 'no effect'],
+    ...['http://127.0.0.1/t', 'ftp://h.example', 'https://u:p@h.example/', 'h.example'].map(
+      (url): [Record<string, unknown>, string] => [
+        { auth: { oauth2: { token_url: url, client_id: 'a', client_secret: 'b' } } },
+        url.includes('127') ? 'is a loopback address' : 'must be an http',
+      ],
+    ),
+  ])('%j is refused: %s', (options, problem) => {
+    const [said, ...others] = problems({ url: 'https://h.example', ...options });
+    expect(said).toContain(problem);
+    expect(others).toEqual([]);
   });
 
   it('headers are the configuration’s where it names them, and no value can add another', () => {

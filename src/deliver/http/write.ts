@@ -1,0 +1,135 @@
+/** Makes the requests of a webhook: its URL, its headers and its body, signed. */
+import type { TemplateTree } from '../../config/fields.ts';
+import { cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
+import type { Event } from '../../core/event.ts';
+import { stringifyJson } from '../../core/json.ts';
+import { Template } from '../../expression/index.ts';
+import { VERSION } from '../../version.ts';
+import type { TargetContext } from '../component.ts';
+import type { Delivery } from '../delivery.ts';
+import { messageIds } from '../ids.ts';
+import { bindHeaders, bindTree, hopsOf, render, traceOf } from '../outgoing.ts';
+import { basic, httpName, httpTraceHeaders, httpValue } from './headers.ts';
+import { createSigner, type Signer, type SignOptions } from './sign.ts';
+import { TargetUrl } from './url.ts';
+
+export interface WriterOptions {
+  readonly url: Template;
+  readonly headers?: Readonly<Record<string, Template>> | undefined;
+  readonly cloudevents: 'structured' | 'binary' | 'raw';
+  readonly body?: TemplateTree | undefined;
+  readonly content_type?: string | undefined;
+  readonly sign?: SignOptions | undefined;
+}
+
+/** A request as it goes out. */
+export interface WrittenRequest {
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array;
+  /** What must not be shown when the target sends it back. */
+  readonly secrets: readonly string[];
+}
+
+/** The header lines of CloudEvents, as HTTP has them. */
+function describingHeaders(event: Event): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const line of cloudEventHeaders(event).split('\r\n')) {
+    const colon = line.indexOf(':');
+    if (colon > 0) headers[httpName(line.slice(0, colon))] = httpValue(line.slice(colon + 1));
+  }
+  return headers;
+}
+
+interface Content {
+  readonly describing: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array;
+}
+
+function eventContent(event: Event, mode: WriterOptions['cloudevents']): Content {
+  if (mode === 'structured')
+    return {
+      describing: { 'content-type': 'application/cloudevents+json' },
+      body: stringifyJson(structuredEvent(event)),
+    };
+  if (mode === 'binary') return { describing: describingHeaders(event), body: event.body() };
+  return { describing: { 'content-type': httpValue(event.datacontenttype ?? 'application/json') }, body: event.body() };
+}
+
+/** Makes the requests of a route. */
+export class RequestWriter {
+  readonly url: TargetUrl;
+  readonly #options: WriterOptions;
+  readonly #context: TargetContext;
+  readonly #messageId: ReturnType<typeof messageIds>;
+  readonly #headers: ReturnType<typeof bindHeaders>;
+  readonly #body: ReturnType<typeof bindTree> | undefined;
+  readonly #sign: Signer | undefined;
+
+  constructor(given: WriterOptions, context: TargetContext) {
+    this.#options = given;
+    this.#context = context;
+    this.url = new TargetUrl(given.url, context);
+    this.#messageId = messageIds(context.stream, context.consumer, context.route);
+    this.#headers = bindHeaders(given.headers, context);
+    this.#body = given.body === undefined ? undefined : bindTree(given.body, context);
+    this.#sign = given.sign === undefined ? undefined : createSigner(given.sign);
+  }
+
+  /**
+   * The request of a delivery, less what authorizes it.
+   *
+   * @throws OuzelError what the templates do; EVENT_HOPS
+   */
+  write({ event, run, span }: Delivery): WrittenRequest {
+    const url = this.url.of(run);
+    const { describing, body } = this.#content(event, run);
+    const own = this.#headers.map(
+      ([name, bound, source]) => [name.toLowerCase(), render(bound, source, run, this.#context)] as const,
+    );
+    const { credentials } = this.url;
+    // A full stop separates what is signed, and must not stand in it.
+    const id = this.#messageId(run).replaceAll('.', '_');
+    const timestamp = String(Math.floor(Date.now() / 1000));
+    const headers: Record<string, string> = {
+      'user-agent': `ouzel/${VERSION}`,
+      ...(credentials === undefined ? {} : { authorization: basic(credentials) }),
+      ...describing,
+      ...(own.some(([name]) => name === 'traceparent') ? {} : httpTraceHeaders(span ?? traceOf(event))),
+      ...Object.fromEntries(own.map(([name, value]) => [name, httpValue(value)])),
+      'webhook-id': id,
+      'webhook-timestamp': timestamp,
+      'ouzel-hops': String(hopsOf(event) + 1),
+      ...this.#sign?.({ id, timestamp, body }),
+    };
+    const secrets = [
+      ...own.flatMap(([, value]) => [value, ...value.split(' ')]),
+      ...(credentials === undefined ? [] : [basic(credentials).slice('Basic '.length), credentials.password]),
+      url.search.slice(1),
+      ...url.searchParams.values(),
+    ];
+    return { url, headers, body, secrets };
+  }
+
+  /** The headers as they may be shown: nobody gets a signature for an event of their own by looking at it. */
+  shown(headers: WrittenRequest['headers']): [name: string, value: string][] {
+    const { credentials } = this.url;
+    const signatures = new Set(Object.keys(this.#sign?.({ id: '', timestamp: '', body: '' }) ?? {}));
+    return Object.entries(headers).map(([name, value]) => {
+      if (signatures.has(name)) return [name, '***'];
+      return [name, credentials !== undefined && value === basic(credentials) ? 'Basic ***' : value];
+    });
+  }
+
+  #content(event: Event, run: Delivery['run']): Content {
+    const { body: source, content_type: type, cloudevents } = this.#options;
+    if (this.#body === undefined) return eventContent(event, cloudevents);
+    const value = this.#body(run);
+    const isText = typeof value === 'string' && source instanceof Template;
+    const usual = isText ? 'text/plain; charset=utf-8' : 'application/json';
+    return {
+      describing: { 'content-type': httpValue(type ?? usual) },
+      body: isText ? value : stringifyJson(value ?? null),
+    };
+  }
+}
