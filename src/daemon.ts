@@ -26,6 +26,7 @@ import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { pollDue, pollDurables } from './reconcile/poll.ts';
 import { type Confirm, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
+import { ReplayHost } from './replay/host.ts';
 import { prepareServer, type Shared } from './services.ts';
 import { type DaemonStatus, statusOf } from './status.ts';
 import { Incidents } from './telemetry/incidents.ts';
@@ -66,6 +67,7 @@ export class Daemon {
   readonly #incidents: Incidents;
   /** What is changed over the API. */
   readonly #acts: Acts;
+  readonly #replays: ReplayHost;
   #loaded: LoadedConfig;
   readonly #load: LayeredLoader;
   readonly #reloads: Reloads;
@@ -111,6 +113,7 @@ export class Daemon {
       metrics,
       logger,
     });
+    this.#replays = new ReplayHost(logger);
     this.#reloads = new Reloads({
       load: () => this.#fleet?.load() ?? load(),
       current: () => this.#loaded,
@@ -147,6 +150,7 @@ export class Daemon {
       tap: (selectors, sink, sees) =>
         this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf, sees), sink),
       deadLetters: () => this.#deadLetters(),
+      replays: this.#replays,
       fleet: () => this.#fleetAccess(),
       loaded: () => this.#loaded,
       runtimes: () => this.#reconciler?.runtimes ?? new Map(),
@@ -228,6 +232,7 @@ export class Daemon {
     // What came in is answered while its stream can still be reached.
     await this.#ingress.close(deadline);
     await Promise.race([this.#reloads.close(), deadline]);
+    await Promise.race([this.#replays.close(), deadline]);
     await this.#reconciler?.stop(deadline);
     await this.#fleet?.close();
     // Confirmed before the connection closes; without one, nothing is waited for.

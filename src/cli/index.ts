@@ -10,6 +10,7 @@ import { dlqCommand } from './dlq/index.ts';
 import { explainCommand } from './explain.ts';
 import { initCommand } from './init.ts';
 import { pluginsCommand } from './plugins.ts';
+import { replayCommand } from './replay/index.ts';
 import { runCommand } from './run.ts';
 import { schemaCommand } from './schema.ts';
 import { tapCommand } from './tap.ts';
@@ -29,6 +30,7 @@ const commands = [
   consumersCommand,
   targetsCommand,
   dlqCommand,
+  replayCommand,
   pluginsCommand,
   initCommand,
   tokenCommand,
@@ -40,6 +42,8 @@ const commands = [
 function createProgram(): Command {
   const program = new Command('ouzel')
     .description('An observable event-processing daemon for NATS JetStream.')
+    // What stands behind a command is for that command: `replay` has options of its own, and commands below it.
+    .enablePositionalOptions()
     .version(VERSION, '-V, --version');
   for (const make of commands) program.addCommand(make());
   // Commander hands its settings only to commands that it makes itself.

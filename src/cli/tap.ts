@@ -106,6 +106,7 @@ function lineOf(record: TapRecord, style: Style): string {
     type ?? record.subject,
     `${stream}:${seq}`,
     ...(key === undefined ? [] : [`key ${key}`]),
+    ...(record.run === undefined ? [] : [record.run]),
     ...(record.attempt > 1 ? [`attempt ${record.attempt}`] : []),
     `${duration} ms`,
     ...(routes.length === 0 ? [] : [`→ ${routes.join(', ')}`]),

@@ -3,6 +3,7 @@
  * are read as the NATS protocol binding says; any other message is an event too, with attributes from the stream.
  */
 import { ATTRIBUTE_NAMES, type Contents, type Decoder, type Event, isJsonType } from '../core/event.ts';
+import { FIRST_RUN } from '../core/handover.ts';
 import { headerEntries } from '../core/headers.ts';
 import { parseJson } from '../core/json.ts';
 import { isoTime } from '../core/time.ts';
@@ -152,6 +153,8 @@ export const messageView = (event: Event): MessageView => ({
   stream: event.stream,
   sequence: event.position.sequence,
   attempt: event.position.deliveries,
+  run: FIRST_RUN,
+  replay: false,
   header: (name: string) => event.header(name),
   headers: () => Object.fromEntries(event.carrier.headers === undefined ? [] : headerEntries(event.carrier.headers)),
 });

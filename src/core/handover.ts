@@ -1,6 +1,6 @@
 /**
  * An event that is handed to one consumer by a message of Ouzel's own, rather than by its stream: a retry that was
- * parked, or a re-drive. The message stands on `ouzel.due.<consumer>` in the stream OUZEL_TIMERS (at once, or when its
+ * parked, a re-drive, or a replay. The message stands on `ouzel.due.<consumer>` in the stream OUZEL_TIMERS (at once, or when its
  * timer fires), and carries all that the handling needs, so that its source can be acked as soon as it is stored:
  *
  * - body: the event's bytes as they came (or as a re-drive mended them);
@@ -17,6 +17,14 @@ import { headerLine, headerValue } from './headers.ts';
 
 /** How the run of an event's first passage is written. */
 export const FIRST_RUN = 'first';
+
+const REPLAY_RUN = /^replay-([\w-]+)/;
+
+/** The run of a replay. @param name Letters, digits, `-` and `_`. */
+export const replayRun = (name: string): string => `replay-${name}`;
+
+/** The name of the replay that a run is of, also where a dead letter of it was driven again; undefined for others. */
+export const replayOf = (run: string): string | undefined => REPLAY_RUN.exec(run)?.[1];
 
 export interface Handover {
   readonly stream: string;

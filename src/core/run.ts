@@ -9,7 +9,7 @@ import type { Route } from '../deliver/route.ts';
 import type { AttemptRecord } from './attempts.ts';
 import type { Consumer } from './consumer.ts';
 import type { Event } from './event.ts';
-import type { Handed } from './handover.ts';
+import { FIRST_RUN, type Handed, replayOf } from './handover.ts';
 import { headerEntries } from './headers.ts';
 import type { Outcome, Plan } from './plan.ts';
 import type { AttemptSpan } from './ports.ts';
@@ -169,6 +169,14 @@ export class Run implements Scope, MessageView {
   /** The number of the attempt that runs now, from 1. */
   get attempt(): number {
     return this.record === undefined ? 1 : this.record.used + this.record.cutOffs + 1;
+  }
+
+  get run(): string {
+    return this.id === '' ? FIRST_RUN : this.id;
+  }
+
+  get replay(): boolean {
+    return replayOf(this.id) !== undefined;
   }
 
   header(name: string): string | undefined {

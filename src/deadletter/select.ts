@@ -1,9 +1,8 @@
 /** The one set of selectors: which dead letters somebody means. */
 import type { Config } from '../config/schema.ts';
-import { parseDuration } from '../config/fields.ts';
 import { typeMatcher } from '../contracts/match.ts';
 import { OuzelError } from '../errors.ts';
-import { askedCondition } from '../reconcile/condition.ts';
+import { askedCondition, askedInstant } from '../reconcile/condition.ts';
 import { eventOfLetter, scopeOf } from './event.ts';
 import { completeLetter, type DeadLetter, letters, type LetterAccess } from './read.ts';
 
@@ -17,19 +16,6 @@ export const selectsAnything = (selectors: LetterSelectors): boolean =>
 
 /** What may be the name of a consumer, and no wildcard of a subject. */
 const NAME = /^[\w-]+$/;
-const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)$/;
-
-/** Milliseconds since the epoch. @throws OuzelError USAGE */
-function instantOf(name: string, text: string, now: number): number {
-  const back = parseDuration(text);
-  if (back !== undefined) return now - back;
-  const instant = INSTANT.test(text) ? Date.parse(text) : Number.NaN;
-  if (!Number.isNaN(instant)) return instant;
-  throw new OuzelError(
-    'USAGE',
-    `--${name}: "${text}" is no instant. Write date, time and zone (2026-01-31T08:00:00Z), or how long ago (2h)`,
-  );
-}
 
 export interface LetterQuery {
   readonly consumer: string | undefined;
@@ -51,8 +37,8 @@ export function letterQuery(
   const { consumer, key, reason } = selectors;
   if (consumer !== undefined && !NAME.test(consumer))
     throw new OuzelError('USAGE', `--consumer: "${consumer}" is no name of a consumer: letters, digits, - and _`);
-  const since = selectors.since === undefined ? -Infinity : instantOf('since', selectors.since, now);
-  const until = selectors.until === undefined ? Infinity : instantOf('until', selectors.until, now);
+  const since = selectors.since === undefined ? -Infinity : askedInstant('since', selectors.since, now);
+  const until = selectors.until === undefined ? Infinity : askedInstant('until', selectors.until, now);
   if (since > until) throw new OuzelError('USAGE', '--since lies after --until, so nothing is between them');
   const inside = insideMatcher(selectors, config);
   return {

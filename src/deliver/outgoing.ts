@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { type IssueDetails, subjectProblem, template, type TemplateTree } from '../config/fields.ts';
 import type { Event } from '../core/event.ts';
+import { replayOf } from '../core/handover.ts';
 import { headerLine } from '../core/headers.ts';
 import type { TraceContext } from '../core/ports.ts';
 import { OuzelError } from '../errors.ts';
@@ -126,6 +127,15 @@ export function hopsOf(event: Event): number {
   if (hops >= MAX_HOPS)
     throw new OuzelError('EVENT_HOPS', `the event was published by Ouzel ${hops} times already: a loop of consumers?`);
   return hops;
+}
+
+/** Tells whoever receives it that it comes from a replay, and of which name. */
+export const REPLAY_HEADER = 'Ouzel-Replay';
+
+/** The header line of a replay; empty for what is none. */
+export function replayLine({ id }: Pick<Run, 'id'>): string {
+  const name = id === '' ? undefined : replayOf(id);
+  return name === undefined ? '' : headerLine(REPLAY_HEADER, name);
 }
 
 export const bindHeaders = (

@@ -18,6 +18,7 @@ import {
   hopsOf,
   type OutgoingContext,
   render,
+  replayLine,
   subjectOf,
   subjectTemplate,
   traceHeaders,
@@ -106,6 +107,7 @@ export class Request {
     const { lines: describing, body } = this.#message(run);
     let lines = headerLine('Nats-Msg-Id', this.#messageId(run));
     lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
+    lines += replayLine(run);
     lines += traceHeaders(trace ?? traceOf(event), own);
     lines += describing.replace(/^([^:\r\n]+):.*\r\n/gm, (line, name: string) =>
       own.has(name.toLowerCase()) ? '' : line,

@@ -52,6 +52,11 @@ const MESSAGE = attributes({
   stream: { summary: 'The stream that holds it.', read: (scope) => scope.msg.stream },
   seq: { summary: 'Its sequence in the stream.', read: (scope) => scope.msg.sequence },
   attempt: { summary: '1 for the first attempt.', read: (scope) => scope.msg.attempt },
+  replay: { summary: 'Whether it comes from a replay.', read: (scope) => scope.msg.replay },
+  run: {
+    summary: 'The run: `first`, or that of a replay (`replay-january`) or re-drive.',
+    read: (scope) => scope.msg.run,
+  },
   headers: {
     summary: 'Its headers: the exact name first, then without regard to case.',
     read: (scope) => scope.msg.headers(),
@@ -166,6 +171,8 @@ function wholeMessage(message: MessageView): ReadonlyMap<string, unknown> {
     ['stream', message.stream],
     ['seq', message.sequence],
     ['attempt', message.attempt],
+    ['replay', message.replay],
+    ['run', message.run],
     ['headers', message.headers()],
   ]);
 }

@@ -31,6 +31,10 @@ export interface MessageView {
   readonly sequence: number;
   /** 1 for the first attempt. */
   readonly attempt: number;
+  /** The run: `first`, or that of a replay or re-drive. */
+  readonly run: string;
+  /** Whether it is a replay's. */
+  readonly replay: boolean;
   /** Value of a header (exact name first, then without regard to case), or undefined. */
   header(name: string): string | undefined;
   /** All headers; the first value of each. */

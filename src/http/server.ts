@@ -6,6 +6,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { LetterAccess } from '../deadletter/read.ts';
 import type { FleetAccess } from '../fleet/ports.ts';
+import type { ReplayHost } from '../replay/host.ts';
 import type { ConsumerRuntime } from '../reconcile/runtime.ts';
 import type { TestPorts } from '../reconcile/test-delivery.ts';
 import type { DaemonStatus } from '../status.ts';
@@ -35,6 +36,8 @@ export interface HttpContext {
   readonly tap: (selectors: TapSelectors, sink: TapSink, sees: Sees | undefined) => () => void;
   /** What work on dead letters needs. @throws OuzelError NATS_UNAVAILABLE */
   readonly deadLetters: () => LetterAccess;
+  /** The replays that run here. */
+  readonly replays: ReplayHost;
   /** The fleet's configuration. @throws OuzelError NATS_UNAVAILABLE */
   readonly fleet: () => FleetAccess;
   /** The consumers that run here. */

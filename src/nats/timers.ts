@@ -61,10 +61,10 @@ export function createParking(publisher: Publisher): Parking {
 /** Subjects of waiting timers that are counted one by one; beyond them counting costs more than it tells. */
 const COUNTED = 100_000;
 
-/** The consumers for whom events are due. */
-export async function dueConsumers(manager: JetStreamManager): Promise<ReadonlySet<string>> {
+/** How many events are due for each consumer; those for whom there are none are left out. */
+export async function dueCounts(manager: JetStreamManager): Promise<ReadonlyMap<string, number>> {
   const { state } = await manager.streams.info(TIMER_STREAM, { subjects_filter: 'ouzel.due.*' });
-  return new Set(Object.keys(state.subjects ?? {}).map((subject) => subject.split('.')[2] ?? ''));
+  return new Map(Object.entries(state.subjects ?? {}).map(([subject, due]) => [subject.split('.')[2] ?? '', due]));
 }
 
 /**

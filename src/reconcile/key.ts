@@ -1,9 +1,9 @@
 /** The key of one stream's events. */
 import type { Run } from '../core/run.ts';
-import { type Evaluate, Fault, toText } from '../expression/index.ts';
+import { type Evaluate, Fault, type Scope, toText } from '../expression/index.ts';
 
-/** Answers the key of a run's event, undefined where there is none. */
-export type KeyOf = (run: Run) => string | undefined;
+/** Answers the key of a run's event (or of another of which as much is known), undefined where there is none. */
+export type KeyOf = (run: Scope & Pick<Run, 'stream'>) => string | undefined;
 
 /** @param key The `key` of the stream, bound; undefined where it has none. */
 export const keyBy =

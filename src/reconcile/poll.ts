@@ -1,6 +1,6 @@
 /** What is asked of the server again and again while consumers run. */
 import type { JetStreamManager } from '@nats-io/jetstream';
-import { dueConsumers, waitingTimers } from '../nats/timers.ts';
+import { dueCounts, waitingTimers } from '../nats/timers.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { ConsumerRuntime } from './runtime.ts';
 
@@ -20,6 +20,6 @@ export async function pollDurables(
 
 /** Whose events are due: whoever set their timers may be gone, and a re-drive comes from anywhere. */
 export async function pollDue(manager: JetStreamManager, runtimes: readonly ConsumerRuntime[]): Promise<void> {
-  const due = await dueConsumers(manager);
+  const due = await dueCounts(manager);
   for (const runtime of runtimes) if (due.has(runtime.name)) await runtime.tendDue();
 }

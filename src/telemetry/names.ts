@@ -180,6 +180,8 @@ export const ATTRIBUTES = {
   stream: 'ouzel.stream',
   sequence: 'ouzel.sequence',
   attempt: 'ouzel.attempt',
+  /** Of a replay or re-drive; not there for the first passage of an event. */
+  run: 'ouzel.run',
   outcome: 'ouzel.outcome',
   reason: 'ouzel.reason',
   /** Milliseconds until the event is tried again, on an attempt that failed and was not the last. */

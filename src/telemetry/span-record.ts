@@ -25,6 +25,8 @@ export interface EventFacts {
   readonly messageId: string;
   readonly sequence: number;
   readonly attempt: number;
+  /** Undefined for the first passage of an event. */
+  readonly run: string | undefined;
   readonly size: number;
   readonly retryDelay: number | undefined;
 }

@@ -292,6 +292,10 @@ class Attempt implements AttemptSpan, SpanRecord, EventFacts {
     return this.#run.sequence;
   }
 
+  get run(): string | undefined {
+    return this.#run.id === '' ? undefined : this.#run.id;
+  }
+
   get size(): number {
     return this.#run.event.carrier.body.length;
   }

@@ -37,6 +37,8 @@ export interface TapRecord {
   readonly seq: number;
   readonly subject: string;
   readonly attempt: number;
+  /** Absent for the first passage of an event: of a replay (`replay-january`) or re-drive. */
+  readonly run?: string;
   /** Milliseconds since it was received, and since the stream took it. */
   readonly duration_ms: number;
   readonly age_ms: number;
@@ -74,6 +76,7 @@ export function recordOf(run: Run, settlement: Settlement, key: string | undefin
     seq: run.sequence,
     subject: cut(run.subject),
     attempt: run.attempt,
+    ...(run.id === '' ? {} : { run: run.id }),
     duration_ms: rounded(now - run.receivedAt),
     age_ms: Math.max(0, Math.round(performance.timeOrigin + now - position.milliseconds)),
     ...attributesOf(run.event),

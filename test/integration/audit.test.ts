@@ -72,7 +72,7 @@ it('are stored and logged without the secrets of a target, known or not', async 
     expect(lines.join('\n')).not.toContain(secret);
   }
   const { config: stream } = await client.jsm.streams.info('OUZEL_AUDIT');
-  expect(stream).toMatchObject({ discard: 'old', max_bytes: 268_435_456, max_age: 30 * 86_400 * 1e9 });
+  expect(stream).toMatchObject({ discard: 'old', max_bytes: 33_554_432, max_age: 30 * 86_400 * 1e9 });
   publisher.close();
 });
 

@@ -1,9 +1,9 @@
-import { hostname, userInfo } from 'node:os';
 import { Command } from 'commander';
 import { discard, type DiscardReport } from '../../deadletter/discard.ts';
 import { discardJson } from '../../deadletter/show.ts';
 import { EXIT } from '../../errors.ts';
 import { print, printJson } from '../print.ts';
+import { thisUser } from '../user.ts';
 import { type ChoiceOptions, choiceOf, printGroups, untilInterrupted, withChoice, withLetters } from './options.ts';
 
 interface Options extends ChoiceOptions {
@@ -26,15 +26,6 @@ export function discardCommand(): Command {
     .option('--who <name>', 'who says so (default: user@host)')
     .addHelpText('after', HELP)
     .action(run);
-}
-
-/** `user@host`; a user without an entry on this machine is told by the number. */
-function thisUser(): string {
-  try {
-    return `${userInfo().username}@${hostname()}`;
-  } catch {
-    return `${process.getuid?.() ?? 'unknown'}@${hostname()}`;
-  }
 }
 
 async function run(numbers: readonly number[] | undefined, options: Options): Promise<void> {

@@ -2,13 +2,14 @@
 import type { TemplateTree } from '../../config/fields.ts';
 import { cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
 import type { Event } from '../../core/event.ts';
+import { replayOf } from '../../core/handover.ts';
 import { stringifyJson } from '../../core/json.ts';
 import { Template } from '../../expression/index.ts';
 import { VERSION } from '../../version.ts';
 import type { TargetContext } from '../component.ts';
 import type { Delivery } from '../delivery.ts';
 import { messageIds } from '../ids.ts';
-import { bindHeaders, bindTree, hopsOf, render, traceOf } from '../outgoing.ts';
+import { bindHeaders, bindTree, hopsOf, render, REPLAY_HEADER, traceOf } from '../outgoing.ts';
 import { basic, httpName, httpTraceHeaders, httpValue } from './headers.ts';
 import { createSigner, type Signer, type SignOptions } from './sign.ts';
 import { TargetUrl } from './url.ts';
@@ -100,6 +101,7 @@ export class RequestWriter {
       'webhook-id': id,
       'webhook-timestamp': timestamp,
       'ouzel-hops': String(hopsOf(event) + 1),
+      ...(run.replay ? { [REPLAY_HEADER.toLowerCase()]: replayOf(run.id) ?? '' } : {}),
       ...this.#sign?.({ id, timestamp, body }),
     };
     const secrets = [

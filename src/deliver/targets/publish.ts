@@ -13,6 +13,7 @@ import {
   headerTemplates,
   hopsOf,
   render,
+  replayLine,
   spanOf,
   subjectOf,
   subjectTemplate,
@@ -82,6 +83,7 @@ export const publish = defineTargetComponent({
       const { event, run } = delivery;
       let lines = headerLine('Nats-Msg-Id', messageId(run));
       lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
+      lines += replayLine(run);
       lines += describing(event);
       lines += traceHeaders(delivery.span, own);
       for (const [name, bound, source] of headers) lines += headerLine(name, render(bound, source, run, context));

@@ -9,6 +9,7 @@ import {
   headerTemplates,
   hopsOf,
   render,
+  replayLine,
   spanOf,
   subjectOf,
   subjectTemplate,
@@ -71,6 +72,7 @@ export const request = defineTargetComponent({
       const type = answer.headers === undefined ? undefined : headerValue(answer.headers, 'Content-Type');
       let lines = headerLine('Nats-Msg-Id', messageId(delivery.run) + REPLY);
       lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
+      lines += replayLine(delivery.run);
       lines += traceHeaders(delivery.span, named);
       if (type !== undefined && !named.has('content-type')) lines += headerLine('Content-Type', type);
       publisher.publish(to, headerBlock(lines + own), answer.body, timeout, {

@@ -127,7 +127,16 @@ const NOTHING: Scope = {
     extensions: {},
     data: null,
   },
-  msg: { subject: '', stream: '', sequence: 0, attempt: 0, header: () => undefined, headers: () => ({}) },
+  msg: {
+    subject: '',
+    stream: '',
+    sequence: 0,
+    attempt: 0,
+    run: '',
+    replay: false,
+    header: () => undefined,
+    headers: () => ({}),
+  },
   now: 0,
 };
 

@@ -8,6 +8,7 @@ import { documentRoutes } from './document.ts';
 import { events } from './events.ts';
 import { health } from './health.ts';
 import { metrics } from './metrics.ts';
+import { replays } from './replays.ts';
 import { resources } from './resources.ts';
 import { rollback } from './rollback.ts';
 import { statusRoutes } from './status.ts';
@@ -25,6 +26,7 @@ const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   rollback,
   events,
   deadLetters,
+  replays,
   tap,
   statusRoutes,
 ];

@@ -131,6 +131,7 @@ const SUBJECT = new TextAttribute(ATTRIBUTES.destinationName);
 const MESSAGE_ID = new TextAttribute(ATTRIBUTES.messageId);
 const SEQUENCE = new NumberAttribute(ATTRIBUTES.sequence);
 const ATTEMPT = new NumberAttribute(ATTRIBUTES.attempt);
+const RUN = new TextAttribute(ATTRIBUTES.run);
 const SIZE = new NumberAttribute(ATTRIBUTES.bodySize);
 const RETRY_DELAY = new NumberAttribute(ATTRIBUTES.retryDelay);
 
@@ -193,6 +194,7 @@ function writeFacts(buffer: Buffer, at: number, facts: EventFacts): number {
   end = SEQUENCE.write(buffer, end, facts.sequence);
   end = ATTEMPT.write(buffer, end, facts.attempt);
   end = SIZE.write(buffer, end, facts.size);
+  if (facts.run !== undefined) end = RUN.write(buffer, end, facts.run);
   return facts.retryDelay === undefined ? end : RETRY_DELAY.write(buffer, end, Math.round(facts.retryDelay));
 }
 

@@ -44,6 +44,7 @@ export function attributesOf({ template, facts, ending }: SpanRecord): Attribute
           [ATTRIBUTES.messageId]: facts.messageId,
           [ATTRIBUTES.sequence]: facts.sequence,
           [ATTRIBUTES.attempt]: facts.attempt,
+          ...(facts.run === undefined ? {} : { [ATTRIBUTES.run]: facts.run }),
           [ATTRIBUTES.bodySize]: facts.size,
           ...(facts.retryDelay === undefined ? {} : { [ATTRIBUTES.retryDelay]: Math.round(facts.retryDelay) }),
         }),

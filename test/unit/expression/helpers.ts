@@ -26,6 +26,8 @@ export function scopeOf(data: unknown, event: Partial<EventView> = {}, error?: E
       stream: 'EVENTS',
       sequence: 42,
       attempt: 1,
+      run: 'first',
+      replay: false,
       header: (name) => Object.entries(headers).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1],
       headers: () => headers,
     },

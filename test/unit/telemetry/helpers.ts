@@ -41,6 +41,7 @@ export const described = (record: SpanRecord) => ({
           'messaging.message.body.size': record.facts.size,
           'ouzel.sequence': record.facts.sequence,
           'ouzel.attempt': record.facts.attempt,
+          ...(record.facts.run === undefined ? {} : { 'ouzel.run': record.facts.run }),
           ...(record.facts.retryDelay === undefined ? {} : { 'ouzel.retry_delay_ms': record.facts.retryDelay }),
         }),
     ...record.ending.attributes,
