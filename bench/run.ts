@@ -32,7 +32,7 @@ const HELP = `npm run -s bench -- [--quick] [--json] [--events N] [--rounds N] [
   --events   how many events the stream holds (default 400000, quick 150000)
   --rounds   how often each workload runs (default 5, quick 3); the medians count
   --only     some of: ${[...WORKLOADS.keys(), ...CHANGES].join(', ')}
-             (${ON_REQUEST.join(' and ')} are measured on request only)
+             (${ON_REQUEST.join(', ')} are measured on request only)
 
 Linux only: CPU time is read from /proc.
 `;

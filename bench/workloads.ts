@@ -12,6 +12,7 @@ import type { Progress } from './sampling.ts';
 import { startSink } from './sink.ts';
 import { postgres, sqlite } from './sql.ts';
 import type { Sink } from './sink.ts';
+import { webhook } from './webhook.ts';
 
 const OUT_STREAM = 'OUT';
 const OUT_SUBJECT = 'out.bench';
@@ -111,7 +112,8 @@ export const WORKLOADS: ReadonlyMap<string, Workload> = new Map([
   ['traced', traced],
   ['sqlite', sqlite],
   ['postgres', postgres],
+  ['webhook', webhook],
 ]);
 
 /** Measured on request only. */
-export const ON_REQUEST: readonly string[] = ['sqlite', 'postgres'];
+export const ON_REQUEST: readonly string[] = ['sqlite', 'postgres', 'webhook'];
