@@ -47,6 +47,9 @@ export const ERRORS = {
   CONFIG_TABLE: config(
     'A table of a lookup that cannot be read: no such file, too large, or not what its format says. The message names the line in it.',
   ),
+  CONFIG_SCHEMA: config(
+    'A JSON Schema of `types` that cannot be used: no such file, an unknown keyword or format, a reference to nothing, a pattern that is not linear-time. The place is in that file.',
+  ),
   CONFIG_UNQUOTED_EXPRESSION: config('YAML took an unquoted expression apart. Put it in quotes.'),
   CONFIG_SUBSTITUTION: config('A `${…}` that cannot be filled: the variable is not set, or the file cannot be read.'),
 
@@ -97,6 +100,12 @@ export const ERRORS = {
   ),
   EVENT_MISSING_FIELD: rejected('A template or a `set` needs a field that this event does not have.'),
   EVENT_MISSING_LOOKUP: rejected('A lookup with `missing: fail` found nothing under the key of this event.'),
+  EVENT_INVALID: rejected(
+    'The event is not valid: its data does not fit the schema of its type (`types`), or, where it is posted, an attribute of CloudEvents is missing or malformed. What is wrong is named by JSON pointers, never with its value.',
+  ),
+  EVENT_VERSION: rejected(
+    'The event is of a version that `types` does not know: newer than `version`, older than `oldest`, or no whole number. Teach the consumer, then drive it again.',
+  ),
   EVENT_INVALID_SUBJECT: rejected(
     'A value put into a subject is not one token: it is empty, or holds a dot, wildcard, space or control character.',
   ),
@@ -105,9 +114,6 @@ export const ERRORS = {
   ),
   EVENT_INVALID_URL: rejected(
     'A value put into the path of a URL leaves an empty segment, `.` or `..` there, or the URL became too long.',
-  ),
-  EVENT_INVALID: rejected(
-    'What was sent is no valid event: an attribute of CloudEvents is missing or malformed. `errors` names each, by its place.',
   ),
   EVENT_HOPS: rejected('The event went through Ouzel too often (`Ouzel-Hops`): a loop of consumers.'),
   EVENT_POISON: rejected(
@@ -137,6 +143,9 @@ export const ERRORS = {
     'The host of a URL has no public address, but a private, loopback or special one. If that is meant, set `allow_private: true` in the target.',
   ),
   TARGET_UNAVAILABLE: unavailable('The target is not there or cannot take anything now.'),
+  TARGET_GONE: unavailable(
+    'A webhook answered 410 Gone, and its target is disabled: nothing is sent there, and events for it wait, until its configuration changes or somebody enables it (`ouzel targets enable`).',
+  ),
   TARGET_NO_STREAM: unavailable('No stream takes the subject that was published to.'),
   TARGET_NO_TABLE: unavailable(
     'The table is not there, or has not the column, or the unique index, that is written to. Make it, or see `create` of the target `sql`.',

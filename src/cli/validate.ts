@@ -12,7 +12,7 @@ const counted = (number: number, word: string): string => `${number} ${word}${nu
 
 /** `3 consumers, 2 streams, …`: what there is of each, the empty sections left out. */
 function summary(config: Config): string {
-  const parts = (['consumers', 'streams', 'filters', 'transformers', 'targets'] as const)
+  const parts = (['consumers', 'streams', 'types', 'filters', 'transformers', 'targets'] as const)
     .map((section) => [section.slice(0, -1), Object.keys(config[section]).length] as const)
     .filter(([word, number]) => number > 0 || word === 'consumer');
   return parts.map(([word, number]) => counted(number, word)).join(', ');

@@ -1,12 +1,12 @@
 /**
- * A file of resources, taken apart: each entry of `filters`, `transformers`, `targets` and `consumers` becomes a text of
- * its own, as it was written, and it is known where in the file each line of it stands.
+ * A file of resources, taken apart: each entry of the sections that the fleet can have becomes a text of its own, as it
+ * was written, and it is known where in the file each line of it stands.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
 import { formatPlace, type Place } from '../errors.ts';
 import { RESOURCE_SECTIONS, type ResourceSection } from '../fleet/ports.ts';
-import { name as entryName } from './fields.ts';
+import { eventType, name as entryName } from './fields.ts';
 import { fleetName } from './fleet.ts';
 import { ConfigError, type ConfigProblem, displayWidth, problemAt } from './problems.ts';
 import { configSchema } from './schema.ts';
@@ -126,6 +126,7 @@ function sectionProblem(
 }
 
 const NAME = entryName();
+const TYPE = eventType();
 
 function nameProblem({ file, key, section, name }: FileEntry, other: FileEntry | undefined): ConfigProblem | undefined {
   const path = [section, name];
@@ -136,11 +137,14 @@ function nameProblem({ file, key, section, name }: FileEntry, other: FileEntry |
       hint: `the other is ${formatPlace(other.file.place(other.key.start))}`,
       path,
     });
-  if (NAME.safeParse(name).success) return undefined;
+  const isType = section === 'types';
+  if ((isType ? TYPE : NAME).safeParse(name).success) return undefined;
   return problemAt(file, key, {
     code: 'CONFIG_INVALID_VALUE',
-    message: `"${name}" cannot be a name`,
-    hint: 'a name has letters, digits, - and _, starts with a letter or digit, and is at most 63 long',
+    message: isType ? `"${name}" cannot be the type of an entry` : `"${name}" cannot be a name`,
+    hint: isType
+      ? 'an exact type, without wildcards: letters, digits, - and _, in parts separated by dots, at most 200 long'
+      : 'a name has letters, digits, - and _, starts with a letter or digit, and is at most 63 long',
     path,
   });
 }

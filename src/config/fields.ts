@@ -312,3 +312,19 @@ export const name = () =>
 
 /** A section in which each key is a name. */
 export const named = <T extends z.ZodType>(schema: T) => z.record(name(), schema);
+
+/** A type of events as a key: exact, of the characters that a key of KV, a subject and a path of a URL can hold. */
+const EVENT_TYPE = /^(?=.{1,200}$)[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/;
+
+/** The type of an event, where it names an entry. */
+export const eventType = () =>
+  z
+    .string()
+    .superRefine((value, context) => {
+      if (EVENT_TYPE.test(value) && !FORBIDDEN.has(value)) return;
+      report(context, value, `"${value}" cannot be the type of an entry`, {
+        code: 'CONFIG_INVALID_VALUE',
+        hint: 'an exact type, without wildcards: letters, digits, - and _, in parts separated by dots, at most 200 long',
+      });
+    })
+    .meta({ strings: 'name' });

@@ -6,12 +6,14 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatPlace, type Place } from '../errors.ts';
+import type { Schemas } from '../contracts/validate.ts';
 import { loadTables, NO_TABLES, type TableLoad } from '../lookup/tables/load.ts';
 import type { Tables } from '../lookup/tables/table.ts';
 import { type LoadedPlugin, loadPlugins, type PluginLoad } from '../plugins/load.ts';
 import type { ConfigCache } from './cache.ts';
 import { checkInsertions, checkReferences, type DefinedNames } from './check.ts';
 import { type ConfigText, displayName, findConfig, findFragments } from './discover.ts';
+import { loadSchemas, NO_SCHEMAS, type SchemaLoad, schemaRevisions } from './event-schemas.ts';
 import { fitScalars } from './fit.ts';
 import {
   checkLayers,
@@ -49,7 +51,7 @@ export interface LoadedConfig {
   readonly source: Readonly<Record<string, unknown>>;
   /** Absolute path. */
   readonly file: string;
-  /** Every file that it depends on, `${file:…}`, tables and what plugins are made of included. */
+  /** Every file that it depends on, `${file:…}`, tables, schemas and what plugins are made of included. */
   readonly files: readonly string[];
   /** What lives in KV of it; undefined where nothing was asked for. */
   readonly fleet: FleetLayer | undefined;
@@ -57,6 +59,8 @@ export interface LoadedConfig {
   readonly plugins: ReadonlyMap<string, LoadedPlugin>;
   /** The tables that it looks something up in. */
   readonly tables: Tables;
+  /** The schemas of its types. */
+  readonly schemas: Schemas;
   /** The same for the same values, on every instance. */
   readonly hash: string;
   /** Takes the secrets of this configuration out of a text. */
@@ -94,13 +98,19 @@ export async function loadConfig(
   const { config } = draft;
   if (config === undefined || withoutPlugins) return draft.finish();
   const uses = pluginUses(config);
-  const [load, tables] = await Promise.all([loadPlugins(config.plugins.dir, uses), loadTables(tableSpecs(config))]);
   const show = (path: string): string => displayName(path, cwd);
+  const { root, folderOf } = draft;
+  const [load, tables, schemas] = await Promise.all([
+    loadPlugins(config.plugins.dir, uses),
+    loadTables(tableSpecs(config)),
+    loadSchemas({ config, root, folderOf, show }),
+  ]);
   const problems = [
-    ...(await checkPlugins(uses, { root: draft.root, load, show, folder: config.plugins.dir })),
-    ...checkTables(config, draft.root, tables, show),
+    ...(await checkPlugins(uses, { root, load, show, folder: config.plugins.dir })),
+    ...checkTables(config, root, tables, show),
+    ...schemas.problems,
   ];
-  return draft.finish(load, problems, tables);
+  return draft.finish(load, problems, tables, schemas);
 }
 
 export interface ParseOptions {
@@ -159,8 +169,15 @@ interface Draft {
   /** What could be understood of it; undefined where nothing could. */
   readonly config: Config | undefined;
   readonly root: SourceNode;
+  /** Where relative paths start that stand at a path of it. */
+  readonly folderOf: (path: ConfigPath) => string;
   /** @throws ConfigError for what is wrong with it, and for these further problems. */
-  finish(plugins?: PluginLoad, problems?: readonly ConfigProblem[], tables?: TableLoad): LoadedConfig;
+  finish(
+    plugins?: PluginLoad,
+    problems?: readonly ConfigProblem[],
+    tables?: TableLoad,
+    schemas?: SchemaLoad,
+  ): LoadedConfig;
 }
 
 /**
@@ -207,7 +224,8 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
   const parsed = options.cache?.parse(value) ?? configSchema.safeParse(value);
   const invalid = problemsOfAll(parsed.error?.issues ?? [], { schema: configSchema, value, root });
   const understood = parsed.data ?? salvage(value, parsed.error?.issues ?? []);
-  const config = understood && resolvePaths(understood, (path) => dirname(pathOf(parts, nearestNode(root, path))));
+  const folderOf = (path: ConfigPath): string => dirname(pathOf(parts, nearestNode(root, path)));
+  const config = understood && resolvePaths(understood, folderOf);
   const problems = [
     ...parts.flatMap(({ yaml }) => yaml.problems),
     ...substitution,
@@ -223,12 +241,18 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
       parts,
     ),
   ];
-  const finish: Draft['finish'] = (load, further = [], { tables } = NO_TABLES) => {
+  const finish: Draft['finish'] = (
+    load,
+    further = [],
+    { tables } = NO_TABLES,
+    { schemas, files: schemaFiles } = NO_SCHEMAS,
+  ) => {
     const all = [...problems, ...consequent(further, parts)];
     // A configuration that is refused may be mended there.
     const loadedFiles = [
       ...(load?.files ?? []),
       ...(config === undefined ? [] : tableSpecs(config).map(({ path }) => path)),
+      ...schemaFiles,
     ];
     if (all.length > 0 || config === undefined) return fail(all, loadedFiles);
     eachExpression(config, (expression, path) => {
@@ -244,7 +268,11 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
       fleet: options.fleet,
       plugins,
       tables,
-      hash: hashOf(source, plugins, tableRevisions(config, tables)),
+      schemas,
+      hash: hashOf(source, plugins, [
+        ...tableRevisions(config, tables),
+        ...schemaRevisions(schemas, Object.keys(config.types)),
+      ]),
       redact: (each) => secrets.redact(each),
       placeOf: (path) => {
         const node = nearestNode(root, path);
@@ -253,19 +281,15 @@ function draftConfig(text: string, fileName: string, options: ParseOptions): Dra
       folderOf: (place) => dirname((parts.find(({ file }) => file.name === place?.file) ?? main).path),
     };
   };
-  return { config, root, finish };
+  return { config, root, folderOf, finish };
 }
 
-/** Of the values and, where there are plugins and tables, of what these are made of. */
-function hashOf(
-  source: unknown,
-  plugins: ReadonlyMap<string, LoadedPlugin>,
-  tables: readonly (string | undefined)[],
-): string {
+/** Of the values and, where there are plugins, tables and schemas, of what these are made of. */
+function hashOf(source: unknown, plugins: ReadonlyMap<string, LoadedPlugin>, files: readonly unknown[]): string {
   const revisions = [...plugins].map(([name, { revision }]) => `${name} ${revision}`).toSorted();
   const hash = createHash('sha256').update(JSON.stringify(source));
   if (revisions.length > 0) hash.update(JSON.stringify(revisions));
-  if (tables.length > 0) hash.update(JSON.stringify(tables));
+  if (files.length > 0) hash.update(JSON.stringify(files));
   return hash.digest('hex').slice(0, 16);
 }
 

@@ -12,6 +12,7 @@ import { streams } from './streams.ts';
 import { targets } from './targets.ts';
 import { telemetry } from './telemetry.ts';
 import { transformers } from './transformers.ts';
+import { types } from './types.ts';
 
 export const configSchema = z.strictObject({
   version: z.literal(1).describe('Version of this format.'),
@@ -20,6 +21,7 @@ export const configSchema = z.strictObject({
   http,
   telemetry,
   streams,
+  types,
   filters,
   transformers,
   targets,
@@ -37,6 +39,15 @@ export type { ConsumerConfig, RouteConfig, StageConfig } from './consumers.ts';
 export type { RetryOverride } from './defaults.ts';
 export type { SourceConfig } from './sources.ts';
 export type { TargetConfig } from './targets.ts';
+export type { TypeConfig } from './types.ts';
 
 /** Sections in which each key is a name that the user gives. */
-export const NAMED_SECTIONS = ['streams', 'filters', 'transformers', 'targets', 'consumers', 'sources'] as const;
+export const NAMED_SECTIONS = [
+  'streams',
+  'types',
+  'filters',
+  'transformers',
+  'targets',
+  'consumers',
+  'sources',
+] as const;

@@ -16,6 +16,8 @@ const HOPELESS: Partial<Record<ErrorCode, string>> = {
   EVENT_EXPRESSION: 'expression_error',
   EVENT_MISSING_FIELD: 'missing_field',
   EVENT_MISSING_LOOKUP: 'missing_lookup',
+  EVENT_INVALID: 'invalid',
+  EVENT_VERSION: 'unknown_version',
   EVENT_INVALID_SUBJECT: 'invalid_subject',
   EVENT_INVALID_PATH: 'invalid_path',
   EVENT_INVALID_URL: 'invalid_url',

@@ -81,8 +81,8 @@ class Explainer {
 
   async explain(): Promise<Explanation> {
     const { stream, subjects } = this.#settings;
-    const { source, plugins, tables } = this.#loaded;
-    const revision = consumerRevision(source, this.#config, this.#name, plugins, tables);
+    const { source, plugins, tables, schemas } = this.#loaded;
+    const revision = consumerRevision(source, this.#config, this.#name, plugins, tables, schemas);
     const { plan, run, ended } = this.#begin(revision);
     const head = { consumer: this.#name, stream, revision, event: this.#shown(run) };
     try {
@@ -112,6 +112,7 @@ class Explainer {
       breakers: new Breakers({ changed: () => undefined }),
       plugins,
       tables: this.#loaded.tables,
+      schemas: this.#loaded.schemas,
       shows: (asked) => {
         if (this.#open !== undefined) this.#open.stage.asked = sentOf(asked);
       },
@@ -205,6 +206,7 @@ class Explainer {
     const stage: StageShown = { stage: kind, name: step.name, result: 'passed' };
     if (component !== undefined) stage.component = component;
     if (kind === 'types') stage.types = this.#settings.types ?? [];
+    if (info?.version !== undefined) stage.version = versionShown(info.version, run);
     if (kind === 'admit') stage.max = this.#settings.concurrency?.max ?? 0;
     if (options instanceof Expression) stage.condition = this.#clause(options, run);
     if (kind === 'deliver') stage.routes = this.#routes(run);
@@ -229,7 +231,7 @@ class Explainer {
     this.#open = undefined;
     if (open === undefined) return;
     const { stage, before } = open;
-    if (stage.stage === 'transformer' && stage.result === 'passed') {
+    if ((stage.stage === 'transformer' || stage.stage === 'upcast') && stage.result === 'passed') {
       const after = stateOf(this.#event);
       stage.changes = before === undefined || after === undefined ? [] : changesBetween(before, after);
     }
@@ -304,6 +306,15 @@ class Explainer {
         ended({ kind, reason, ...failed });
       },
     };
+  }
+}
+
+/** Null where the type is not known. An event whose version cannot be told fails in the step itself, which says why. */
+function versionShown(version: NonNullable<StageInfo['version']>, run: Run): StageShown['version'] {
+  try {
+    return version(run) ?? null;
+  } catch {
+    return undefined;
   }
 }
 

@@ -3,6 +3,7 @@ import type { OutcomeKind } from '../core/plan.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Clause } from '../expression/explain.ts';
 import type { StageInfo } from '../reconcile/compile.ts';
+import type { VersionShown } from '../reconcile/types.ts';
 import type { Change } from './changes.ts';
 
 /** An error as it would stand in the log and in the dead letter. */
@@ -64,6 +65,8 @@ export interface StageShown {
   types?: readonly string[];
   /** Events at work at once. */
   max?: number;
+  /** Of `upcast` and `schema`; null where the event's type is not in `types`. */
+  version?: VersionShown | null | undefined;
   condition?: Clause;
   changes?: readonly Change[];
   /** What a service would be asked. Nobody was: the stages behind see the event without the reply. */

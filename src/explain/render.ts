@@ -17,6 +17,8 @@ const DEPTH = 2;
 const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   own_incidents: 'concerns',
   types: 'types',
+  upcast: 'upcast',
+  schema: 'schema',
   filter: 'filter',
   admit: 'admit',
   transformer: 'transform',
@@ -79,6 +81,10 @@ class Page {
       case 'types':
         this.#row(0, mark, `${stage.result === 'ended' ? 'none of' : 'one of'} ${(stage.types ?? []).join(', ')}`);
         break;
+      case 'upcast':
+      case 'schema':
+        this.#version(stage, mark);
+        break;
       case 'admit':
         this.#row(0, mark, `at most ${stage.max} at once`);
         break;
@@ -111,6 +117,18 @@ class Page {
     if (route !== undefined) this.#row(0, '', `by the route ${route}`);
     for (const line of meaning(outcome, consumer)) this.#row(0, '', line);
     this.#row(0, '', 'A dry run: nothing was delivered, and nothing acked.', 'dim');
+  }
+
+  #version({ stage, version, result, changes = [] }: StageShown, mark: string): void {
+    if (version === null || version === undefined)
+      return this.#row(0, mark, version === null ? 'nothing is known of this type' : 'its version cannot be told');
+    const { type, came = 0, newest = 0, schema } = version;
+    if (stage === 'schema')
+      return this.#row(0, mark, `${type} ${result === 'failed' ? 'does not fit' : 'fits'} ${schema ?? 'its schema'}`);
+    const isOld = result === 'passed' && came < newest;
+    const known = came > newest ? `newer than ${newest}` : came === newest ? 'the newest' : `made ${newest}`;
+    this.#row(0, mark, `${type} version ${came}${result === 'failed' ? '' : `, ${known}`}`);
+    if (isOld) this.#changes(changes, result);
   }
 
   #route(route: RouteShown): void {

@@ -2,7 +2,7 @@
 import type { ConsumerDiff } from '../reconcile/diff.ts';
 
 /** The sections whose entries can live in KV, in the order in which one may need another. */
-export const RESOURCE_SECTIONS = ['filters', 'transformers', 'targets', 'consumers', 'sources'] as const;
+export const RESOURCE_SECTIONS = ['filters', 'types', 'transformers', 'targets', 'consumers', 'sources'] as const;
 export type ResourceSection = (typeof RESOURCE_SECTIONS)[number];
 
 export interface ResourceKey {

@@ -230,3 +230,11 @@ export const nameParam = (description: string) =>
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, 'a name has letters, digits, - and _, and at most 63 of them')
     .describe(description);
+
+/** The name of any resource in a path: one of `types` is a type, which has dots. */
+export const resourceParam = (description: string) =>
+  z
+    .string()
+    .regex(/^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/, 'a name has letters, digits, - and _; a type has dots in between')
+    .max(200)
+    .describe(description);

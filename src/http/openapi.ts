@@ -12,6 +12,7 @@ type Json = Record<string, unknown>;
 /** The schema of one entry of a section, in the document. */
 const ENTRY_SCHEMA: Readonly<Record<ResourceSection, string>> = {
   filters: 'Filter',
+  types: 'EventType',
   transformers: 'Transformer',
   targets: 'Target',
   consumers: 'Consumer',
@@ -25,7 +26,7 @@ export const entryOf = (section: ResourceSection) => z.unknown().meta({ json: { 
 
 const TAGS: Readonly<Record<string, string>> = {
   consumers: 'What takes events, live state and all.',
-  resources: 'Filters, transformers, targets and sources.',
+  resources: 'Filters, types of events, transformers, targets and sources.',
   config: 'The configuration in force: the file’s and the fleet’s.',
   'dead letters': 'Events that could not be delivered.',
   events: 'Single events: posted, or looked at.',

@@ -1,4 +1,4 @@
-/** Filters, transformers, targets and consumers as the API shows and changes them, the file's and the fleet's alike. */
+/** Filters, types, transformers, targets and consumers as the API shows and changes them, the file's and the fleet's alike. */
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -116,6 +116,7 @@ interface Write {
 
 const SINGULAR: Readonly<Record<ResourceSection, string>> = {
   filters: 'filter',
+  types: 'type',
   transformers: 'transformer',
   targets: 'target',
   consumers: 'consumer',

@@ -137,8 +137,13 @@ export interface Blueprint {
 }
 
 /** The names of all consumers with their revisions. */
-export const revisionsOf = ({ config, source, plugins, tables }: LoadedConfig): ReadonlyMap<string, string> =>
-  new Map(Object.keys(config.consumers).map((name) => [name, consumerRevision(source, config, name, plugins, tables)]));
+export const revisionsOf = ({ config, source, plugins, tables, schemas }: LoadedConfig): ReadonlyMap<string, string> =>
+  new Map(
+    Object.keys(config.consumers).map((name) => [
+      name,
+      consumerRevision(source, config, name, plugins, tables, schemas),
+    ]),
+  );
 
 /**
  * Compiles one consumer. Nothing runs, and nothing is made on the server.
@@ -148,7 +153,7 @@ export const revisionsOf = ({ config, source, plugins, tables }: LoadedConfig): 
 export function blueprintOf(
   name: string,
   revision: string,
-  { config, plugins, tables, folderOf }: LoadedConfig,
+  { config, plugins, tables, schemas, folderOf }: LoadedConfig,
   { metrics, publisher, requester, files, breakers, logger, traces, pluginState }: Services,
   admission?: Admission,
 ): Blueprint {
@@ -177,6 +182,7 @@ export function blueprintOf(
       plugins,
       state: pluginState,
       tables,
+      schemas,
     }),
     decode: decoderOf(config, settings.stream),
     prefetch: settings.prefetch,

@@ -1,8 +1,10 @@
 /** From a consumer's configuration to its plan: the stages in the one order, compiled and bound. */
 import type { Config, ConsumerConfig, RetryOverride, StageConfig, TargetConfig } from '../config/schema.ts';
 import { typeMatcher } from '../contracts/match.ts';
+import type { Schemas } from '../contracts/validate.ts';
 import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../core/plan.ts';
 import type { Tracer } from '../core/ports.ts';
+import type { Run } from '../core/run.ts';
 import type { Breakers } from '../deliver/breaker.ts';
 import type { TargetComponent, TargetContext } from '../deliver/component.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
@@ -24,6 +26,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { keyBy, type KeyOf } from './key.ts';
 import { PluginCompiler, type PluginEntry } from './plugins.ts';
+import { typesOf, typeSteps, type VersionShown } from './types.ts';
 
 export interface CompileInput {
   readonly name: string;
@@ -46,6 +49,8 @@ export interface CompileInput {
   readonly state?: StateStore | undefined;
   /** Its tables. */
   readonly tables: Tables;
+  /** The schemas of its types; left out where it has none. */
+  readonly schemas?: Schemas | undefined;
   /** Is shown what lookups would ask; nobody is asked then. */
   readonly shows?: ((asked: Preview) => void) | undefined;
   /** Puts something else in a target's place: `explain` shows what would be sent. */
@@ -54,11 +59,13 @@ export interface CompileInput {
 
 /** What a step of a plan is, for `explain`. */
 export interface StageInfo {
-  readonly kind: 'own_incidents' | 'types' | PipelineComponent['kind'] | 'admit' | 'deliver';
+  readonly kind: 'own_incidents' | 'types' | 'upcast' | 'schema' | PipelineComponent['kind'] | 'admit' | 'deliver';
   /** The component of a stage of the pipeline: `filter`, `set`, … */
   readonly component?: string;
   /** Its options as validated. */
   readonly options?: unknown;
+  /** Of `upcast` and `schema`: what there is to say of an event; undefined where its type is not known. */
+  readonly version?: ((run: Run) => VersionShown | undefined) | undefined;
 }
 
 /** A plan with what each of its steps is, in their order. */
@@ -149,7 +156,7 @@ class PlanCompiler {
     }
     if (types !== undefined)
       stages.push({ info: { kind: 'types' }, leads: true, step: typesStep(types, this.#outcome('filtered', 'type')) });
-    stages.push(...pipeline.slice(0, leading));
+    stages.push(...this.#typeStages(), ...pipeline.slice(0, leading));
     if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
     stages.push(...pipeline.slice(leading));
     const routes = this.#routes();
@@ -220,7 +227,30 @@ class PlanCompiler {
       const info = { kind, component: `plugin ${options.plugin}`, options: options.options } as const;
       return [{ info, leads: false, step: this.#plugins.step(options, name, refused) }];
     }
-    const context: StageContext = {
+    const context = this.#context(name);
+    const given = new Map<string, unknown>(Object.entries(options));
+    return [...COMPONENTS.values()]
+      .filter((component) => given.get(component.name) !== undefined)
+      .map((component) => ({
+        leads: component.kind === 'filter',
+        info: { kind: component.kind, component: component.name, options: given.get(component.name) },
+        step: component.compile(given.get(component.name), context),
+      }));
+  }
+
+  /** The versions and schemas of the types that it may get. */
+  #typeStages(): Stage[] {
+    const { config, name, schemas, metrics } = this.#input;
+    return typeSteps(typesOf(config, name), {
+      schemas,
+      bind: (expression) => expression.bind(this.#filters),
+      missing: this.#countMissing,
+      count: (type, version) => metrics.upcasts.with(name, type, version),
+    }).map(({ step, ...info }) => ({ info, leads: true, step }));
+  }
+
+  #context(name: string): StageContext {
+    return {
       name,
       consumer: this.#input.name,
       stream: this.#consumer.stream,
@@ -231,14 +261,6 @@ class PlanCompiler {
       missing: this.#countMissing,
       filtered: (reason) => this.#outcome('filtered', reason),
     };
-    const given = new Map<string, unknown>(Object.entries(options));
-    return [...COMPONENTS.values()]
-      .filter((component) => given.get(component.name) !== undefined)
-      .map((component) => ({
-        leads: component.kind === 'filter',
-        info: { kind: component.kind, component: component.name, options: given.get(component.name) },
-        step: component.compile(given.get(component.name), context),
-      }));
   }
 
   #lookups(stage: string): StageContext['lookups'] {

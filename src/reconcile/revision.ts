@@ -1,11 +1,14 @@
 /** What a consumer is made of, as a hash: its own entry and every named thing that it uses, and nothing else. */
 import { createHash } from 'node:crypto';
 import { pluginUses } from '../config/plugin-uses.ts';
+import { schemaRevisions } from '../config/event-schemas.ts';
 import { tableRevisions } from '../config/lookups.ts';
 import type { Config } from '../config/schema.ts';
 import { expressionsIn } from '../config/walk.ts';
+import type { Schemas } from '../contracts/validate.ts';
 import type { Tables } from '../lookup/tables/table.ts';
 import type { LoadedPlugin } from '../plugins/load.ts';
+import { typesOf } from './types.ts';
 
 type Source = Readonly<Record<string, unknown>>;
 type Named = Readonly<Record<string, unknown>>;
@@ -48,7 +51,7 @@ const pick = (section: unknown, names: Iterable<string>): string => {
 function dependencies(
   config: Config,
   name: string,
-): { pipeline: Set<string>; targets: Set<string>; filters: Set<string> } {
+): { pipeline: Set<string>; targets: Set<string>; filters: Set<string>; types: readonly string[] } {
   const consumer = config.consumers[name];
   const pipeline = new Set(consumer?.pipeline.filter((stage) => typeof stage === 'string'));
   const targets = new Set((consumer?.deliver ?? []).map(({ to }) => to).filter((to) => typeof to === 'string'));
@@ -60,9 +63,11 @@ function dependencies(
     filterNames(config.transformers[each], filters);
   }
   for (const each of targets) filterNames(config.targets[each], filters);
+  const types = typesOf(config, name).map(([type]) => type);
+  for (const each of types) filterNames(config.types[each], filters);
   // Filters may use filters; a set that grows while it is walked visits what was added.
   for (const each of filters) filterNames(config.filters[each], filters);
-  return { pipeline, targets, filters };
+  return { pipeline, targets, filters, types };
 }
 
 /**
@@ -71,6 +76,7 @@ function dependencies(
  * @param source The configuration as parsed, before validation.
  * @param plugins What the plugins of the configuration are made of counts too.
  * @param tables So does what stands in the tables that it looks something up in.
+ * @param schemas And what the schemas say of the types that it may get.
  */
 export function consumerRevision(
   source: Source,
@@ -78,8 +84,9 @@ export function consumerRevision(
   name: string,
   plugins: ReadonlyMap<string, LoadedPlugin> = new Map(),
   tables: Tables = new Map(),
+  schemas: Schemas = new Map(),
 ): string {
-  const { pipeline, targets, filters } = dependencies(config, name);
+  const { pipeline, targets, filters, types } = dependencies(config, name);
   const stream = config.consumers[name]?.stream ?? '';
   const parts = [
     pick(source['consumers'], [name]),
@@ -90,6 +97,24 @@ export function consumerRevision(
     canonical(source['defaults']),
     ...pluginUses(config, name).map(({ plugin }) => canonical([plugin, plugins.get(plugin)?.revision])),
     ...tableRevisions(config, tables, name).map(canonical),
+    ...(types.length === 0 ? [] : [pick(source['types'], types)]),
+    ...schemaRevisions(schemas, types).map(canonical),
   ];
   return createHash('sha256').update(parts.join('\n')).digest('hex').slice(0, 16);
+}
+
+/**
+ * The revision of a target: of its entry, or, where it is written in a consumer, of all that this one delivers to.
+ * Undefined where there is no such target.
+ *
+ * @param target As its breaker is called: a named target, or `<consumer>/<route>`.
+ */
+export function targetRevision(source: Source, target: string): string | undefined {
+  const slash = target.indexOf('/');
+  const section = (source[slash < 0 ? 'targets' : 'consumers'] ?? {}) as Named;
+  const name = slash < 0 ? target : target.slice(0, slash);
+  if (!Object.hasOwn(section, name)) return undefined;
+  const entry = section[name];
+  const part = slash < 0 ? entry : ((entry ?? {}) as Named)['deliver'];
+  return createHash('sha256').update(canonical(part)).digest('hex').slice(0, 16);
 }

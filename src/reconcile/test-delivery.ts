@@ -65,7 +65,8 @@ export async function testDelivery(
   if (!Object.hasOwn(loaded.config.targets, target))
     throw new OuzelError('NOT_FOUND', `there is no target "${target}"`);
   const metrics = createMetrics();
-  const config = { ...loaded.config, consumers: { [CONSUMER]: consumerOf(event.stream, target) } };
+  // What is tested is the target: the event comes to it as it is.
+  const config = { ...loaded.config, types: {}, consumers: { [CONSUMER]: consumerOf(event.stream, target) } };
   const plan = compilePlan({
     name: CONSUMER,
     config,

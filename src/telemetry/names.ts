@@ -93,6 +93,11 @@ export const METRICS = {
     'consumer',
     'path',
   ]),
+  upcasts: counter(
+    'event_upcasts_total',
+    'Events that came in another version of their type than the newest, by that version; older and newer: not known.',
+    ['consumer', 'type', 'version'],
+  ),
   lookups: counter(
     'lookups_total',
     'Lookups by result: hit (known from before), found, missing (nothing there) or failed.',
@@ -174,9 +179,13 @@ export const ATTRIBUTES = {
   messageId: 'messaging.message.id',
   bodySize: 'messaging.message.body.size',
   httpMethod: 'http.request.method',
+  httpRoute: 'http.route',
+  httpStatus: 'http.response.status_code',
   serverAddress: 'server.address',
   dbSystem: 'db.system.name',
   errorType: 'error.type',
+  /** The name of the source that a request came to. */
+  source: 'ouzel.source',
   stream: 'ouzel.stream',
   sequence: 'ouzel.sequence',
   attempt: 'ouzel.attempt',

@@ -12,7 +12,7 @@ export function resourceOf(text: string): ResourceKey {
       'USAGE',
       `"${text}": there is no section "${given}" of resources; ${suggestion(given, RESOURCE_SECTIONS) ?? ''}`,
     );
-  if (name === '' || more.length > 0 || !/^[\w-]+$/.test(name))
+  if (name === '' || more.length > 0 || !(section === 'types' ? /^[\w-]+(?:\.[\w-]+)*$/ : /^[\w-]+$/).test(name))
     throw new OuzelError('USAGE', `"${text}" is no resource: write ${section}/NAME`);
   return { section, name };
 }

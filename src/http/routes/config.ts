@@ -3,7 +3,7 @@ import { redactedValue } from '../../config/redacted.ts';
 import { OuzelError } from '../../errors.ts';
 import { type FleetAccess, RESOURCE_SECTIONS, type ResourceKey } from '../../fleet/ports.ts';
 import { applied, applySteps, type Step, stepTo } from '../applied.ts';
-import { type ApiRoute, defineRoute, nameParam } from '../define.ts';
+import { type ApiRoute, defineRoute, resourceParam } from '../define.ts';
 import { findResource, namesOf, resourceShape, revisionSchema, shownRevision } from '../resources.ts';
 import type { HttpContext } from '../server.ts';
 import { reloadSchema, shownReload } from './status.ts';
@@ -29,7 +29,7 @@ const applyBody = z.strictObject({
     .array(
       z.strictObject({
         section,
-        name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/),
+        name: resourceParam('One of `types` is a type of events.'),
         text: z.string().nullable().describe('YAML or JSON of the entry itself; null removes it.'),
         revision: z
           .number()
@@ -97,7 +97,7 @@ export const config = (context: HttpContext): ApiRoute[] => [
     summary: 'Show the revisions of a resource of the fleet',
     needs: { scope: 'read', consumer: ({ params }) => consumerOf(params as ResourceKey) },
     problems: [404, 503],
-    params: z.strictObject({ section, name: nameParam('Of the resource.') }),
+    params: z.strictObject({ section, name: resourceParam('Of the resource.') }),
     answers: {
       200: {
         description: 'Those that are kept, newest first; also of a resource that was removed.',

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { ResourceSection } from '../../fleet/ports.ts';
 import type { Needs } from '../auth/needs.ts';
-import { API, type ApiRoute, defineRoute, nameParam, type ProblemStatus } from '../define.ts';
+import { API, type ApiRoute, defineRoute, nameParam, type ProblemStatus, resourceParam } from '../define.ts';
 import { entryOf } from '../openapi.ts';
 import {
   deleteResource,
@@ -56,6 +56,13 @@ const KINDS: readonly Kind[] = [
     patch: 'event.data.total > 5000',
   },
   {
+    ...resource('types', 'TypeResource'),
+    one: 'type',
+    entry: { version: 2, upcast: { 1: { set: { 'data.currency': "'EUR'" } } }, schema: { required: ['total'] } },
+    yaml: 'version: 2\nupcast: { 1: { set: { data.currency: "\'EUR\'" } } }\nschema: { required: [total] }\n',
+    patch: { newer: 'accept' },
+  },
+  {
     ...resource('transformers', 'TransformerResource'),
     one: 'transformer',
     entry: { set: { 'data.vat': 'event.data.total * 0.2' } },
@@ -78,7 +85,7 @@ const KINDS: readonly Kind[] = [
   },
 ];
 
-/** `/filters`, `/transformers`, `/targets`, `/sources`: the same of each. */
+/** `/filters`, `/types`, `/transformers`, `/targets`, `/sources`: the same of each. */
 export const resources = (context: HttpContext): ApiRoute[] =>
   KINDS.flatMap((kind) => [listRoute(kind, context), ...entryRoutes(kind, context)]);
 
@@ -106,7 +113,9 @@ const listRoute = ({ section, one, tag, schema, show }: Kind, context: HttpConte
 export function entryRoutes<Shown extends Resource>(kind: Kind<Shown>, context: HttpContext): ApiRoute[] {
   const { section, one, tag, schema } = kind;
   const title = titleOf(one);
-  const params = z.strictObject({ name: nameParam(`Of the ${one}.`) });
+  const params = z.strictObject({
+    name: section === 'types' ? resourceParam('The type of the events.') : nameParam(`Of the ${one}.`),
+  });
   const common = { path: `/${section}/{name}`, tag, params } as const;
   const consumer =
     section === 'consumers'

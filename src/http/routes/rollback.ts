@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { OuzelError } from '../../errors.ts';
 import { type FleetResource, RESOURCE_SECTIONS } from '../../fleet/ports.ts';
 import { applied, applySteps, stepTo } from '../applied.ts';
-import { type ApiRoute, defineRoute, nameParam } from '../define.ts';
+import { type ApiRoute, defineRoute, resourceParam } from '../define.ts';
 import type { HttpContext } from '../server.ts';
 
 const body = z.strictObject({
@@ -35,7 +35,7 @@ export const rollback = (context: HttpContext): ApiRoute[] => [
       },
     },
     problems: [404, 409, 422, 503],
-    params: z.strictObject({ section: z.enum(RESOURCE_SECTIONS), name: nameParam('Of the resource.') }),
+    params: z.strictObject({ section: z.enum(RESOURCE_SECTIONS), name: resourceParam('Of the resource.') }),
     body: {
       description: 'To which revision.',
       required: false,

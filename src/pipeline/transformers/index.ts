@@ -11,3 +11,6 @@ import { request } from './request.ts';
 import { set } from './set.ts';
 
 export const transformers = [rename, lookup, request, set, mask, keep, remove] as const;
+
+/** Those that need nothing but the event, and answer at once. */
+export const localTransformers = [rename, set, mask, keep, remove] as const;

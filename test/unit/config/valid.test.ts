@@ -20,6 +20,7 @@ describe('a configuration that holds', () => {
       streams: {},
       filters: {},
       transformers: {},
+      types: {},
       sources: {},
       targets: {},
       consumers: {},
