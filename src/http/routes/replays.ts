@@ -157,8 +157,7 @@ const mayAll = (actor: RequestActor, scope: Scope, consumers: readonly string[])
 /** @throws HttpError 403 */
 function checkMay(actor: RequestActor, consumers: readonly string[]): void {
   const refused = consumers.find((consumer) => !actor.may('operate', { consumer }));
-  if (refused !== undefined)
-    throw new HttpError(403, `may not hand events to consumer "${refused}"`, 'FORBIDDEN');
+  if (refused !== undefined) throw new HttpError(403, `may not hand events to consumer "${refused}"`, 'FORBIDDEN');
 }
 
 /** One that the caller may see; any other is as if it were not there. @throws OuzelError NOT_FOUND, HttpError 403 */
