@@ -4,7 +4,7 @@ import { compileSchema, type Dialect } from '../../../src/contracts/validate.ts'
 const NEWEST: Dialect = 'https://json-schema.org/draft/2020-12/schema';
 const SEVEN: Dialect = 'http://json-schema.org/draft-07/schema';
 
-const compile = (schema: object, dialect = NEWEST) =>
+const compile = (schema: object, dialect: Dialect = NEWEST) =>
   compileSchema({ dialect, root: { uri: 'file:///schema', schema }, others: new Map() });
 
 const problems = (schema: object, data: unknown, size = 10): string[] =>
