@@ -14,13 +14,13 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { EXIT, OuzelError } from '../src/errors.ts';
 import { findNatsServer } from '../src/nats/find-server.ts';
 import { startNatsServer } from '../src/nats/server.ts';
+import type { Bench } from './daemon.ts';
 import { STREAM, SUBJECTS, makeEvent } from './events.ts';
 import { describeRegister, measureRegister, type RegisterFigures } from './register.ts';
 import { describeReload, measureReload, type ReloadFigures } from './reload.ts';
 import { median } from './sampling.ts';
 import type { Figures } from './sampling.ts';
-import { WORKLOADS } from './workloads.ts';
-import type { Bench } from './workloads.ts';
+import { ON_REQUEST, WORKLOADS } from './workloads.ts';
 
 /** Not loads, but changes of the configuration: measured once, behind the rounds. */
 const CHANGES: readonly string[] = ['reload', 'register'];
@@ -32,12 +32,16 @@ const HELP = `npm run -s bench -- [--quick] [--json] [--events N] [--rounds N] [
   --events   how many events the stream holds (default 400000, quick 150000)
   --rounds   how often each workload runs (default 5, quick 3); the medians count
   --only     some of: ${[...WORKLOADS.keys(), ...CHANGES].join(', ')}
+             (${ON_REQUEST.join(', ')} are measured on request only)
 
 Linux only: CPU time is read from /proc.
 `;
 
 /** A quick run begins no round that would probably end after this many milliseconds. */
 const QUICK_BUDGET = 50_000;
+
+/** What is measured where nothing else is asked for. */
+const USUAL: readonly string[] = [...WORKLOADS.keys()].filter((name) => !ON_REQUEST.includes(name));
 
 interface Options {
   readonly quick: boolean;
@@ -78,7 +82,7 @@ function readOptions(args: readonly string[]): Options {
       process.exit(EXIT.ok);
     }
     const { quick, json } = values;
-    const names = values.only?.split(',') ?? [...WORKLOADS.keys(), ...CHANGES.slice(0, quick ? 1 : CHANGES.length)];
+    const names = values.only?.split(',') ?? [...USUAL, ...CHANGES.slice(0, quick ? 1 : CHANGES.length)];
     const unknown = names.find((name) => !WORKLOADS.has(name) && !CHANGES.includes(name));
     if (unknown !== undefined) throw new Error(`no workload ${unknown}`);
     const events = positive('--events', values.events, quick ? 150_000 : 400_000);

@@ -1,37 +1,21 @@
-/** The workloads: who consumes the loaded stream, and how it is asked for its progress. */
-import { fork, spawn } from 'node:child_process';
+/** The workloads: who consumes the loaded stream. */
+import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { AckPolicy, DeliverPolicy } from '@nats-io/jetstream';
 import type { JetStreamManager } from '@nats-io/jetstream';
-import { endWithThisProcess } from '../src/nats/server.ts';
-import type { NatsServer } from '../src/nats/server.ts';
 import { STREAM, SUBJECTS, countBig } from './events.ts';
-import { freePort } from './ports.ts';
+import { daemonWorkload, DURABLE, kill, path, sum, type Workload } from './daemon.ts';
 import { measure } from './sampling.ts';
-import type { Figures, Progress } from './sampling.ts';
+import type { Progress } from './sampling.ts';
 import { startSink } from './sink.ts';
+import { postgres, sqlite } from './sql.ts';
 import type { Sink } from './sink.ts';
+import { webhook } from './webhook.ts';
 
-export interface Bench {
-  readonly server: NatsServer;
-  readonly jsm: JetStreamManager;
-  readonly events: number;
-}
-
-/** Runs one round over the loaded stream, with a new durable. */
-export type Workload = (bench: Bench) => Promise<Figures>;
-
-const DURABLE = 'bench';
 const OUT_STREAM = 'OUT';
 const OUT_SUBJECT = 'out.bench';
-
-const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
 const raw: Workload = async ({ server, jsm, events }) => {
   await jsm.consumers.add(STREAM, {
@@ -85,38 +69,18 @@ consumers:
     pipeline: [not-test, big, with-vat]
 ${deliver ? `    deliver: [{ to: { publish: { subject: "${OUT_SUBJECT}" } } }]\n` : ''}`;
 
-const ouzel =
-  (deliver: boolean, sink?: Sink): Workload =>
-  async ({ server, jsm, events }) => {
-    const directory = await mkdtemp(join(tmpdir(), 'ouzel-bench-'));
-    const address = `127.0.0.1:${await freePort()}`;
-    await writeFile(join(directory, 'ouzel.yaml'), config(server.url, address, deliver, sink?.url ?? ''));
-    const child = spawn(process.execPath, [path('../src/main.ts'), 'run', '--config', join(directory, 'ouzel.yaml')], {
-      cwd: directory,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    endWithThisProcess(child);
-    let log = '';
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (chunk: string) => (log = (log + chunk).slice(-4_000)));
-    }
-    try {
-      const scrape = scraper(`http://${address}`, child);
-      await ready(scrape);
-      const figures = await measure(events, { client: child.pid ?? -1, server: server.pid }, scrape);
+const ouzel = (deliver: boolean, sink?: Sink): Workload =>
+  daemonWorkload({
+    config: (url, address) => config(url, address, deliver, sink?.url ?? ''),
+    async check({ jsm, events }, http) {
       if (deliver) await checkDelivered(jsm, countBig(events));
-      return sink === undefined ? figures : { ...figures, ...(await countedSpans(sink, events, `http://${address}`)) };
-    } catch (error) {
-      throw new Error(`${error instanceof Error ? error.message : String(error)}. The daemon's log:\n${log}`, {
-        cause: error,
-      });
-    } finally {
-      await kill(child);
-      await rm(directory, { recursive: true, force: true });
+      return sink === undefined ? {} : await countedSpans(sink, events, http);
+    },
+    async end({ jsm }) {
       // The next round gets a new one: what this remembers of message ids would make that round's messages duplicates.
       if (deliver) await jsm.streams.delete(OUT_STREAM).catch(() => false);
-    }
-  };
+    },
+  });
 
 /** The same as `nowhere`, with a span for every event. */
 const traced: Workload = async (bench) => {
@@ -140,58 +104,16 @@ async function checkDelivered(jsm: JetStreamManager, expected: number): Promise<
   if (state.messages !== expected) throw new Error(`${state.messages} events were published, not ${expected}`);
 }
 
-/** Asks the daemon's /metrics. */
-function scraper(http: string, child: ChildProcess): () => Promise<Progress> {
-  return async () => {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error('the daemon ended');
-    const response = await fetch(`${http}/metrics`);
-    const text = await response.text();
-    if (!response.ok) throw new Error(`/metrics answered ${response.status}: ${text}`);
-    const settled = sum(text, 'ouzel_events_total');
-    const p50 = sum(text, 'nodejs_eventloop_lag_p50_seconds');
-    const p99 = sum(text, 'nodejs_eventloop_lag_p99_seconds');
-    // Node's histogram holds the time between two ticks of a 10 ms timer, the 10 ms included.
-    const delay = (seconds: number): number => Math.max(0, seconds * 1_000 - 10);
-    return p50 > 0 ? { settled, loop: { p50: delay(p50), p99: delay(p99) } } : { settled };
-  };
-}
-
-/** The sum of all series of one metric in Prometheus' text format. */
-function sum(text: string, name: string): number {
-  let total = 0;
-  for (const line of text.split('\n')) {
-    if (!line.startsWith(name) || !/[{ ]/.test(line.charAt(name.length))) continue;
-    const value = Number(line.slice(line.lastIndexOf(' ') + 1));
-    if (Number.isFinite(value)) total += value;
-  }
-  return total;
-}
-
-/** Waits for the first answer. Consuming may have begun by then: that is what the warm-up is for. */
-async function ready(scrape: () => Promise<Progress>): Promise<void> {
-  for (const until = performance.now() + 20_000; ; await sleep(50)) {
-    try {
-      await scrape();
-      return;
-    } catch (error) {
-      const gone = error instanceof Error && error.message === 'the daemon ended';
-      if (gone || performance.now() > until) throw error;
-    }
-  }
-}
-
-/** At once: a drain takes seconds, and all that counts is measured by now. */
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  const exit = once(child, 'exit');
-  child.kill('SIGKILL');
-  await exit;
-}
-
 /** By the name that they have in the results, in the order of a round. `raw` comes first: the others' ratios refer to it. */
 export const WORKLOADS: ReadonlyMap<string, Workload> = new Map([
   ['raw', raw],
   ['nowhere', ouzel(false)],
   ['publish', ouzel(true)],
   ['traced', traced],
+  ['sqlite', sqlite],
+  ['postgres', postgres],
+  ['webhook', webhook],
 ]);
+
+/** Measured on request only. */
+export const ON_REQUEST: readonly string[] = ['sqlite', 'postgres', 'webhook'];

@@ -15,6 +15,7 @@ import './hash.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { Ingress } from './http/ingress/server.ts';
 import { type HttpServer, type NatsAccess, startHttp } from './http/server.ts';
+import { DisabledTargets } from './fleet/disabled.ts';
 import { Fleet } from './fleet/fleet.ts';
 import type { LayeredLoader } from './fleet/load.ts';
 import { checkServer } from './nats/connect.ts';
@@ -82,7 +83,11 @@ export class Daemon {
   #link: Link | undefined;
   #manager: JetStreamManager | undefined;
   readonly #pauses = new Pauses();
-  readonly #breakers = new Breakers({ changed: (breaker) => this.#targetChanged(breaker) });
+  readonly #disabled: DisabledTargets;
+  readonly #breakers = new Breakers({
+    changed: (breaker) => this.#targetChanged(breaker),
+    disabled: (target) => this.#disabled.of(target),
+  });
   #traces: Traces | undefined;
   /** Why the daemon as a whole cannot work; empty when it can. */
   #problem = 'NATS: connecting';
@@ -102,6 +107,13 @@ export class Daemon {
     this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
     const metrics = this.#metrics;
     this.#incidents = new Incidents({ loaded: () => this.#loaded, keyOf: this.#keyOf, metrics, logger });
+    this.#disabled = new DisabledTargets({
+      breakers: () => this.#breakers,
+      loaded: () => this.#loaded,
+      fleet: () => this.#fleet,
+      instance: this.#incidents.instance,
+      logger,
+    });
     this.#acts = new Acts({
       instance: this.#incidents.instance,
       redact: (text) => this.#loaded.redact(text),
@@ -111,6 +123,7 @@ export class Daemon {
     this.#ingress = new Ingress({
       config: () => this.#loaded.config,
       publisher: () => this.#natsAccess().publisher,
+      trace: () => this.#traces?.request,
       check: () => postedCheckOf(this.#loaded),
       metrics,
       logger,
@@ -157,6 +170,11 @@ export class Daemon {
       loaded: () => this.#loaded,
       runtimes: () => this.#reconciler?.runtimes ?? new Map(),
       nats: () => this.#natsAccess(),
+      targets: {
+        disabled: (target) => this.#disabled.of(target),
+        deliveries: (target) => this.#breakers.find(target)?.deliveries.latest ?? [],
+        enable: (target, actor) => this.#disabled.enable(target, this.#fleetAccess(), actor),
+      },
     });
     const { url } = this.#http;
     await this.#openIngress(config);
@@ -236,6 +254,7 @@ export class Daemon {
     await Promise.race([this.#reloads.close(), deadline]);
     await Promise.race([this.#replays.close(), deadline]);
     await this.#reconciler?.stop(deadline);
+    this.#disabled.close();
     await this.#fleet?.close();
     // Confirmed before the connection closes; without one, nothing is waited for.
     await this.#incidents.close(this.#link?.connected === true ? deadline : Promise.resolve());
@@ -311,6 +330,7 @@ export class Daemon {
           current: () => this.#loaded,
           reloads: this.#reloads,
           connected: () => link.connected,
+          targetsChanged: () => this.#disabled.sync(),
           missing: streams.missing,
           logger: this.#logger,
         });
@@ -390,6 +410,7 @@ export class Daemon {
     this.#loaded = next;
     this.#ingress.follow();
     this.#keys = undefined;
+    this.#disabled.sync();
     this.#logger.level = next.config.telemetry.log.level;
     return changes;
   }
@@ -450,6 +471,7 @@ export class Daemon {
       concerned.map(({ name }) => name),
       this.#logger,
       this.#incidents,
+      !breaker.isDisabled || !this.#disabled.found(breaker),
     );
     for (const { consumer } of concerned) consumer.ask();
   }

@@ -143,6 +143,9 @@ export const ERRORS = {
     'The host of a URL has no public address, but a private, loopback or special one. If that is meant, set `allow_private: true` in the target.',
   ),
   TARGET_UNAVAILABLE: unavailable('The target is not there or cannot take anything now.'),
+  TARGET_GONE: unavailable(
+    'A webhook answered 410 Gone, and its target is disabled: nothing is sent there, and events for it wait, until its configuration changes or somebody enables it (`ouzel targets enable`).',
+  ),
   TARGET_NO_STREAM: unavailable('No stream takes the subject that was published to.'),
   TARGET_NO_TABLE: unavailable(
     'The table is not there, or has not the column, or the unique index, that is written to. Make it, or see `create` of the target `sql`.',

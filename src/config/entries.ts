@@ -1,6 +1,6 @@
 /**
- * A file of resources, taken apart: each entry of a section that the fleet can have becomes a text of
- * its own, as it was written, and it is known where in the file each line of it stands.
+ * A file of resources, taken apart: each entry of the sections that the fleet can have becomes a text of its own, as it
+ * was written, and it is known where in the file each line of it stands.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';

@@ -5,10 +5,11 @@
 import { NO_ATTEMPTS } from '../core/attempts.ts';
 import type { Run } from '../core/run.ts';
 import type { OuzelError } from '../errors.ts';
+import { DeliveryLog } from './log.ts';
 import type { Route } from './route.ts';
 
-/** closed: all go. open: none. probing: one is on its way, and decides. */
-export type BreakerState = 'closed' | 'open' | 'probing';
+/** closed: all go. open: none. probing: one is on its way, and decides. disabled: none, until somebody enables it. */
+export type BreakerState = 'closed' | 'open' | 'probing' | 'disabled';
 
 /** Failures one after another, with no success between, that open it. */
 const THRESHOLD = 3;
@@ -22,13 +23,24 @@ const LONGEST_ASKED = 300_000;
 const PROBE_LOST = 120_000;
 
 export interface BreakerEvents {
-  /** It opened, or is closed again, or gone: what waited for it goes on. */
+  /** It opened, or is closed again, or gone: what waited for it goes on. Or it was disabled. */
   changed(breaker: Breaker): void;
+  /** Why a target is disabled that nobody has delivered to yet; undefined when it is not. */
+  readonly disabled?: (target: string) => Disabling | undefined;
+}
+
+/** That a target said it is gone for good (410), and what it said. */
+export interface Disabling {
+  readonly error: OuzelError;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
 }
 
 export class Breaker {
   /** The target, as metrics and the log show it. */
   readonly target: string;
+  /** What became of the latest deliveries there. */
+  readonly deliveries = new DeliveryLog();
   readonly #events: BreakerEvents;
   #state: BreakerState = 'closed';
   #failures = 0;
@@ -59,6 +71,11 @@ export class Breaker {
 
   get isOpen(): boolean {
     return this.#state !== 'closed';
+  }
+
+  /** Whether nothing is sent there, not even a probe, until somebody enables it. */
+  get isDisabled(): boolean {
+    return this.#state === 'disabled';
   }
 
   /** Why it opened last, and when (milliseconds since the epoch); undefined when it never did. */
@@ -113,14 +130,15 @@ export class Breaker {
 
   /** The target may have been mended: what waits is probed with at once, and the pauses begin anew. */
   probeSoon(): void {
-    if (!this.isOpen) return;
+    if (!this.isOpen || this.isDisabled) return;
     this.#probes = 0;
     this.#wakeIn(0);
   }
 
-  /** Milliseconds until the next probe; 0 while it is closed. */
+  /** Milliseconds until the next probe; 0 while it is closed or disabled. */
   get pause(): number {
-    return this.isOpen ? pauseBefore(this.#probes) : 0;
+    // What comes again while it is disabled waits in hand: nobody knows for how long.
+    return this.isOpen && !this.isDisabled ? pauseBefore(this.#probes) : 0;
   }
 
   /** The target took something. @param startedAt When that delivery began; milliseconds of the monotonic clock. */
@@ -133,7 +151,8 @@ export class Breaker {
   /** It answers, be it by refusing an event for that event's own fault. */
   #isThere(): void {
     this.#failures = 0;
-    if (this.#state === 'closed') return;
+    // What was sent before it was disabled may still get through, and changes nothing.
+    if (this.#state === 'closed' || this.isDisabled) return;
     this.#close();
     this.#events.changed(this);
   }
@@ -153,7 +172,8 @@ export class Breaker {
    */
   failed(error: OuzelError, mostAsked = LONGEST_ASKED): void {
     // It was held back here, and nothing went out.
-    if (this.#gone || error.code === 'TARGET_BREAKER_OPEN') return;
+    if (this.#gone || this.isDisabled || error.code === 'TARGET_BREAKER_OPEN') return;
+    if (error.code === 'TARGET_GONE') return this.disable({ error, since: Date.now() });
     if (saysNothing(error)) return this.#probeLost();
     if (error.kind !== 'unavailable') return this.#isThere();
     this.#failures++;
@@ -166,6 +186,25 @@ export class Breaker {
     const asked = Math.min(error.retryAfter ?? 0, mostAsked, LONGEST_ASKED);
     this.#pause(Math.max(pauseBefore(this.#probes++), asked));
     if (opens) this.#events.changed(this);
+  }
+
+  /** Nothing goes there any more, not even a probe. What waits for it goes on waiting. */
+  disable({ error, since }: Disabling): void {
+    if (this.#gone) return;
+    clearTimeout(this.#timer);
+    this.#due = false;
+    this.#state = 'disabled';
+    this.#error = error;
+    this.#openedAt = since;
+    this.#events.changed(this);
+  }
+
+  /** Somebody wants it to be delivered to again. */
+  enable(): void {
+    if (!this.isDisabled) return;
+    this.#failures = 0;
+    this.#close();
+    this.#events.changed(this);
   }
 
   /** Nobody delivers there any more: it lets go of what waits, and holds nothing back. */
@@ -239,8 +278,20 @@ export class Breakers {
     if (breaker === undefined) {
       breaker = new Breaker(target, this.#events);
       this.#breakers.set(target, breaker);
+      const disabling = this.#events.disabled?.(target);
+      if (disabling !== undefined) breaker.disable(disabling);
     }
     return breaker;
+  }
+
+  /** The one of a target; undefined where nobody delivers to it. */
+  find(target: string): Breaker | undefined {
+    return this.#breakers.get(target);
+  }
+
+  /** Those of all targets that are delivered to. */
+  get all(): readonly Breaker[] {
+    return [...this.#breakers.values()];
   }
 
   /** Those that are open now. */

@@ -3,6 +3,7 @@ import type { Event } from '../core/event.ts';
 import type { DeliverySpan } from '../core/ports.ts';
 import type { Run } from '../core/run.ts';
 import { asOuzelError, type OuzelError } from '../errors.ts';
+import type { Exchange } from './log.ts';
 import type { Route } from './route.ts';
 
 export class Delivery {
@@ -16,6 +17,10 @@ export class Delivery {
   isPutOff = false;
   /** Undefined while traces are off. */
   readonly span: DeliverySpan | undefined;
+  /** What was sent over HTTP, for the log of deliveries; set by targets that do, before they send. */
+  exchange: Exchange | undefined;
+  /** Milliseconds that it took; undefined before it ended. */
+  duration: number | undefined;
   #abort: AbortController | undefined;
 
   constructor(run: Run, route: Route) {
@@ -80,13 +85,33 @@ export class Delivery {
   }
 
   #close(): void {
-    this.route.cells.duration.observe((performance.now() - this.startedAt) / 1000);
+    this.duration = performance.now() - this.startedAt;
+    this.route.cells.duration.observe(this.duration / 1000);
     this.span?.end(this.error);
+    if (this.exchange !== undefined) this.#log(this.exchange, this.duration);
     const { run } = this;
     if (--run.openDeliveries > 0) return;
     const failed = decisive(run.deliveries ?? []);
     if (failed === undefined) run.resume();
     else run.fail(failed.error, failed.route);
+  }
+
+  #log(exchange: Exchange, duration: number): void {
+    const { run, route, error } = this;
+    const { stream, sequence, subject, attempt, consumer } = run;
+    route.breaker.deliveries.add({
+      at: Date.now(),
+      consumer: consumer.name,
+      route: route.name,
+      stream,
+      sequence,
+      subject,
+      attempt,
+      result: error === undefined ? 'confirmed' : error.kind === 'unavailable' ? 'unavailable' : 'rejected',
+      duration,
+      exchange,
+      error: error && { code: error.code, message: error.message },
+    });
   }
 }
 

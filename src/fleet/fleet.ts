@@ -25,6 +25,8 @@ export interface FleetOptions {
   readonly current: () => LoadedConfig;
   readonly reloads: Reloads;
   readonly connected: () => boolean;
+  /** A target was disabled or enabled, by whichever instance. */
+  readonly targetsChanged: () => void;
   /** The bucket may be gone. */
   readonly missing: () => void;
   readonly logger: Logger;
@@ -33,6 +35,8 @@ export interface FleetOptions {
 /** How often a change is tried again that met another one. */
 const TRIES = 3;
 const PAUSED = 'paused';
+/** Before the name of a target that is disabled. */
+const DISABLED = 'disabled.';
 
 const keyOf = ({ section, name }: ResourceKey): string => `${section}.${name}`;
 const pauseKey = (consumer: string): string => `${PAUSED}.${consumer}`;
@@ -80,7 +84,8 @@ export class Fleet implements FleetAccess {
         if (entry.revision <= (this.#entries.get(entry.key)?.revision ?? 0)) return;
         this.#entries.set(entry.key, entry);
         this.#trouble = '';
-        if (this.#open) reloads.ask();
+        if (entry.key.startsWith(DISABLED)) this.#options.targetsChanged();
+        else if (this.#open) reloads.ask();
       },
       madeAnew: () => this.#restore(),
       trouble: (reason) => {
@@ -162,6 +167,34 @@ export class Fleet implements FleetAccess {
   pauseOf(consumer: string): Pause | undefined {
     const entry = this.#entries.get(pauseKey(consumer));
     return entry?.text === undefined ? undefined : { by: entry.by, at: entry.at };
+  }
+
+  /** Targets that are disabled for all instances, by the names of their breakers, with what was stored of each. */
+  get disabled(): ReadonlyMap<string, Entry & { readonly text: string }> {
+    const found = new Map<string, Entry & { readonly text: string }>();
+    for (const { key, text, ...entry } of this.#entries.values())
+      if (key.startsWith(DISABLED) && text !== undefined)
+        found.set(key.slice(DISABLED.length), { key, text, ...entry });
+    return found;
+  }
+
+  /**
+   * Disables a target for all instances, or enables it. It is not the configuration that changes.
+   *
+   * @param text What is to be known of it; undefined enables it.
+   * @returns False when another instance was faster: what it stored holds.
+   * @throws OuzelError NATS_UNAVAILABLE
+   */
+  async setDisabled(target: string, text: string | undefined, actor: Actor): Promise<boolean> {
+    const key = DISABLED + target;
+    const known = this.#entries.get(key);
+    if (known?.text === undefined && text === undefined) return true;
+    const revisions = await this.#options.store.write([{ key, text, expected: known?.revision ?? 0 }], actor);
+    const [revision] = revisions ?? [];
+    if (revision === undefined) return false;
+    this.#entries.set(key, { key, text, revision, by: actor, at: new Date().toISOString() });
+    this.#options.targetsChanged();
+    return true;
   }
 
   /** Checks and builds a change, stores it for all, and puts it in force here. */

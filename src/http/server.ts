@@ -5,7 +5,9 @@ import type { Acts } from '../audit/acts.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { LetterAccess } from '../deadletter/read.ts';
-import type { FleetAccess } from '../fleet/ports.ts';
+import type { Disabling } from '../deliver/breaker.ts';
+import type { DeliveryRecord } from '../deliver/log.ts';
+import type { Actor, FleetAccess } from '../fleet/ports.ts';
 import type { ReplayHost } from '../replay/host.ts';
 import type { ConsumerRuntime } from '../reconcile/runtime.ts';
 import type { TestPorts } from '../reconcile/test-delivery.ts';
@@ -44,6 +46,17 @@ export interface HttpContext {
   readonly runtimes: () => ReadonlyMap<string, ConsumerRuntime>;
   /** What events are posted and targets are tried with. @throws OuzelError NATS_UNAVAILABLE */
   readonly nats: () => NatsAccess;
+  readonly targets: TargetAccess;
+}
+
+/** What is known of targets beside their configuration. */
+export interface TargetAccess {
+  /** Undefined: it is not disabled. */
+  readonly disabled: (target: string) => Disabling | undefined;
+  /** The latest deliveries of this instance, the newest first. */
+  readonly deliveries: (target: string) => readonly DeliveryRecord[];
+  /** @throws OuzelError NATS_UNAVAILABLE, CONFLICT */
+  readonly enable: (target: string, actor: Actor) => Promise<void>;
 }
 
 export interface NatsAccess extends TestPorts {

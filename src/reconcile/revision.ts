@@ -102,3 +102,19 @@ export function consumerRevision(
   ];
   return createHash('sha256').update(parts.join('\n')).digest('hex').slice(0, 16);
 }
+
+/**
+ * The revision of a target: of its entry, or, where it is written in a consumer, of all that this one delivers to.
+ * Undefined where there is no such target.
+ *
+ * @param target As its breaker is called: a named target, or `<consumer>/<route>`.
+ */
+export function targetRevision(source: Source, target: string): string | undefined {
+  const slash = target.indexOf('/');
+  const section = (source[slash < 0 ? 'targets' : 'consumers'] ?? {}) as Named;
+  const name = slash < 0 ? target : target.slice(0, slash);
+  if (!Object.hasOwn(section, name)) return undefined;
+  const entry = section[name];
+  const part = slash < 0 ? entry : ((entry ?? {}) as Named)['deliver'];
+  return createHash('sha256').update(canonical(part)).digest('hex').slice(0, 16);
+}

@@ -6,6 +6,7 @@ import { parseRate } from '../deadletter/pace.ts';
 import type { LetterAccess } from '../deadletter/read.ts';
 import { OuzelError } from '../errors.ts';
 import { askedInstant } from '../reconcile/condition.ts';
+import { ArchiveSource } from './archive.ts';
 import { createSelection, type Selection } from './select.ts';
 import type { ReplayRange, ReplaySource } from './source.ts';
 import { StreamSource } from './stream.ts';
@@ -25,6 +26,7 @@ export const replayName = () =>
 /** A replay as it is asked for, and as it is kept. */
 export const ASKED = {
   stream: z.string().min(1).max(255).describe('The stream to read.'),
+  from: text('The target that is an archive of it (`sql: { archive: true }`), to read in its place.'),
   to: z.array(z.string().min(1)).min(1).max(64).describe('The consumers that get the events; nobody else does.'),
   since: text('Only events since this instant of their stream, or so long ago: `2h`. Default: from the beginning.'),
   until: text('Only events up to this instant. Default: all that are there when it begins.'),
@@ -48,7 +50,7 @@ export interface ReplayPlan {
 }
 
 /**
- * Checks what is asked for.
+ * Checks what is asked for. Whoever gets the plan closes its source.
  *
  * @param known What `2h` meant when it began, of a replay that goes on.
  * @throws OuzelError USAGE, NOT_FOUND
@@ -58,7 +60,7 @@ export function planReplay(
   asked: ReplayAsked,
   known?: Pick<ReplayRange, 'since' | 'until'>,
 ): ReplayPlan {
-  const { stream, since, until, rate, limit = Infinity } = asked;
+  const { stream, from: archive, since, until, rate, limit = Infinity } = asked;
   if (!/^[^\s.*>/\\]+$/.test(stream)) throw new OuzelError('USAGE', `"${stream}" is no name of a stream`);
   const consumers = [...new Set(asked.to)];
   const warnings = consumers.flatMap((name) => warningsOf(config, name, stream));
@@ -67,14 +69,17 @@ export function planReplay(
   const to = until === undefined ? undefined : (known?.until ?? askedInstant('until', until, now));
   if (from !== undefined && to !== undefined && from > to)
     throw new OuzelError('USAGE', '--since lies after --until, so nothing is between them');
-  return {
-    source: new StreamSource(client, manager, stream),
+  const rest = {
     range: { since: from, until: to, subjects: subjectsOf(config, consumers) },
     select: createSelection(config, { ...asked, to: consumers }),
     rate: rate === undefined ? undefined : parseRate(rate),
     limit,
     warnings,
   };
+  // Last, since somebody has to close it.
+  const source =
+    archive === undefined ? new StreamSource(client, manager, stream) : new ArchiveSource(config, archive, stream);
+  return { ...rest, source };
 }
 
 /** @throws OuzelError NOT_FOUND, USAGE */

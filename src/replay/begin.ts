@@ -48,10 +48,14 @@ export async function beginReplay(access: ReplayAccess, name: string, asked: Rep
     return goOn(access, store, { ...kept, record: { ...record, asked } }, by);
   }
   const plan = planReplay(access, asked);
+  return closingOnError(plan, async () => claim(store, await newRecord(plan, name, asked, by), 0, plan, false));
+}
+
+async function newRecord(plan: ReplayPlan, name: string, asked: ReplayAsked, by: string): Promise<ReplayRecord> {
   const { since, until } = plan.range;
   const extent = await patiently(new AbortController().signal, () => plan.source.extent(plan.range));
   const at = new Date().toISOString();
-  const record: ReplayRecord = {
+  return {
     version: 1,
     name,
     state: 'running',
@@ -70,8 +74,16 @@ export async function beginReplay(access: ReplayAccess, name: string, asked: Rep
     started: at,
     updated: at,
   };
-  await store.ensure();
-  return claim(store, record, 0, plan, false);
+}
+
+/** Nobody else closes the source of a replay that does not come about. */
+async function closingOnError<T>({ source }: ReplayPlan, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await source.close().catch(() => undefined);
+    throw error;
+  }
 }
 
 /**
@@ -94,9 +106,15 @@ async function goOn(access: ReplayAccess, store: ReplayStore, { record, revision
   if (state === 'done')
     throw new OuzelError('CONFLICT', `replay "${name}" is done: to replay the same again, choose another name`);
   const plan = planReplay(access, asked, { since, until });
-  checkIdentity(name, extent, await plan.source.extent(plan.range));
+  return closingOnError(plan, async () => {
+    checkIdentity(name, extent, await plan.source.extent(plan.range));
+    return claim(store, takenOver(record, plan, by), revision, plan, true);
+  });
+}
+
+function takenOver(record: ReplayRecord, plan: ReplayPlan, by: string): ReplayRecord {
   const { reason: _reason, ...rest } = record;
-  const next: ReplayRecord = {
+  return {
     ...rest,
     state: 'running',
     warnings: [...plan.warnings],
@@ -104,7 +122,6 @@ async function goOn(access: ReplayAccess, store: ReplayStore, { record, revision
     by,
     updated: new Date().toISOString(),
   };
-  return claim(store, next, revision, plan, true);
 }
 
 async function claim(
@@ -114,6 +131,7 @@ async function claim(
   plan: ReplayPlan,
   continued: boolean,
 ): Promise<Claim> {
+  if (!continued) await store.ensure();
   const revision = await store.put(record, expected);
   if (revision !== undefined) return { record, revision, plan, store, continued };
   throw new OuzelError('CONFLICT', `somebody else began or changed replay "${record.name}" in the same moment`);

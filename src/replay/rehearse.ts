@@ -1,5 +1,5 @@
 /** A dry run: what a replay would hand over. */
-import { planReplay, type ReplayAccess, type ReplayAsked } from './asked.ts';
+import { planReplay, type ReplayAccess, type ReplayAsked, type ReplayPlan } from './asked.ts';
 import { walk } from './walk.ts';
 
 /** Types that are counted by themselves. */
@@ -25,6 +25,14 @@ export interface Rehearsal {
 /** Reads as a replay would, and does nothing. @throws OuzelError USAGE, NOT_FOUND, NATS_UNAVAILABLE */
 export async function rehearse(access: ReplayAccess, asked: ReplayAsked, signal: AbortSignal): Promise<Rehearsal> {
   const plan = planReplay(access, asked);
+  try {
+    return await read(plan, asked, signal);
+  } finally {
+    await plan.source.close();
+  }
+}
+
+async function read(plan: ReplayPlan, asked: ReplayAsked, signal: AbortSignal): Promise<Rehearsal> {
   const extent = await plan.source.extent(plan.range);
   const consumers = new Map(asked.to.map((name) => [name, 0]));
   const types = new Map<string, number>();

@@ -43,4 +43,5 @@ export interface ReplaySource {
    * @returns None: that was the end.
    */
   read(range: ReplayRange, extent: Extent, after: string | undefined): Promise<readonly StoredEvent[]>;
+  close(): Promise<void>;
 }

@@ -55,6 +55,11 @@ export class StreamSource implements ReplaySource {
     }
   }
 
+  /** The connection is somebody else's. */
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async #pending(range: ReplayRange, start: Start): Promise<number> {
     const ordered = await this.#open(range, start);
     try {

@@ -162,6 +162,13 @@ export class Incidents implements Observer {
     this.#say('target.unavailable', { target, consumers, code, error: this.#text(message, LONGEST) }, consumers);
   }
 
+  /** It is gone for good, and nothing is sent there any more. @param target As for `targetUnavailable`. */
+  targetDisabled(target: string, { code, message }: OuzelError): void {
+    if (!this.#away.has(target)) this.#away.set(target, this.#clock());
+    const consumers = this.#deliveringTo(target);
+    this.#say('target.disabled', { target, consumers, code, error: this.#text(message, LONGEST) }, consumers);
+  }
+
   /** It is there again. */
   targetRecovered(target: string): void {
     const since = this.#away.get(target);

@@ -179,9 +179,13 @@ export const ATTRIBUTES = {
   messageId: 'messaging.message.id',
   bodySize: 'messaging.message.body.size',
   httpMethod: 'http.request.method',
+  httpRoute: 'http.route',
+  httpStatus: 'http.response.status_code',
   serverAddress: 'server.address',
   dbSystem: 'db.system.name',
   errorType: 'error.type',
+  /** The name of the source that a request came to. */
+  source: 'ouzel.source',
   stream: 'ouzel.stream',
   sequence: 'ouzel.sequence',
   attempt: 'ouzel.attempt',

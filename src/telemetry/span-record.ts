@@ -3,7 +3,7 @@ import type { Ids, RemoteContext } from './trace-context.ts';
 
 export type AttributeValue = string | number;
 export type Attributes = Readonly<Record<string, AttributeValue>>;
-export type SpanKind = 'internal' | 'producer' | 'consumer' | 'client';
+export type SpanKind = 'internal' | 'server' | 'producer' | 'consumer' | 'client';
 
 /** What many spans have in common. Made once, so that an exporter can keep its encoded form by identity. */
 export interface SpanTemplate {

@@ -141,11 +141,25 @@ export class Spans {
     return template;
   }
 
-  /** The ending of a delivery. */
-  delivered(error: OuzelError | undefined): SpanEnding {
-    if (error === undefined) return CONFIRMED;
+  /** The ending of a delivery. @param status Of the HTTP answer, where there is one. */
+  delivered(error: OuzelError | undefined, status: number | undefined): SpanEnding {
+    const answered: Attributes = status === undefined ? NO_ATTRIBUTES : { [ATTRIBUTES.httpStatus]: status };
+    if (error === undefined) return status === undefined ? CONFIRMED : this.#confirmed(status, answered);
     const result = error.kind === 'unavailable' ? 'unavailable' : 'rejected';
-    return this.#failure(`delivery ${error.code}`, error, { [ATTRIBUTES.result]: result });
+    return this.#failure(`delivery ${error.code} ${status ?? ''}`, error, {
+      [ATTRIBUTES.result]: result,
+      ...answered,
+    });
+  }
+
+  #confirmed(status: number, answered: Attributes): SpanEnding {
+    const key = `confirmed ${status}`;
+    const ending = this.#endings.get(key) ?? {
+      attributes: { ...CONFIRMED.attributes, ...answered },
+      error: undefined,
+    };
+    this.#endings.set(key, ending);
+    return ending;
   }
 
   #outcome(outcome: Outcome): SpanEnding {
@@ -381,7 +395,7 @@ class RecordedDelivery implements DeliverySpan, SpanRecord {
     const { clock } = this.#spans;
     this.endedAt = clock.now();
     this.startedAt = clock.at(this.#delivery.startedAt);
-    this.ending = this.#spans.delivered(error);
+    this.ending = this.#spans.delivered(error, this.#delivery.exchange?.answer?.status);
     this.#spans.emit(this);
   }
 }

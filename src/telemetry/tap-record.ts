@@ -25,6 +25,10 @@ export interface DeliverySummary {
   readonly target: string;
   readonly result: 'confirmed' | 'failed' | 'open';
   readonly error?: string;
+  /** Of an HTTP answer. */
+  readonly status?: number;
+  /** Absent where it has not ended. */
+  readonly duration_ms?: number;
 }
 
 export interface TapRecord {
@@ -98,11 +102,13 @@ const errorOf = ({ error: { code, message, place } }: Failure) => ({
 });
 
 const deliveriesOf = ({ deliveries = [] }: Run): DeliverySummary[] =>
-  deliveries.map(({ route, state, error }) => ({
+  deliveries.map(({ route, state, error, exchange, duration }) => ({
     route: route.name,
     target: route.targetName,
     result: state,
     ...(error === undefined ? {} : { error: error.code }),
+    ...(exchange?.answer === undefined ? {} : { status: exchange.answer.status }),
+    ...(duration === undefined ? {} : { duration_ms: rounded(duration) }),
   }));
 
 function attributesOf(event: Event): Pick<TapRecord, 'id' | 'type' | 'source'> {

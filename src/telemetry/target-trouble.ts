@@ -3,15 +3,24 @@ import type { Breaker } from '../deliver/breaker.ts';
 import type { Incidents } from './incidents.ts';
 import type { Logger } from './log.ts';
 
-/** @param consumers Who delivers there. */
+/**
+ * @param consumers Who delivers there.
+ * @param elsewhere Whether another instance found out that it is to be disabled, and said so.
+ */
 export function sayOfTarget(
-  { target, isOpen, isGone, trouble }: Breaker,
+  { target, isOpen, isDisabled, isGone, trouble }: Breaker,
   consumers: readonly string[],
   logger: Logger,
   incidents: Incidents,
+  elsewhere: boolean,
 ): void {
   if (trouble === undefined) return;
   const { error, since } = trouble;
+  if (isDisabled) {
+    logger.warn({ target, consumers, error: error.message }, 'target is disabled; events for it wait');
+    if (!elsewhere) incidents.targetDisabled(target, error);
+    return;
+  }
   if (isOpen) {
     logger.warn({ target, consumers, error: error.message }, 'target is unavailable; it is probed');
     return incidents.targetUnavailable(target, error);

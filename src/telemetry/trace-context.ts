@@ -50,16 +50,29 @@ const TRACESTATE = /^[\u0020-\u007e]{1,512}$/;
 export function remoteContext(event: Event): RemoteContext | undefined {
   if (event.carrier.headers === undefined) return undefined;
   const traceparent = event.header('traceparent');
+  return traceparent === undefined ? undefined : contextOf(traceparent, event.header('tracestate'));
+}
+
+/** The context in these headers; undefined without one, or with one that is not valid. */
+export function contextOf(traceparent: string | undefined, state: string | undefined): RemoteContext | undefined {
   if (traceparent === undefined) return undefined;
   const [, version, traceId = '', spanId = '', flags = '', more] = TRACEPARENT.exec(traceparent) ?? [];
   if (version === undefined || (version === '00' && more !== undefined)) return undefined;
-  const state = event.header('tracestate');
   return {
     bytes: Buffer.from(traceId + spanId, 'hex'),
     at: 0,
     sampled: (Number.parseInt(flags, 16) & SAMPLED) !== 0,
     tracestate: state !== undefined && TRACESTATE.test(state) ? state : undefined,
   };
+}
+
+/** A context that is handed on as it came, while nothing is recorded; undefined where it is none. */
+export function passedOn(
+  traceparent: string | undefined,
+  tracestate: string | undefined,
+): { readonly traceparent: string; readonly tracestate: string | undefined } | undefined {
+  const context = contextOf(traceparent, tracestate);
+  return context && { traceparent: traceparentOf(context, context.sampled), tracestate: context.tracestate };
 }
 
 export const traceIdOf = ({ bytes, at }: Ids): string => bytes.toString('hex', at, at + TRACE_ID);

@@ -8,6 +8,7 @@ import type { Cell } from './cells.ts';
 import type { Logger } from './log.ts';
 import { type HealthListener, OtlpExporter, type QueueLimits } from './otlp/exporter.ts';
 import { createHttpSender } from './otlp/http.ts';
+import { requestTracer, type RequestTracer } from './request-spans.ts';
 import { samplerFrom } from './sampling.ts';
 import { detectResource, httpSettings, plainAttributes } from './sdk/environment.ts';
 import type { SpanExporter } from './span-record.ts';
@@ -15,6 +16,8 @@ import { Spans, type TracedConsumer } from './spans.ts';
 
 export interface Traces {
   tracerFor(consumer: TracedConsumer): Tracer;
+  /** Begins the spans of requests that come in. */
+  readonly request: RequestTracer;
   /** Ends the spans of attempts. */
   readonly observer: Observer;
   /** Sends what is left, until the deadline at most. */
@@ -121,6 +124,7 @@ export async function startTraces(options: TracesOptions): Promise<Traces | unde
   logger.info({ endpoint, protocol, sample: sampler.ratio }, 'traces are on');
   return {
     tracerFor: (consumer) => spans.tracerFor(consumer),
+    request: requestTracer(spans),
     observer: spans.observer,
     shutdown: (deadline) => exporter.shutdown(deadline),
   };

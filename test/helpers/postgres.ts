@@ -59,8 +59,12 @@ export async function noPostgres(): Promise<string | undefined> {
     : undefined;
 }
 
-/** Starts a server with an empty database. It ends with the test, or with `await using`. */
-export async function startPostgres(): Promise<Postgres> {
+/**
+ * Starts a server with an empty database. It ends with the test, or with `await using`.
+ *
+ * @param durable Whether a commit waits for the disk.
+ */
+export async function startPostgres(durable = false): Promise<Postgres> {
   const binaries = await folderOfBinaries();
   const user = await userToRunAs();
   if (binaries === undefined || user === undefined) throw new Error(await noPostgres());
@@ -77,7 +81,12 @@ export async function startPostgres(): Promise<Postgres> {
   let stopping: (() => Promise<void>) | undefined;
 
   const start = async (): Promise<void> => {
-    const settings = ['listen_addresses=127.0.0.1', `port=${port}`, 'unix_socket_directories=', 'fsync=off'];
+    const settings = [
+      'listen_addresses=127.0.0.1',
+      `port=${port}`,
+      'unix_socket_directories=',
+      `fsync=${durable ? 'on' : 'off'}`,
+    ];
     const child = spawn(join(binaries, 'postgres'), ['-D', data, ...settings.flatMap((each) => ['-c', each])], {
       ...options,
       stdio: ['ignore', 'ignore', 'pipe'],

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Database, openDatabase, type Row } from '../../src/sql/database.ts';
+import { runCli } from '../helpers/cli.ts';
 import { type Daemon, startDaemon } from '../helpers/daemon.ts';
 import { untilEnded } from '../helpers/outcomes.ts';
 import { noPostgres, type Postgres, startPostgres } from '../helpers/postgres.ts';
@@ -212,6 +213,14 @@ describe.each(['sqlite', 'postgres'] as const)('%s', { timeout: 90_000 }, (kind)
     expect(
       (await rowsOf(database, 'SELECT sequence FROM events ORDER BY sequence')).map(({ sequence }) => sequence),
     ).toEqual([1, 2, 3, 4]);
+
+    // What is replayed has been archived, or was to be forgotten.
+    await database.execute('DELETE FROM events', [], never());
+    expect(await runCli(['replay', 'IN', '--to', 'b', '--run', 'jan', '-c', again.configFile])).toMatchObject({
+      code: 0,
+    });
+    await untilEnded(again, 'b', 8);
+    expect(await rowsOf(database, 'SELECT sequence FROM events')).toEqual([]);
     await database.close();
   });
 
@@ -233,7 +242,8 @@ describe.each(['sqlite', 'postgres'] as const)('%s', { timeout: 90_000 }, (kind)
       };
     } else {
       await postgres.stop();
-      release = postgres.start;
+      const stopped = postgres;
+      release = () => stopped.start();
     }
     await publishMany(client, 500, (n) => ({ subject: 'in.a', body: { id: `p-${n}`, n } }));
     await waitFor(async () => (await daemon.total('ouzel_target_breaker_open', {})) === 1, { what: 'the breaker' });

@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Database, dialectOf, openDatabase } from '../../src/sql/database.ts';
 import { createTable, type Table } from '../../src/sql/table.ts';
@@ -188,4 +189,49 @@ describe.each(['sqlite', 'postgres'] as const)('%s', (kind) => {
     const rows = await database.query(`SELECT * FROM "${name.replaceAll('"', '""')}"`, [], ALL, never());
     expect(rows).toEqual([{ id: '1', [column]: `'); DROP TABLE "orders 1"; --` }]);
   });
+
+  /** A trigger that answers every row of a table with an error, which real trouble is too rare to do. */
+  const refusing = async (table: string, state: string, times: number): Promise<void> => {
+    const name = `refusing_${tables}`;
+    await database.execute(`CREATE SEQUENCE ${name}`, [], never());
+    const body = `BEGIN IF nextval('${name}') <= ${times} THEN RAISE EXCEPTION 'not now' USING ERRCODE = '${state}'; END IF; RETURN NEW; END`;
+    await database.execute(`CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $$ ${body} $$`, [], never());
+    await database.execute(
+      `CREATE TRIGGER refusing BEFORE INSERT ON "${table}" FOR EACH ROW EXECUTE FUNCTION ${name}()`,
+      [],
+      never(),
+    );
+  };
+
+  test.skipIf(kind === 'sqlite' || missing !== undefined).each([
+    ['40001', 3, undefined],
+    ['40P01', 100, 'TARGET_UNAVAILABLE'],
+    ['53100', 1, 'TARGET_UNAVAILABLE'],
+    ['P0001', 100, 'TARGET_REJECTED'],
+  ] as const)('what PostgreSQL says with %s, %d times', async (state, times, code) => {
+    const table = await make();
+    await refusing(table, state, times);
+    const into = { table, columns: ['id'], conflict: undefined };
+    const failing = database.insert(into, [['a']], never());
+    if (code === 'TARGET_UNAVAILABLE') await expect(failing).rejects.toMatchObject({ code });
+    else expect((await failing).map((failure) => failure?.code)).toEqual([code]);
+  });
+
+  test.skipIf(kind === 'sqlite' || missing !== undefined)(
+    'a lock that is held is waited for, and no longer',
+    async () => {
+      const table = await make();
+      const url = postgres?.url ?? '';
+      const impatient = openDatabase({ url, timeout: 500, connections: 1, write: true });
+      const other = new Client({ connectionString: url });
+      await other.connect();
+      await other.query(`BEGIN; LOCK TABLE "${table}" IN EXCLUSIVE MODE`);
+      const into = { table, columns: ['id'], conflict: undefined };
+      await expect(impatient.insert(into, [['a']], never())).rejects.toMatchObject({ code: 'TARGET_TIMEOUT' });
+      await other.query('ROLLBACK');
+      expect(await impatient.insert(into, [['a']], never())).toEqual([undefined]);
+      await other.end();
+      await impatient.close();
+    },
+  );
 });

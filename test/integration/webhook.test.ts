@@ -24,7 +24,6 @@ const ANSWERS: Readonly<Record<string, (n: number) => HttpAnswer>> = {
   created: () => ({ status: 201 }),
   later: (n) => (n === 0 ? { status: 503, headers: { 'retry-after': '1' } } : {}),
   bad: () => ({ status: 422, body: 'total is missing; you sent Bearer s3cret-token' }),
-  gone: () => ({ status: 410 }),
   forbidden: () => ({ status: 403 }),
   reset: (n) => (n === 0 ? { fault: 'reset' } : {}),
   hang: (n) => (n === 0 ? { fault: 'hang' } : {}),
@@ -68,7 +67,6 @@ consumers:
     created: 1,
     later: 2,
     bad: 1,
-    gone: 1,
     forbidden: 3,
     reset: 2,
     hang: 2,
@@ -98,13 +96,7 @@ consumers:
   }));
   expect(
     letters.map(({ kind, attempts, reason }) => `${kind} ${attempts} ${reason}`).toSorted((a, b) => a.localeCompare(b)),
-  ).toEqual([
-    'bad 1 rejected',
-    'forbidden 3 rejected',
-    'gone 1 rejected',
-    'moved 3 rejected',
-    'refused-slowly 1 rejected',
-  ]);
+  ).toEqual(['bad 1 rejected', 'forbidden 3 rejected', 'moved 3 rejected', 'refused-slowly 1 rejected']);
   const errors = Object.fromEntries(letters.map(({ kind, error }) => [kind, error]));
   expect(errors['bad']).toContain(
     `POST ${target.url}: answered 422 Unprocessable Entity: total is missing; you sent ***`,

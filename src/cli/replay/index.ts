@@ -23,6 +23,7 @@ Examples:
   ouzel replay EVENTS --to billing --since 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z --dry-run
   ouzel replay EVENTS --to billing --since 30d --rate 500/s --run january
   ouzel replay EVENTS --to billing,search --type 'orders.*' --where 'event.data.total > 1000'
+  ouzel replay EVENTS --from archive --to billing --since 90d
   ouzel replay --resume january`;
 
 const several = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
@@ -34,6 +35,7 @@ export function replayCommand(): Command {
     .argument('[stream]', 'the stream to read')
     .option(...CONFIG_OPTION)
     .option('--to <consumer>', 'who gets them; may be given more than once', several)
+    .option('--from <target>', 'the archive to read in its place: a target with sql: { archive: true }')
     .option('--since <when>', 'from then on, by the time of the stream: 2026-01-31T08:00:00Z, or 2h (ago)')
     .option('--until <when>', 'up to then (default: all that are there when it begins)')
     .option('--key <key>', 'only events with this key')

@@ -20,17 +20,17 @@ export interface StartOptions extends Omit<ReplayAsked, 'stream' | 'to'> {
 }
 
 /** What is decided by the first run, and may not be said again. */
-const DECIDED = ['to', 'since', 'until', 'key', 'type', 'where', 'limit', 'run', 'dryRun'] as const;
+const DECIDED = ['from', 'to', 'since', 'until', 'key', 'type', 'where', 'limit', 'run', 'dryRun'] as const;
 
 /** @throws OuzelError USAGE */
 function askedOf(stream: string | undefined, options: StartOptions): ReplayAsked {
   if (stream === undefined)
     throw new OuzelError('USAGE', 'which stream? ouzel replay STREAM --to CONSUMER, or --resume NAME (--help)');
-  const { to = [], since, until, key, type, where, limit, rate } = options;
+  const { to = [], from, since, until, key, type, where, limit, rate } = options;
   const names = [...new Set(to.flatMap((each) => each.split(',')).filter((each) => each !== ''))];
   if (names.length === 0)
     throw new OuzelError('USAGE', 'to whom? Name the consumers that get the events: --to billing --to search');
-  const given = { since, until, key, type, where, limit, rate };
+  const given = { from, since, until, key, type, where, limit, rate };
   return { stream, to: names, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
 }
 

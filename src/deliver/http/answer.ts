@@ -8,7 +8,7 @@ export interface HttpAnswer {
   readonly status: number;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** The beginning of its body; of a 2xx, all of it where it was wanted, else nothing. */
+  /** The beginning of its body, which of a 2xx comes later than the status; all of it where it was wanted. */
   readonly body: Uint8Array;
 }
 
@@ -52,7 +52,7 @@ const SHORTEST_SECRET = 4;
 const CONTROL = /[\s\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+/gu;
 
 /** The beginning of a body as one line, with no secret in it: some servers send back what they were sent. */
-function shown(body: Uint8Array, secrets: readonly string[]): string {
+export function shownBody(body: Uint8Array, secrets: readonly string[]): string {
   const { text } = excerptOf(body, 4 * EXCERPT);
   let line = text;
   for (const secret of secrets.toSorted((a, b) => b.length - a.length))
@@ -70,6 +70,14 @@ function redirection(location: string | undefined, origin: string): string {
   return ` and points to ${to === undefined || to === 'null' ? 'what is no web address' : to}; redirects are not followed: set \`url\` to where it leads`;
 }
 
+interface Asked {
+  readonly asked: string;
+  readonly origin: string;
+  readonly secrets: readonly string[];
+  readonly now: number;
+  readonly gone?: boolean;
+}
+
 /**
  * The error that an answer stands for; undefined for a confirmation.
  *
@@ -77,16 +85,17 @@ function redirection(location: string | undefined, origin: string): string {
  * @param origin Against which a `Location` is read.
  * @param secrets Texts of the request that must not be shown.
  * @param now Milliseconds since the epoch, for a `Retry-After` that is a date.
+ * @param gone Whether a 410 is said of whoever was asked, and not of this request alone.
  */
 export function failureOf(
   { status, headers, body }: HttpAnswer,
-  { asked, origin, secrets, now }: { asked: string; origin: string; secrets: readonly string[]; now: number },
+  { asked, origin, secrets, now, gone = false }: Asked,
 ): OuzelError | undefined {
-  const code = codeOfStatus(status);
+  const code = gone && status === 410 ? 'TARGET_GONE' : codeOfStatus(status);
   if (code === undefined) return undefined;
   const name = STATUS_CODES[status] === undefined ? '' : ` ${STATUS_CODES[status]}`;
   const where = status >= 300 && status < 400 ? redirection(first(headers['location']), origin) : '';
-  const said = shown(body, secrets);
+  const said = shownBody(body, secrets);
   return new OuzelError(code, `${asked}: answered ${status}${name}${where}${said === '' ? '' : `: ${said}`}`, {
     status,
     retryAfter: retryAfter(first(headers['retry-after']), now),

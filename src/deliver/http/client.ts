@@ -97,10 +97,14 @@ export class HttpClient {
         finish();
         return { status, headers: received, body: all };
       }
-      const read = this.#read(answer.body).finally(finish);
+      const known = { status, headers: received, body: new Uint8Array() };
+      const read = this.#read(answer.body).then((body) => {
+        known.body = body;
+        finish();
+      });
       // A 2xx is the word of the target, whatever becomes of the rest: a body that breaks off takes nothing back.
-      const confirmed = codeOfStatus(status) === undefined;
-      return { status, headers: received, body: confirmed ? new Uint8Array() : await read };
+      if (codeOfStatus(status) !== undefined) await read;
+      return known;
     } catch (error) {
       finish();
       // What reads the body hears that it was cut, and not why.
@@ -135,7 +139,7 @@ export class HttpClient {
   }
 
   /** Reads a body to its end or its bound, so that the connection can be used again, and answers with its beginning. */
-  async #read(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  async #read(body: AsyncIterable<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
     const kept: Uint8Array[] = [];
     let size = 0;
     try {

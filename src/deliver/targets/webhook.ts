@@ -13,6 +13,7 @@ import { signOptions } from '../http/sign.ts';
 import { type TlsFiles, tlsOptions } from '../http/tls.ts';
 import { hostOf, urlTemplate } from '../http/url.ts';
 import { RequestWriter, type WrittenRequest } from '../http/write.ts';
+import type { Exchange } from '../log.ts';
 import type { PreparedTarget } from '../route.ts';
 
 const options = z
@@ -109,11 +110,16 @@ export const webhook = defineTargetComponent({
 
     const exchange = async (delivery: Delivery, { url, headers, body, secrets }: WrittenRequest): Promise<void> => {
       const { signal } = delivery;
+      const known: Exchange = { id: headers['webhook-id'] ?? '', answer: undefined, secrets };
+      delivery.exchange = known;
       const path = url.pathname + url.search;
       let authorization = auth && (auth.constant ?? (await auth.value(signal)));
-      const send = (): Promise<HttpAnswer> => {
+      const send = async (): Promise<HttpAnswer> => {
         const all = auth && authorization !== undefined ? { ...headers, [auth.name]: authorization } : headers;
-        return client.send({ method, path, headers: all, body }, signal);
+        if (authorization !== undefined) known.secrets = [...secrets, ...secretsOf(authorization)];
+        const came = await client.send({ method, path, headers: all, body }, signal);
+        known.answer = came;
+        return came;
       };
       let answer = await send();
       // A token may have been taken back before its time: another one is tried, once.
@@ -121,8 +127,7 @@ export const webhook = defineTargetComponent({
         authorization = await auth.value(signal);
         answer = await send();
       }
-      const hidden = authorization === undefined ? secrets : [...secrets, ...secretsOf(authorization)];
-      const failure = failureOf(answer, { asked, origin, secrets: hidden, now: Date.now() });
+      const failure = failureOf(answer, { asked, origin, secrets: known.secrets, now: Date.now(), gone: true });
       if (failure === undefined) delivery.confirm();
       else delivery.fail(failure);
     };

@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../../config/schema.ts';
+import { traceHeaders } from '../../deliver/outgoing.ts';
 import type { PostedCheck } from '../../reconcile/posted.ts';
 import type { Publisher } from '../../deliver/ports.ts';
 import { asOuzelError, OuzelError } from '../../errors.ts';
@@ -12,6 +13,8 @@ import { EVENTS_PATH, LARGEST_BODY } from '../../sources/webhook.ts';
 import { LogEconomy } from '../../telemetry/economy.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
+import type { RequestTracer } from '../../telemetry/request-spans.ts';
+import { passedOn } from '../../telemetry/trace-context.ts';
 import { Attempts } from '../auth/attempts.ts';
 import { Authenticator } from '../auth/authenticate.ts';
 import { guard } from '../auth/index.ts';
@@ -39,6 +42,8 @@ export interface IngressContext {
   readonly check: () => PostedCheck;
   /** @throws OuzelError NATS_UNAVAILABLE */
   readonly publisher: () => Publisher;
+  /** Undefined while traces are off. */
+  readonly trace: () => RequestTracer | undefined;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -59,6 +64,7 @@ export class Ingress {
   readonly #budget = new Budget();
   readonly #authenticator: Authenticator;
   #listener: Listener | undefined;
+  #closing = false;
   /** Where it listens; undefined while it does not. */
   url: string | undefined;
 
@@ -93,6 +99,7 @@ export class Ingress {
     this.#addRoutes(listener.app);
     this.url = await listener.open();
     this.#listener = listener;
+    this.#closing = false;
     if (tls === undefined && !isLoopbackHost(listen.host))
       logger.warn(
         { host: listen.host },
@@ -118,6 +125,7 @@ export class Ingress {
   }
 
   async #closeListener(): Promise<void> {
+    this.#closing = true;
     const listener = this.#listener;
     this.#listener = undefined;
     this.url = undefined;
@@ -185,24 +193,35 @@ export class Ingress {
   ): Promise<FastifyReply> {
     const taken = { length: 0 };
     const path = pathOf(request);
+    const headers = headersOf(request);
+    const context = [headers.get('traceparent'), headers.get('tracestate')] as const;
+    const span = this.#context.trace()?.({ method: request.method, route: path, source }, ...context);
     const answer = await work({
       method: request.method,
       path,
       query: request.url.slice(path.length + 1),
-      headers: headersOf(request),
+      headers,
       read: (limit) => readBody(request.raw, limit, this.#budget, taken),
-      trace: '',
+      trace: traceHeaders(span ?? passedOn(...context), NONE),
       publisher: this.#context.publisher,
       check: this.#context.check(),
     }).then(
       ({ status, body, duplicate }) =>
         () => {
-          this.#count(request, source, duplicate ? 'duplicate' : 'accepted');
+          const result = duplicate ? 'duplicate' : 'accepted';
+          this.#count(request, source, result);
+          span?.end(status, result);
           return reply.code(status).send(body);
         },
-      (error: unknown) => () => this.#refuse(request, reply, source, error),
+      (error: unknown) => () => {
+        const refused = this.#refuse(request, reply, source, error);
+        span?.end(refused.statusCode, resultOf(refused.statusCode));
+        return refused;
+      },
     );
     this.#budget.give(taken.length);
+    // A connection that is kept would keep the listener from closing.
+    if (this.#closing) reply.header('connection', 'close');
     return answer();
   }
 
@@ -237,6 +256,8 @@ export class Ingress {
     });
   }
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 const pathOf = ({ url }: FastifyRequest): string => url.split('?', 1)[0] ?? '';
 

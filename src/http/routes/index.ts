@@ -13,6 +13,7 @@ import { resources } from './resources.ts';
 import { rollback } from './rollback.ts';
 import { statusRoutes } from './status.ts';
 import { tap } from './tap.ts';
+import { targets } from './targets.ts';
 import { testDeliveries } from './test-delivery.ts';
 
 /** What is no part of the API. */
@@ -22,6 +23,7 @@ const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   consumers,
   resources,
   testDeliveries,
+  targets,
   config,
   rollback,
   events,

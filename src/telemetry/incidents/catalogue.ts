@@ -143,6 +143,23 @@ export const INCIDENTS = {
       error: 'POST https://partner.example/in: 503',
     },
   },
+  'target.disabled': {
+    summary:
+      'A webhook answered 410 Gone. Nothing is sent there any more, on all instances, and events for it wait, until its configuration changes or somebody enables it.',
+    data: of({
+      target: z.string().describe('The target.'),
+      consumers: z.array(z.string()).describe('The consumers that deliver to it.'),
+      code,
+      error,
+    }),
+    example: {
+      instance: INSTANCE,
+      target: 'partner',
+      consumers: ['billing'],
+      code: 'TARGET_GONE',
+      error: 'POST https://partner.example: answered 410 Gone',
+    },
+  },
   'target.recovered': {
     summary: 'A target that was not there takes events again.',
     data: of({

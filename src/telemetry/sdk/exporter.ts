@@ -28,6 +28,7 @@ import { type Ids, spanIdOf, traceIdOf } from '../trace-context.ts';
 
 const KINDS: Readonly<Record<SpanKind, ApiSpanKind>> = {
   internal: ApiSpanKind.INTERNAL,
+  server: ApiSpanKind.SERVER,
   client: ApiSpanKind.CLIENT,
   producer: ApiSpanKind.PRODUCER,
   consumer: ApiSpanKind.CONSUMER,

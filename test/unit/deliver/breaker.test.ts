@@ -378,3 +378,47 @@ describe('the breakers of a daemon', () => {
     expect(breakers.of('gone')).not.toBe(gone);
   });
 });
+
+describe('a disabled target', () => {
+  const gone = new OuzelError('TARGET_GONE', 'answered 410 Gone', { status: 410 });
+
+  it('is not even probed, whatever else becomes known of it', () => {
+    const { breaker, changes, fail } = breakerOf();
+    fail(1, gone);
+    expect([breaker.isDisabled, breaker.isOpen, breaker.pause]).toEqual([true, true, 0]);
+    expect(breaker.trouble).toEqual({ error: gone, since: Date.now() });
+    breaker.probeSoon();
+    breaker.succeeded(performance.now());
+    fail(5);
+    fail(1, error('TARGET_REJECTED'));
+    expect(probeOf(breaker)).toBe(Number.POSITIVE_INFINITY);
+    expect(changes).toEqual([true]);
+    breaker.enable();
+    expect([breaker.isDisabled, breaker.admits()]).toEqual([false, true]);
+    expect(changes).toEqual([true, false]);
+    breaker.enable();
+    expect(changes).toEqual([true, false]);
+  });
+
+  it('may have been away before, and its probe finds it gone', () => {
+    const { breaker, changes, fail } = opened();
+    expect(probeOf(breaker)).toBe(1000);
+    fail(1, gone);
+    expect(probeOf(breaker)).toBe(Number.POSITIVE_INFINITY);
+    expect(changes).toEqual([true, true]);
+    breaker.close();
+    expect(breaker.isDisabled).toBe(false);
+  });
+
+  it('is so from the start where the fleet knows of it', () => {
+    const changed: string[] = [];
+    const breakers = new Breakers({
+      changed: ({ target }) => void changed.push(target),
+      disabled: (target) => (target === 'partner' ? { error: gone, since: 7 } : undefined),
+    });
+    expect([breakers.of('partner').isDisabled, breakers.of('other').isDisabled]).toEqual([true, false]);
+    expect(breakers.of('partner').trouble).toEqual({ error: gone, since: 7 });
+    expect(changed).toEqual(['partner']);
+    breakers.keepOnly(new Set());
+  });
+});

@@ -170,6 +170,7 @@ it('says everything as the catalogue has it', async () => {
   const away = error('TARGET_UNAVAILABLE', 'away, s3cret');
   for (let n = 0; n < 3; n++) incidents.targetUnavailable('partner', away);
   incidents.targetUnavailable('other/publish', away);
+  incidents.targetDisabled('other/publish', error('TARGET_GONE', '410, s3cret'));
   time.now += 5000;
   for (let n = 0; n < 3; n++) incidents.targetRecovered('partner');
   const rejected = { result: 'rejected', at: '', changes: undefined, needRestart: [] } as const;
@@ -186,6 +187,7 @@ it('says everything as the catalogue has it', async () => {
   expect(ofTargets.map(({ type, data, headers }) => [type, data['lasted_s'], headers['Ouzel-Concerns']])).toEqual([
     ['target.unavailable', undefined, 'billing,other'],
     ['target.unavailable', undefined, 'other'],
+    ['target.disabled', undefined, 'other'],
     ['target.recovered', 5, 'billing,other'],
   ]);
 });
