@@ -1,11 +1,16 @@
 /** Versions and schemas of events, on a real stream: old and new mixed, reloads, the fleet. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { runCli } from '../helpers/cli.ts';
 import { type Daemon, startDaemon } from '../helpers/daemon.ts';
 import { untilEnded } from '../helpers/outcomes.ts';
 import { freePort } from '../helpers/ports.ts';
 import { type Client, connectTo, publish, readStream } from '../helpers/publish.ts';
+import { temporaryDirectory } from '../helpers/resources.ts';
 import { startServer } from '../helpers/server.ts';
+import { readPage, runSteps } from '../helpers/transcript.ts';
 import { waitFor } from '../helpers/wait.ts';
 
 // Servers and daemons are started one after another.
@@ -226,4 +231,17 @@ test('whoever posts an event is told at once what is wrong with its data', TIMEO
   expect(await post(api, structured, event({}, { type: 'anything.else' }))).toMatchObject({ status: 201 });
   expect(await untilEnded(daemon, 'billing', 3)).toMatchObject({ delivered: 3, deadLettered: 0 });
   expect((await readStream(client, 'EVENTS')).map(({ body }) => body)).toContain('{"cust":"d"}');
+});
+
+test('docs/guides/versions.md does what it says', TIMEOUT, async () => {
+  const path = fileURLToPath(new URL('../../docs/guides/versions.md', import.meta.url));
+  const { config, steps } = await readPage(path);
+  const json = /```json\n([^]*?)```/.exec(await readFile(path, 'utf8'))?.[1] ?? '';
+  const directory = await temporaryDirectory('versions');
+  await mkdir(join(directory, 'schemas'));
+  await writeFile(join(directory, 'schemas/orders.created.3.json'), json);
+  await writeFile(join(directory, 'ouzel.yaml'), config);
+  expect(steps).toHaveLength(2);
+  const nats = () => Promise.reject(new Error('nothing is published here'));
+  await runSteps('versions.md', steps, { directory, env: {}, names: [], nats });
 });
