@@ -41,8 +41,8 @@ test.each([
     await load.more(500);
     await server.reload(users(denied));
     const refusal = `the NATS user may not ${refused}`;
-    const body = await untilReady(daemon, 503, /NATS: the NATS user may not/);
-    expect(body).toContain(`NATS: ${refusal}`);
+    // Where much is denied, something else may be refused first.
+    await untilReady(daemon, 503, new RegExp(RegExp.escape(`NATS: ${refusal}`)));
     await load.more(500);
     expect((await fetch(`${daemon.http}/healthz`)).status).toBe(200);
     expect(await daemon.total('ouzel_nats_connected')).toBe(1);
