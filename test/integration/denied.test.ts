@@ -42,7 +42,7 @@ test.each([
     await server.reload(users(denied));
     const refusal = `the NATS user may not ${refused}`;
     // Where much is denied, something else may be refused first.
-    await untilReady(daemon, 503, new RegExp(RegExp.escape(`NATS: ${refusal}`)));
+    await untilReady(daemon, 503, new RegExp(`NATS: ${refusal}`.replaceAll(/[$.>]/g, String.raw`\$&`)));
     await load.more(500);
     expect((await fetch(`${daemon.http}/healthz`)).status).toBe(200);
     expect(await daemon.total('ouzel_nats_connected')).toBe(1);
