@@ -1,5 +1,4 @@
-/** The composition root: connects, provisions, runs the consumers, drains. */
-import type { JetStreamManager } from '@nats-io/jetstream';
+/** The composition root: what a daemon is made of, how it starts, and how it drains. */
 import { Acts } from './audit/acts.ts';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
@@ -7,29 +6,23 @@ import type { Config } from './config/schema.ts';
 import { watchFiles, type Watching } from './config/watch.ts';
 import type { Observer } from './core/ports.ts';
 import { Pauses } from './core/pauses.ts';
-import type { LetterAccess } from './deadletter/read.ts';
 import { type Breaker, Breakers } from './deliver/breaker.ts';
 import { FileStore } from './deliver/files/store.ts';
+import { Engine } from './engine.ts';
 import { asOuzelError, OuzelError } from './errors.ts';
 import './hash.ts';
-import { Housekeeping } from './housekeeping.ts';
 import { Ingress } from './http/ingress/server.ts';
 import { type HttpServer, type NatsAccess, startHttp } from './http/server.ts';
 import { DisabledTargets } from './fleet/disabled.ts';
-import { Fleet } from './fleet/fleet.ts';
+import type { Fleet } from './fleet/fleet.ts';
 import type { LayeredLoader } from './fleet/load.ts';
-import { checkServer } from './nats/connect.ts';
-import { Link } from './nats/link.ts';
 import { reportStrayErrors } from './plugins/stray.ts';
-import { Reconciler } from './reconcile/apply.ts';
 import { postedCheckOf } from './reconcile/posted.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
-import { pollDue, pollDurables } from './reconcile/poll.ts';
 import { type Confirm, Reloads } from './reconcile/reload.ts';
-import type { ConsumerRuntime } from './reconcile/runtime.ts';
 import { ReplayHost } from './replay/host.ts';
-import { prepareServer, type Shared } from './services.ts';
+import type { Shared } from './services.ts';
 import { type DaemonStatus, statusOf } from './status.ts';
 import { Incidents } from './telemetry/incidents.ts';
 import type { Logger } from './telemetry/log.ts';
@@ -42,14 +35,6 @@ import { startTracesWhere } from './telemetry/optional-traces.ts';
 import type { Traces } from './telemetry/traces.ts';
 import { VERSION } from './version.ts';
 
-/** Milliseconds between looks at what is in hand: keep-alives and time-outs. */
-const SWEEP = 500;
-/** Milliseconds between questions to the server about the durables. */
-const POLL = 5_000;
-/** Milliseconds between looks for events that are due for a consumer which pulls none yet. */
-const POLL_DUE = 1_000;
-/** Milliseconds between attempts to prepare a server that is not ready for Ouzel. */
-const PREPARE_AGAIN = 5_000;
 /** Milliseconds of the drain that are left to note and give back what has to be cut off. */
 const CUT_OFF = 1_500;
 /** Milliseconds that a shutdown waits for a trace collector, at most. */
@@ -64,24 +49,18 @@ export interface Address {
 export class Daemon {
   readonly #logger: Logger;
   readonly #metrics = createMetrics();
-  readonly #housekeeping: Housekeeping;
   readonly #log: LogObserver;
   readonly #incidents: Incidents;
   /** What is changed over the API. */
   readonly #acts: Acts;
   readonly #replays: ReplayHost;
   #loaded: LoadedConfig;
-  readonly #load: LayeredLoader;
   readonly #reloads: Reloads;
-  /** Undefined before the first connection. */
-  #fleet: Fleet | undefined;
   #watching: Watching | undefined;
   #http: HttpServer | undefined;
   readonly #ingress: Ingress;
-  #reconciler: Reconciler | undefined;
+  readonly #engine: Engine;
   readonly #files: FileStore;
-  #link: Link | undefined;
-  #manager: JetStreamManager | undefined;
   readonly #pauses = new Pauses();
   readonly #disabled: DisabledTargets;
   readonly #breakers = new Breakers({
@@ -89,8 +68,6 @@ export class Daemon {
     disabled: (target) => this.#disabled.of(target),
   });
   #traces: Traces | undefined;
-  /** Why the daemon as a whole cannot work; empty when it can. */
-  #problem = 'NATS: connecting';
   #stopping = false;
   #endReports: () => void = () => undefined;
 
@@ -100,9 +77,7 @@ export class Daemon {
    */
   constructor(loaded: LoadedConfig, load: LayeredLoader, logger: Logger) {
     this.#loaded = loaded;
-    this.#load = load;
     this.#logger = logger;
-    this.#housekeeping = new Housekeeping(logger);
     this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
     this.#log = new LogObserver(logger, this.#metrics.logLinesSuppressed.with());
     const metrics = this.#metrics;
@@ -110,7 +85,7 @@ export class Daemon {
     this.#disabled = new DisabledTargets({
       breakers: () => this.#breakers,
       loaded: () => this.#loaded,
-      fleet: () => this.#fleet,
+      fleet: () => this.#engine.fleet,
       instance: this.#incidents.instance,
       logger,
     });
@@ -130,10 +105,21 @@ export class Daemon {
     });
     this.#replays = new ReplayHost(logger);
     this.#reloads = new Reloads({
-      load: () => this.#fleet?.load() ?? load(),
+      load: () => this.#engine.fleet?.load() ?? load(),
       current: () => this.#loaded,
       apply: (next, confirm) => this.#apply(next, confirm),
       onRejected: (outcome) => this.#incidents.reloadRejected(outcome),
+      metrics,
+      logger,
+    });
+    this.#engine = new Engine({
+      loaded: () => this.#loaded,
+      load,
+      reloads: this.#reloads,
+      shared: () => this.#shared(),
+      pauses: this.#pauses,
+      addFleet: (fleet) => this.#addFleet(fleet),
+      targetsChanged: () => this.#disabled.sync(),
       metrics,
       logger,
     });
@@ -161,19 +147,19 @@ export class Daemon {
       logger: this.#logger,
       metrics: this.#metrics,
       status: () => this.status(),
-      refresh: () => this.#refresh(),
+      refresh: () => this.#engine.refresh(),
       tap: (selectors, sink, sees) =>
         this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf, sees), sink),
-      deadLetters: () => this.#deadLetters(),
+      deadLetters: () => this.#engine.letterAccess(),
       replays: this.#replays,
-      fleet: () => this.#fleetAccess(),
+      fleet: () => this.#engine.fleetAccess(),
       loaded: () => this.#loaded,
-      runtimes: () => this.#reconciler?.runtimes ?? new Map(),
+      runtimes: () => this.#engine.runtimes,
       nats: () => this.#natsAccess(),
       targets: {
         disabled: (target) => this.#disabled.of(target),
         deliveries: (target) => this.#breakers.find(target)?.deliveries.latest ?? [],
-        enable: (target, actor) => this.#disabled.enable(target, this.#fleetAccess(), actor),
+        enable: (target, actor) => this.#disabled.enable(target, this.#engine.fleetAccess(), actor),
       },
     });
     const { url } = this.#http;
@@ -185,12 +171,7 @@ export class Daemon {
       dropped: this.#metrics.spansDropped.with(),
       redact: (text) => this.#loaded.redact(text),
     });
-    this.#run().catch((error: unknown) => {
-      if (this.#stopping) return;
-      const { code, message } = asOuzelError(error);
-      this.#problem = message;
-      this.#logger.fatal({ code }, message);
-    });
+    this.#engine.run().catch((error: unknown) => this.#unexpected(error));
     this.#watching = watchFiles({
       files: () => this.#reloads.files,
       folders: () => [fragmentFolder(this.#loaded.file)],
@@ -219,18 +200,18 @@ export class Daemon {
     const { file, hash } = this.#loaded;
     return statusOf({
       stopping: this.#stopping,
-      problem: this.#problem,
-      connected: this.#link?.connected ?? false,
-      denied: this.#link?.denied ?? [],
-      runtimes: this.#runtimes(),
-      failed: this.#reconciler?.failed ?? new Map(),
+      problem: this.#engine.problem,
+      connected: this.#engine.connected,
+      denied: this.#engine.denied,
+      runtimes: [...this.#engine.runtimes.values()],
+      failed: this.#engine.failed,
       breakers: this.#breakers.open,
       config: {
         file,
         hash,
         generation: this.#reloads.generation,
         last_reload: this.#reloads.last ?? null,
-        set_aside: [...(this.#fleet?.aside ?? [])].map(([resource, reason]) => ({ resource, reason })),
+        set_aside: [...(this.#engine.fleet?.aside ?? [])].map(([resource, reason]) => ({ resource, reason })),
       },
     });
   }
@@ -243,31 +224,30 @@ export class Daemon {
   async stop(reason: string): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.#engine.halt();
     this.#watching?.close();
     const { drain } = this.#loaded.config.http;
     this.#logger.info({ drain_ms: drain }, 'draining');
     this.#incidents.stopping(reason);
     const { promise: deadline, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, Math.max(drain / 2, drain - CUT_OFF));
-    // What came in is answered while its stream can still be reached.
-    await this.#ingress.close(deadline);
+    // What comes in slowly must not take the time from what runs; it is answered while its stream can still be reached.
+    const answered = this.#ingress.close(deadline);
     await Promise.race([this.#reloads.close(), deadline]);
-    await Promise.race([this.#replays.close(), deadline]);
-    await this.#reconciler?.stop(deadline);
+    const replays = Promise.race([this.#replays.close(), deadline]);
+    await Promise.all([answered, replays, this.#engine.drain(deadline)]);
     this.#disabled.close();
-    await this.#fleet?.close();
     // Confirmed before the connection closes; without one, nothing is waited for.
-    await this.#incidents.close(this.#link?.connected === true ? deadline : Promise.resolve());
+    await this.#incidents.close(this.#engine.connected ? deadline : Promise.resolve());
     await this.#flushSpans(deadline);
-    this.#housekeeping.stop();
-    await this.#link?.flush();
+    await this.#engine.flush();
     await Promise.race([this.#files.close(), deadline]);
     clearTimeout(timer);
-    await this.#link?.connection.close();
+    await this.#engine.close();
     this.#taps.close('the daemon stops');
     await this.#http?.close();
     this.#log.close();
-    const left = this.#runtimes().reduce((sum, { consumer }) => sum + consumer.held, 0);
+    const left = [...this.#engine.runtimes.values()].reduce((sum, { consumer }) => sum + consumer.held, 0);
     if (left > 0) this.#logger.warn({ events: left }, 'stopped with events in hand; the server delivers them again');
     this.#endReports();
     this.#logger.info('stopped');
@@ -281,76 +261,6 @@ export class Daemon {
     clearTimeout(timer);
     const lost = this.#metrics.spansDropped.with().value;
     if (lost > 0) this.#logger.warn({ spans: lost }, 'spans were dropped');
-  }
-
-  async #run(): Promise<void> {
-    const link = await Link.open(() => this.#loaded.config.nats, this.#logger, this.#metrics);
-    if (this.#stopping) return link.connection.close();
-    this.#link = link;
-    link
-      .watch({
-        disconnected: () => {
-          for (const runtime of this.#runtimes()) runtime.disconnected();
-        },
-        reconnected: () => {
-          this.#incidents.reconnected();
-          for (const runtime of this.#runtimes())
-            runtime.reconnected().catch((error: unknown) => this.#unexpected(error));
-        },
-      })
-      .catch((error: unknown) => this.#unexpected(error));
-    this.#housekeeping.every(SWEEP, () => this.#sweep());
-    this.#sweep();
-    if (!(await this.#prepare(link))) return;
-    const states = Object.fromEntries(this.#runtimes().map(({ name, state }) => [name, state]));
-    this.#logger.info({ consumers: states }, 'ready');
-    this.#incidents.started(states);
-    this.#problem = '';
-    this.#housekeeping.asking(POLL, () => this.#poll());
-    this.#housekeeping.asking(POLL_DUE, () => this.#pollDue());
-    await this.#poll();
-  }
-
-  /**
-   * Makes the streams and starts the consumers; a server that is not fit for it is asked again until it is.
-   *
-   * @returns Whether it came to that; false when the daemon was stopped meanwhile.
-   */
-  async #prepare(link: Link): Promise<boolean> {
-    while (!this.#stopping) {
-      try {
-        checkServer(link.connection);
-        const { services, store, letters, streams } = await prepareServer(link, this.#shared());
-        this.#manager = services.manager;
-        this.#letterPorts = letters;
-        const reconciler = new Reconciler(services, this.#loaded.config.nats.domain);
-        const fleet = new Fleet({
-          store,
-          load: this.#load,
-          current: () => this.#loaded,
-          reloads: this.#reloads,
-          connected: () => link.connected,
-          targetsChanged: () => this.#disabled.sync(),
-          missing: streams.missing,
-          logger: this.#logger,
-        });
-        await fleet.open();
-        // A reload that comes meanwhile waits, and compares with what is started here.
-        await this.#reloads.exclusively(async () => {
-          this.#fleet = fleet;
-          await this.#addFleet(fleet);
-          await reconciler.start(this.#loaded);
-          this.#reconciler = reconciler;
-        });
-        return true;
-      } catch (error) {
-        const { code, message } = asOuzelError(error);
-        if (this.#problem !== message) this.#logger.error({ code }, message);
-        this.#problem = message;
-      }
-      await new Promise((resolve) => setTimeout(resolve, PREPARE_AGAIN).unref());
-    }
-    return false;
   }
 
   #shared(): Shared {
@@ -380,30 +290,17 @@ export class Daemon {
     this.#ingress.follow();
   }
 
-  #letterPorts: Omit<LetterAccess, 'config'> | undefined;
-
-  #deadLetters(): LetterAccess {
-    if (this.#letterPorts === undefined || this.#link?.connected !== true)
-      throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away, and all that is stored there with it');
-    return { config: this.#loaded.config, ...this.#letterPorts };
-  }
-
   #natsAccess(): NatsAccess {
-    const { manager, publisher } = this.#deadLetters();
-    if (this.#link === undefined) throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away');
-    return { manager, publisher, requester: this.#link.requester, files: this.#files, logger: this.#logger };
-  }
-
-  #fleetAccess(): Fleet {
-    if (this.#fleet !== undefined) return this.#fleet;
-    throw new OuzelError('NATS_UNAVAILABLE', "NATS is away, and the fleet's configuration with it");
+    const { manager, publisher } = this.#engine.letterAccess();
+    const { link } = this.#engine;
+    if (link === undefined) throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away');
+    return { manager, publisher, requester: link.requester, files: this.#files, logger: this.#logger };
   }
 
   /** Puts another configuration in force. @throws OuzelError when it cannot come up; then all is as it was. */
   async #apply(next: LoadedConfig, confirm?: Confirm): Promise<ConsumerDiff | undefined> {
-    // Before the first connection there is nothing to change but what will be started.
     const takeBack = await this.#ingress.prepare(next.config);
-    const changes = await this.#reconciler?.apply(next, confirm).catch(async (error: unknown) => {
+    const changes = await this.#engine.apply(next, confirm)?.catch(async (error: unknown) => {
       await takeBack();
       throw error;
     });
@@ -441,30 +338,12 @@ export class Daemon {
     this.#logger.error({ error: asOuzelError(error).message }, 'unexpected error');
   }
 
-  #runtimes(): ConsumerRuntime[] {
-    return [...(this.#reconciler?.runtimes.values() ?? [])];
-  }
-
-  #sweep(): void {
-    const now = performance.now();
-    this.#pauses.tick(now);
-    for (const { consumer } of this.#runtimes()) consumer.sweep(now);
-  }
-
-  async #poll(): Promise<void> {
-    if (this.#link?.connected !== true || this.#manager === undefined) return;
-    await pollDurables(this.#manager, this.#runtimes(), this.#metrics);
-  }
-
-  async #pollDue(): Promise<void> {
-    if (this.#link?.connected !== true || this.#manager === undefined) return;
-    await pollDue(this.#manager, this.#runtimes());
-  }
-
   /** A target became unavailable, or is there again. */
   #targetChanged(breaker: Breaker): void {
     this.#metrics.targetBreakerOpen.with(breaker.target).set(breaker.isOpen ? 1 : 0);
-    const concerned = this.#runtimes().filter(({ consumer }) => consumer.plan.targets.includes(breaker.target));
+    const concerned = [...this.#engine.runtimes.values()].filter(({ consumer }) =>
+      consumer.plan.targets.includes(breaker.target),
+    );
     if (breaker.trouble === undefined) return;
     sayOfTarget(
       breaker,
@@ -474,10 +353,5 @@ export class Daemon {
       !breaker.isDisabled || !this.#disabled.found(breaker),
     );
     for (const { consumer } of concerned) consumer.ask();
-  }
-
-  #refresh(): void {
-    this.#metrics.natsConnected.with().set(this.#link?.connected === true ? 1 : 0);
-    for (const runtime of this.#runtimes()) runtime.refresh();
   }
 }

@@ -1,7 +1,9 @@
 /** How a daemon ends, gently and otherwise, and what the next one finds. */
 import { expect, test } from 'vitest';
 import { startDaemon } from '../helpers/daemon.ts';
+import { openSocket } from '../helpers/ingress.ts';
 import { outcomesOf, untilEnded } from '../helpers/outcomes.ts';
+import { freePort } from '../helpers/ports.ts';
 import { addStream, connectTo, publishMany, readStream } from '../helpers/publish.ts';
 import { respondOn } from '../helpers/responder.ts';
 import { startServer } from '../helpers/server.ts';
@@ -22,6 +24,28 @@ consumers:
 `;
 
 const numberOf = (body: string): number => (JSON.parse(body) as { n: number }).n;
+
+test('a request that comes in slowly does not keep the consumers from their drain', async () => {
+  await using server = await startServer();
+  await using client = await connectTo(server);
+  await addStream(client, 'EV', ['ev.>']);
+  const ingress = `127.0.0.1:${await freePort()}`;
+  const yaml = config('out.x', '10m').replace(
+    '"@HTTP@" }',
+    `"@HTTP@", ingress: "${ingress}" }
+sources: { open: { webhook: { path: /in, verify: none }, publish: { subject: ev.in } } }`,
+  );
+  await using daemon = await startDaemon(yaml, { server });
+  const { socket } = await openSocket(`http://${ingress}`);
+  socket.write('POST /in HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"half":');
+  await waitFor(async () => (await fetch(`http://${ingress}/in`)).status === 405, { what: 'the listener' });
+  daemon.signal('SIGTERM');
+  await waitFor(async () => (await daemon.total('ouzel_consumer_state', { state: 'stopped' })) === 1, {
+    what: 'the consumer to have stopped',
+  });
+  socket.destroy();
+  expect(await daemon.exited()).toBe(0);
+});
 
 test('SIGTERM: what runs is finished, what waits goes back at once, and the next daemon gets each of it once', async () => {
   const count = 40;

@@ -183,3 +183,15 @@ test('a bucket that somebody deletes comes back with what it held', async () => 
   await put(client, 'consumers.later', '{ stream: IN, deliver: [{ to: there }] }');
   for (const daemon of daemons) await until(daemon, 'later', 'running');
 }, 90_000);
+
+test('however often a server has to be tried, it is followed once', async () => {
+  const server = await startServer();
+  const client = await connectTo(server);
+  await client.jsm.streams.add({ name: 'TAKEN', subjects: ['out.>'] });
+  const daemon = await startDaemon(FILE, { server, until: 'live' });
+  await untilReady(daemon, 503, /overlap/);
+  await client.jsm.streams.delete('TAKEN');
+  await untilReady(daemon, 200);
+  const followers = await client.jsm.consumers.list('KV_OUZEL_CONFIG').next();
+  expect(followers.filter(({ num_waiting: waiting }) => waiting > 0)).toHaveLength(1);
+});
