@@ -90,10 +90,14 @@ function rulesOf(type: string, entry: TypeConfig, context: TypeContext): Version
 const LOCAL = localTransformers as readonly unknown[] as readonly PipelineComponent[];
 
 /** The transformers of one upcast, in their order. */
-function compileUpcast(upcast: object, name: string, { bind, missing }: TypeContext): Step[] {
+function compileUpcast(upcast: object, name: string, types: TypeContext): Step[] {
   const given = new Map<string, unknown>(Object.entries(upcast));
   // All that a transformer needs which looks at nothing but the event.
-  const context = { name, bind, missing } as StageContext;
+  const context = {
+    name,
+    bind: (expression) => types.bind(expression),
+    missing: (path) => types.missing(path),
+  } as Pick<StageContext, 'name' | 'bind' | 'missing'> as StageContext;
   return LOCAL.filter((component) => given.get(component.name) !== undefined).map((component) =>
     component.compile(given.get(component.name), context),
   );
