@@ -22,6 +22,7 @@ import { checkServer } from './nats/connect.ts';
 import { Link } from './nats/link.ts';
 import { reportStrayErrors } from './plugins/stray.ts';
 import { Reconciler } from './reconcile/apply.ts';
+import { postedCheckOf } from './reconcile/posted.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { pollDue, pollDurables } from './reconcile/poll.ts';
@@ -123,6 +124,7 @@ export class Daemon {
       config: () => this.#loaded.config,
       publisher: () => this.#natsAccess().publisher,
       trace: () => this.#traces?.request,
+      check: () => postedCheckOf(this.#loaded),
       metrics,
       logger,
     });

@@ -16,7 +16,7 @@ const DEEPEST = 64;
  * @param redact Takes the known ones out of a text.
  */
 export function withoutSecrets(state: unknown, redact: (text: string) => string): unknown {
-  const clean = (value: unknown, secret: boolean, depth: number): unknown => {
+  const clean = (value: unknown, secret: boolean, depth: number, under = ''): unknown => {
     if (typeof value === 'string') {
       if (secret) return REFERENCE.test(value) ? value : HIDDEN;
       return redact(value).replaceAll(USERINFO, `$1${HIDDEN}`);
@@ -26,7 +26,10 @@ export function withoutSecrets(state: unknown, redact: (text: string) => string)
     if (depth > DEEPEST) return HIDDEN;
     if (Array.isArray(value)) return value.map((each) => clean(each, secret, depth + 1));
     return Object.fromEntries(
-      Object.entries(value).map(([name, each]) => [redact(name), clean(each, secret || isSecretKey(name), depth + 1)]),
+      Object.entries(value).map(([name, each]) => [
+        redact(name),
+        clean(each, secret || isSecretKey(name, under), depth + 1, name),
+      ]),
     );
   };
   return clean(state, false, 0);

@@ -15,7 +15,7 @@ export function checkAccess({ access, http }: Config, root: SourceNode): ConfigP
     ...(who.jwt !== undefined && http.oidc === undefined
       ? [report(['access', index, 'who', 'jwt'], 'nobody says whose tokens these are', 'set http.oidc')]
       : []),
-    ...(who.cert !== undefined && http.tls?.client_ca === undefined
+    ...(who.cert !== undefined && http.tls?.client_ca === undefined && http.ingress_tls?.client_ca === undefined
       ? [
           report(
             ['access', index, 'who', 'cert'],

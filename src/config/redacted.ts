@@ -21,11 +21,14 @@ const hideParts = (text: string): string =>
  *
  * @param redact Takes the secrets that are known out of a text.
  */
-export function redactedValue(value: unknown, redact: (text: string) => string, secret = false): unknown {
+export function redactedValue(value: unknown, redact: (text: string) => string, secret = false, under = ''): unknown {
   if (Array.isArray(value)) return value.map((each) => redactedValue(each, redact, secret));
   if (typeof value === 'object' && value !== null)
     return Object.fromEntries(
-      Object.entries(value).map(([key, each]) => [key, redactedValue(each, redact, secret || isSecretKey(key))]),
+      Object.entries(value).map(([key, each]) => [
+        key,
+        redactedValue(each, redact, secret || isSecretKey(key, under), key),
+      ]),
     );
   if (secret && value !== null && typeof value !== 'boolean')
     return typeof value === 'string' && REFERENCE.test(value) ? value : HIDDEN;
@@ -46,9 +49,9 @@ export function redactedText(text: string, redact: (text: string) => string): st
   return redact(hideParts(shown + text.slice(at)));
 }
 
-function secretSpans({ token, children }: SourceNode, secret = false): Span[] {
+function secretSpans({ token, children }: SourceNode, secret = false, under = ''): Span[] {
   if (token !== undefined) return secret && !REFERENCE.test(token.value) ? [token] : [];
-  return [...children].flatMap(([key, child]) => secretSpans(child, secret || isSecretKey(key)));
+  return [...children].flatMap(([key, child]) => secretSpans(child, secret || isSecretKey(key, under), key));
 }
 
 /** A whole value, a password of a URL, or what its query says of a key. */

@@ -11,12 +11,21 @@ const NOT_SECRET = /_(?:FILE|PATH|DIR|NAME|ID)$/i;
 export const isSecretName = (name: string): boolean => SECRET_WORDS.test(name) && !NOT_SECRET.test(name);
 
 /** Ouzel's own word for what a thing is found by, in many places. */
-const NO_SECRET_KEYS: ReadonlySet<string> = new Set(['key', 'keys']);
+const NO_SECRET_KEYS: ReadonlySet<string> = new Set(['key', 'keys', 'dedup_key']);
 const SECRET_HEADERS = /^(?:authorization|proxy-authorization|cookie|set-cookie|x-api-key)$/i;
 
-/** Whether what stands under a key of a configuration is not to be shown, for how the key sounds. */
-export const isSecretKey = (name: string): boolean =>
-  SECRET_HEADERS.test(name) || (isSecretName(name.replaceAll('-', '_')) && !NO_SECRET_KEYS.has(name.toLowerCase()));
+/** Services whose URL is all that it takes to post there. */
+const SECRET_URLS: ReadonlySet<string> = new Set(['slack', 'discord', 'teams']);
+
+/**
+ * Whether what stands under a key of a configuration is not to be shown, for how the key sounds.
+ *
+ * @param parent The key of the mapping that it stands in.
+ */
+export const isSecretKey = (name: string, parent = ''): boolean =>
+  SECRET_HEADERS.test(name) ||
+  (name === 'url' && SECRET_URLS.has(parent)) ||
+  (isSecretName(name.replaceAll('-', '_')) && !NO_SECRET_KEYS.has(name.toLowerCase()));
 
 /** What is secret in the options of a webhook, by where it stands. */
 const WEBHOOK_SECRETS =
@@ -28,16 +37,18 @@ function isWebhookSecret(path: ConfigPath): boolean {
   return at >= 0 && (option === 'sign' || option === 'auth') && WEBHOOK_SECRETS.test(path.slice(at + 1).join('.'));
 }
 
-/** What is secret of a messaging service: the URL of a webhook is all that it takes to post. */
+/** What is secret of a messaging service, beside such URLs. */
 const NOTIFY_SECRETS: ReadonlySet<string> = new Set([
-  'slack.url',
-  'discord.url',
-  'teams.url',
   'telegram.token',
   'ntfy.token',
   'pagerduty.routing_key',
   'email.password',
 ]);
+
+const isNotifySecret = (path: ConfigPath): boolean => {
+  const [service = '', option = ''] = path.slice(-2).map(String);
+  return NOTIFY_SECRETS.has(`${service}.${option}`) || (option === 'url' && SECRET_URLS.has(service));
+};
 
 /** Fields that are secret whatever stands in them. */
 export const isSecretField = (path: ConfigPath): boolean => {
@@ -45,7 +56,7 @@ export const isSecretField = (path: ConfigPath): boolean => {
   if (section === 'nats') return field === 'token' || field === 'password' || field === 'nkey';
   if (section === 'access') return key === 'who' && last === 'token';
   if (section === 'sources') return last === 'verify' && /^secrets?$/.test(String(option));
-  if (path.at(-3) === 'notify') return NOTIFY_SECRETS.has(`${path.at(-2)}.${path.at(-1)}`);
+  if (path.at(-3) === 'notify') return isNotifySecret(path);
   return (section === 'targets' || section === 'consumers') && isWebhookSecret(path);
 };
 

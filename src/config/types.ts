@@ -25,6 +25,13 @@ const step = z.strictObject(optionalShape(localTransformers)).superRefine((value
   }
 });
 
+const versionKey = z.string().superRefine((value, context) => {
+  if (/^[1-9]\d{0,3}$/.test(value)) return;
+  const params: IssueDetails = { code: 'CONFIG_INVALID_VALUE', hint: 'for example `1: { set: … }`' };
+  const message = `"${value}" is no version: a version is a whole number, from 1`;
+  context.addIssue({ code: 'custom', message, params: { ...params } });
+});
+
 const type = z
   .strictObject({
     version: z
@@ -41,7 +48,7 @@ const type = z
         'What the data must look like: a JSON Schema (2020-12 or draft-07), as the path of a JSON or YAML file, relative to the file that names it, or written here. In the fleet it is always written here. An event that does not fit is a dead letter, reason `invalid`.',
       ),
     upcast: z
-      .record(z.string().regex(/^[1-9]\d{0,3}$/, 'a version is a whole number, from 1'), step)
+      .record(versionKey, step)
       .default({})
       .describe(
         'Version → what makes it the next one, in the words of `transformers`. The steps apply one after another.',

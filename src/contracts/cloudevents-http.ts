@@ -20,9 +20,9 @@ export interface EventProblem {
 export class InvalidEvent extends OuzelError {
   readonly problems: readonly EventProblem[];
 
-  constructor(problems: readonly EventProblem[]) {
+  constructor(problems: readonly EventProblem[], what = 'not a valid CloudEvent') {
     const shown = problems.map(({ pointer, header, detail }) => `${header ?? (pointer || 'the body')} ${detail}`);
-    super('EVENT_INVALID', `not a valid CloudEvent: ${shown.join('; ')}`);
+    super('EVENT_INVALID', `${what}: ${shown.join('; ')}`);
     this.problems = problems;
   }
 }
@@ -40,6 +40,12 @@ export interface IncomingEvent {
 }
 
 export type Mode = 'structured' | 'batch' | 'binary';
+
+/** Where in the body of a request the data of its events is (RFC 6901). */
+export const dataIn =
+  (mode: Mode) =>
+  (index: number): string =>
+    mode === 'binary' ? '' : mode === 'batch' ? `/${index}/data` : '/data';
 
 export const STRUCTURED = 'application/cloudevents+json';
 export const BATCH = 'application/cloudevents-batch+json';

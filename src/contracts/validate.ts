@@ -189,7 +189,7 @@ const clipped = (pointer: string): string => {
 };
 
 /** The error of an event that does not fit. */
-export const invalid = (type: string, problems: readonly SchemaProblem[]): OuzelError =>
+const invalid = (type: string, problems: readonly SchemaProblem[]): OuzelError =>
   new OuzelError(
     'EVENT_INVALID',
     `the data does not fit the schema of ${type}: ${problems
@@ -200,14 +200,15 @@ export const invalid = (type: string, problems: readonly SchemaProblem[]): Ouzel
 /**
  * Checks every event of a type that has a schema.
  *
+ * @param error Makes the error of an event that does not fit.
  * @throws (in a run) OuzelError EVENT_INVALID, EVENT_UNDECODABLE
  */
-export function schemaStep(schemas: Schemas): Step {
+export function schemaStep(schemas: Schemas, error = invalid): Step {
   return {
     name: 'schema',
     run({ event }) {
       const problems = schemas.get(event.type)?.problemsOf(event.data, event.carrier.body.length);
-      if (problems !== undefined) throw invalid(event.type, problems);
+      if (problems !== undefined) throw error(event.type, problems);
       return undefined;
     },
   };

@@ -26,7 +26,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { keyBy, type KeyOf } from './key.ts';
 import { PluginCompiler, type PluginEntry } from './plugins.ts';
-import { typeSteps, type VersionShown } from './types.ts';
+import { typesOf, typeSteps, type VersionShown } from './types.ts';
 
 export interface CompileInput {
   readonly name: string;
@@ -241,10 +241,10 @@ class PlanCompiler {
   /** The versions and schemas of the types that it may get. */
   #typeStages(): Stage[] {
     const { config, name, schemas, metrics } = this.#input;
-    return typeSteps(config, name, {
+    return typeSteps(typesOf(config, name), {
       schemas,
       bind: (expression) => expression.bind(this.#filters),
-      compile: (upcast, where) => this.#components(upcast, where).map(({ step }) => step),
+      missing: this.#countMissing,
       count: (type, version) => metrics.upcasts.with(name, type, version),
     }).map(({ step, ...info }) => ({ info, leads: true, step }));
   }

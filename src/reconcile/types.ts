@@ -2,11 +2,13 @@
 import type { Config, TypeConfig } from '../config/schema.ts';
 import { typeMatcher } from '../contracts/match.ts';
 import { upcastStep, versionOf, type VersionRules } from '../contracts/upcast.ts';
-import { schemaStep, type Schemas } from '../contracts/validate.ts';
+import { type SchemaProblem, schemaStep, type Schemas } from '../contracts/validate.ts';
 import type { Step } from '../core/plan.ts';
 import type { Run } from '../core/run.ts';
 import { OuzelError } from '../errors.ts';
 import type { Evaluate, Expression } from '../expression/index.ts';
+import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
+import { localTransformers } from '../pipeline/transformers/index.ts';
 import type { Cell } from '../telemetry/cells.ts';
 
 /** What `explain` says of an event of a known type. */
@@ -23,9 +25,10 @@ export interface VersionShown {
 interface TypeContext {
   readonly schemas: Schemas | undefined;
   bind(expression: Expression): Evaluate;
-  /** The transformers of an upcast, in their order. */
-  compile(upcast: object, where: string): readonly Step[];
+  missing(path: string): void;
   count(type: string, version: string): Cell;
+  /** The error of an event that does not fit its schema; left out, that of a consumer. */
+  readonly invalid?: (type: string, problems: readonly SchemaProblem[]) => OuzelError;
 }
 
 interface TypeStage {
@@ -41,9 +44,8 @@ export function typesOf({ types, consumers }: Config, consumer: string): [string
   return Object.entries(types).filter(([type]) => matches(type));
 }
 
-/** The steps of a consumer; none where it gets no events of a known type. */
-export function typeSteps(config: Config, consumer: string, context: TypeContext): TypeStage[] {
-  const known = typesOf(config, consumer);
+/** The steps for events of these types; none where there are none. */
+export function typeSteps(known: readonly (readonly [string, TypeConfig])[], context: TypeContext): TypeStage[] {
   if (known.length === 0) return [];
   const rules = new Map(known.map(([type, entry]) => [type, rulesOf(type, entry, context)]));
   const upcast: TypeStage = {
@@ -58,7 +60,7 @@ export function typeSteps(config: Config, consumer: string, context: TypeContext
   if (schemas.size === 0) return [upcast];
   const schema: TypeStage = {
     kind: 'schema',
-    step: schemaStep(schemas),
+    step: schemaStep(schemas, context.invalid),
     version: ({ event: { type } }) => {
       const found = schemas.get(type);
       return found && { type, schema: found.file };
@@ -78,11 +80,27 @@ function rulesOf(type: string, entry: TypeConfig, context: TypeContext): Version
     upcasts: new Map(
       Object.entries(upcast).map(([from, step]) => [
         Number(from),
-        context.compile(step, `${type} ${from} → ${Number(from) + 1}`),
+        compileUpcast(step, `${type} ${from} → ${Number(from) + 1}`, context),
       ]),
     ),
     count: (came) => context.count(type, came),
   };
+}
+
+const LOCAL = localTransformers as readonly unknown[] as readonly PipelineComponent[];
+
+/** The transformers of one upcast, in their order. */
+function compileUpcast(upcast: object, name: string, types: TypeContext): Step[] {
+  const given = new Map<string, unknown>(Object.entries(upcast));
+  // All that a transformer needs which looks at nothing but the event.
+  const context = {
+    name,
+    bind: (expression) => types.bind(expression),
+    missing: (path) => types.missing(path),
+  } as Pick<StageContext, 'name' | 'bind' | 'missing'> as StageContext;
+  return LOCAL.filter((component) => given.get(component.name) !== undefined).map((component) =>
+    component.compile(given.get(component.name), context),
+  );
 }
 
 function schemasOf(known: readonly (readonly [string, TypeConfig])[], schemas: Schemas | undefined): Schemas {

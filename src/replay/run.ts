@@ -46,8 +46,11 @@ interface Sent {
  * @throws OuzelError CONFLICT when somebody else took it over; what stopped it is kept in its record
  */
 export async function runReplay(access: ReplayAccess, claim: Claim, control: ReplayControl): Promise<ReplayRecord> {
-  const runner = new Runner(access, claim, control);
-  return runner.run().finally(() => claim.plan.source.close());
+  try {
+    return await new Runner(access, claim, control).run();
+  } finally {
+    await claim.plan.source.close();
+  }
 }
 
 class Runner {

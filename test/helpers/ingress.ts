@@ -46,6 +46,12 @@ export function stripeHeaders(secret: string, body: string, ago = 0): Record<str
   return { 'stripe-signature': `t=${time},v1=${hmac(secret, `${time}.`, body)}` };
 }
 
+/** The same of Slack, now. */
+export function slackHeaders(secret: string, body: string): Record<string, string> {
+  const time = String(Math.floor(Date.now() / 1000));
+  return { 'x-slack-request-timestamp': time, 'x-slack-signature': `v0=${hmac(secret, `v0:${time}:`, body)}` };
+}
+
 /** A connection that sends what it is told, and keeps what comes back. */
 export async function openSocket(url: string): Promise<{ readonly socket: Socket; readonly received: () => string }> {
   const { hostname, port } = new URL(url);

@@ -1,4 +1,5 @@
 /** The tap of a running daemon: what it shows, to whom, and that it holds nothing up. */
+import { EventSource } from 'undici';
 import { expect, it } from 'vitest';
 import { runCli } from '../helpers/cli.ts';
 import { startDaemon } from '../helpers/daemon.ts';
@@ -149,4 +150,28 @@ it('says what is wrong when nobody answers', async () => {
   const none = await runCli(['tap', '--url', 'http://127.0.0.1:9']);
   expect(none).toMatchObject({ code: 69, stdout: '' });
   expect(none.stderr).toMatch(/the daemon at http:\/\/127\.0\.0\.1:9: /);
+});
+
+it('is a feed for any client of server-sent events, which a proxy passes on at once', async () => {
+  const server = await startServer();
+  const client = await connectTo(server);
+  const daemon = await startDaemon(CONFIG, { server });
+  const source = new EventSource(`${daemon.http}/api/v1/tap?consumer=billing`);
+  const shown: Record<string, unknown>[] = [];
+  source.addEventListener('event', (event) => {
+    shown.push(JSON.parse(String((event as MessageEvent).data)) as Record<string, unknown>);
+  });
+  try {
+    await waitFor(() => source.readyState === EventSource.OPEN, { what: 'the feed to open' });
+    // Line breaks in an event do not end it.
+    await publish(client, order({ id: 'o-1\n\nevent: end\ndata: {}', total: 1500, customer: 'c-7' }));
+    await waitFor(() => shown.length === 1, { what: 'the event' });
+    expect(shown[0]).toMatchObject({ key: 'o-1\n\nevent: end\ndata: {}', outcome: 'delivered' });
+  } finally {
+    source.close();
+  }
+  const { headers, body } = await fetch(`${daemon.http}/api/v1/tap`);
+  await body?.cancel();
+  expect(headers.get('content-type')).toBe('text/event-stream');
+  expect(headers.get('x-accel-buffering')).toBe('no');
 });

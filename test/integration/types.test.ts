@@ -1,10 +1,16 @@
 /** Versions and schemas of events, on a real stream: old and new mixed, reloads, the fleet. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { runCli } from '../helpers/cli.ts';
 import { type Daemon, startDaemon } from '../helpers/daemon.ts';
 import { untilEnded } from '../helpers/outcomes.ts';
+import { freePort } from '../helpers/ports.ts';
 import { type Client, connectTo, publish, readStream } from '../helpers/publish.ts';
+import { temporaryDirectory } from '../helpers/resources.ts';
 import { startServer } from '../helpers/server.ts';
+import { readPage, runSteps } from '../helpers/transcript.ts';
 import { waitFor } from '../helpers/wait.ts';
 
 // Servers and daemons are started one after another.
@@ -99,17 +105,17 @@ test(
     expect(all).toEqual([
       {
         reason: 'invalid',
-        error: expect.stringContaining('/total must be integer'),
-        body: expect.stringContaining('"9007199254740993"'),
+        error: expect.stringContaining('/total must be integer') as string,
+        body: expect.stringContaining('"9007199254740993"') as string,
       },
       {
         reason: 'invalid',
-        error: expect.stringContaining('/total must be integer'),
+        error: expect.stringContaining('/total must be integer') as string,
         body: '{"cust":"secret-e","total":"secret-5"}',
       },
       {
         reason: 'unknown_version',
-        error: expect.stringContaining('version 4, and 3 is the newest'),
+        error: expect.stringContaining('version 4, and 3 is the newest') as string,
         body: '{"customer":"f"}',
       },
     ]);
@@ -153,8 +159,7 @@ test('the fleet can have types: they are applied, hold for the consumers of the 
     server,
     files: { 'fleet.yaml': 'types:\n  orders.created:\n    schema: { required: [id] }\n' },
   });
-  const apply = (...args: string[]) =>
-    runCli(['apply', ...args, '--url', daemon.http], { cwd: daemon.directory });
+  const apply = (...args: string[]) => runCli(['apply', ...args, '--url', daemon.http], { cwd: daemon.directory });
   const { code, stdout, stderr } = await apply('fleet.yaml');
   expect({ code, stdout, stderr }).toMatchObject({ code: 0 });
   await order(client, { id: 1 });
@@ -173,4 +178,70 @@ test('the fleet can have types: they are applied, hold for the consumers of the 
   expect((await fetch(entry, { method: 'DELETE' })).status).toBe(204);
   await order(client, {});
   expect(await untilEnded(daemon, 'billing', 3)).toMatchObject({ delivered: 2 });
+});
+
+test('whoever posts an event is told at once what is wrong with its data', TIMEOUT, async () => {
+  const server = await startServer();
+  const client = await connectTo(server);
+  const ingress = `127.0.0.1:${await freePort()}`;
+  const sources = `sources: { shop: { webhook: { path: /hooks/shop, verify: none }, publish: { subject: events.orders.created } } }\n`;
+  const token = 'a-token-that-is-long-enough-for-everybody';
+  const access = `access: [{ name: producer, who: { token: ${token} }, may: publish }]\n`;
+  const text = HEAD.replace('http: {', `http: { ingress: "${ingress}",`) + TYPES + CONSUMERS + sources + access;
+  const daemon = await startDaemon(text, { server, files: FILES });
+  const authorization = `Bearer ${token}`;
+  const structured = 'application/cloudevents+json';
+  const post = async (url: string, type: string, body: unknown) => {
+    const request = { method: 'POST', headers: { 'content-type': type, authorization }, body: JSON.stringify(body) };
+    const response = await fetch(url, request);
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  };
+  const event = (data: unknown, more: object = {}) => ({
+    specversion: '1.0',
+    id: JSON.stringify(data),
+    source: '/shop',
+    type: 'orders.created',
+    data,
+    ...more,
+  });
+  const wrong = (pointer: string) => ({
+    status: 422,
+    body: { code: 'EVENT_INVALID', errors: [{ pointer, detail: 'must be integer' }] },
+  });
+  const bad = { cust: 'a', total: 'secret' };
+  const api = `${daemon.http}/api/v1/events`;
+  expect(await post(api, 'application/json', { subject: 'events.orders.created', data: bad })).toMatchObject(
+    wrong('/data/total'),
+  );
+  const posted = `http://${ingress}/events`;
+  for (const url of [api, posted]) expect(await post(url, structured, event(bad))).toMatchObject(wrong('/data/total'));
+  // One that does not fit keeps the others of its batch out.
+  const batch = await post(posted, 'application/cloudevents-batch+json', [event({ cust: 'b' }), event(bad)]);
+  expect(batch).toMatchObject(wrong('/1/data/total'));
+  expect(JSON.stringify(batch)).not.toContain('secret');
+  const hook = `http://${ingress}/hooks/shop`;
+  expect(await post(hook, 'application/json', bad)).toMatchObject(wrong('/total'));
+  expect(await post(api, structured, event({}, { dataversion: '4' }))).toMatchObject({
+    status: 422,
+    body: { code: 'EVENT_VERSION' },
+  });
+  // An old version is as good as the newest, if it can be made one; and it is stored as it was posted.
+  expect(await post(api, structured, event({ cust: 'c', total: 1 }))).toMatchObject({ status: 201 });
+  expect(await post(hook, 'application/json', { cust: 'd' })).toMatchObject({ status: 200 });
+  expect(await post(api, structured, event({}, { type: 'anything.else' }))).toMatchObject({ status: 201 });
+  expect(await untilEnded(daemon, 'billing', 3)).toMatchObject({ delivered: 3, deadLettered: 0 });
+  expect((await readStream(client, 'EVENTS')).map(({ body }) => body)).toContain('{"cust":"d"}');
+});
+
+test('docs/guides/versions.md does what it says', TIMEOUT, async () => {
+  const path = fileURLToPath(new URL('../../docs/guides/versions.md', import.meta.url));
+  const { config, steps } = await readPage(path);
+  const json = /```json\n([^]*?)```/.exec(await readFile(path, 'utf8'))?.[1] ?? '';
+  const directory = await temporaryDirectory('versions');
+  await mkdir(join(directory, 'schemas'));
+  await writeFile(join(directory, 'schemas/orders.created.3.json'), json);
+  await writeFile(join(directory, 'ouzel.yaml'), config);
+  expect(steps).toHaveLength(2);
+  const nats = () => Promise.reject(new Error('nothing is published here'));
+  await runSteps('versions.md', steps, { directory, env: {}, names: [], nats });
 });

@@ -2,7 +2,7 @@
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Daemon, startDaemon } from '../helpers/daemon.ts';
-import { githubHeaders, openSocket, sendingTo, stripeHeaders } from '../helpers/ingress.ts';
+import { githubHeaders, openSocket, sendingTo, slackHeaders, stripeHeaders } from '../helpers/ingress.ts';
 import { freePort } from '../helpers/ports.ts';
 import { type Client, connectTo, publish, readStream } from '../helpers/publish.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
@@ -115,8 +115,8 @@ test('what is not verified is not stored, and nobody is told why; the log is', a
   expect(await send('/hooks/gitlab', { body, headers: { 'x-gitlab-token': 'gitlab-toke' } })).toMatchObject(refused);
   expect(await count()).toBe(before);
   expect(await total('github', 'unverified')).toBe(3);
-  expect(daemon.log()).toContain('its timestamp is 30');
-  expect(daemon.log()).toContain('its signature is not of this body and secret');
+  for (const reason of ['its timestamp is 30', 'its signature is not of this body and secret'])
+    await waitFor(() => daemon.log().includes(reason), { what: `the log to say: ${reason}` });
   expect(daemon.log()).not.toContain(GITHUB);
 });
 
@@ -139,6 +139,23 @@ test('both secrets hold while one takes the place of the other, and a Stripe eve
     expect(await send('/hooks/stripe', { body, headers: stripeHeaders(secret, body) })).toMatchObject({ status: 200 });
     expect((await last())?.headers).toMatchObject({ 'Nats-Msg-Id': `evt_${index}` });
   }
+});
+
+test("Slack's question whether somebody is there is answered, if it is Slack that asks", async () => {
+  const body = '{"type":"url_verification","challenge":"3eZbrw1aB"}';
+  const before = await count();
+  const headers = slackHeaders('slack-secret', body);
+  expect(await send('/hooks/slack', { body, headers })).toMatchObject({
+    status: 200,
+    body: { challenge: '3eZbrw1aB' },
+  });
+  expect(await send('/hooks/slack', { body })).toMatchObject({ status: expect.toBeOneOf([401, 429]) as number });
+  expect(await count()).toBe(before);
+  const event = '{"type":"event_callback","event_id":"Ev1"}';
+  expect(await send('/hooks/slack', { body: event, headers: slackHeaders('slack-secret', event) })).toMatchObject({
+    status: 200,
+  });
+  expect((await last())?.headers).toMatchObject({ 'Nats-Msg-Id': 'Ev1' });
 });
 
 test('bodies are read by their type, and what is not taken is refused', async () => {

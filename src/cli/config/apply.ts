@@ -17,10 +17,10 @@ interface Options extends ApiOptions {
 }
 
 const FILES = `
-The files are written like ouzel.yaml, with the sections filters, transformers,
-targets and consumers alone: each entry becomes a resource of the fleet, which
-every instance puts in force, on top of its own file. The other sections stay in
-each instance's file.`;
+The files are written like ouzel.yaml, with the sections filters, types,
+transformers, targets, consumers and sources alone: each entry becomes a
+resource of the fleet, which every instance puts in force, on top of its own
+file. The other sections stay in each instance's file.`;
 
 const APPLY_HELP = `${FILES}
 

@@ -74,7 +74,15 @@ const shape = z.strictObject({
     .describe('The types of columns that `create` is not to guess.'),
   batch: z
     .strictObject({
-      max: z.number().int().min(1).max(10_000).default(500).describe('Rows at most.'),
+      max: z
+        .number()
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(1_000)
+        .describe(
+          'Rows at most. Half of `prefetch` is a good measure: the next batch is collected while one is committed.',
+        ),
       within: duration({ min: 0, max: 60_000 }).default(5).describe('How long a row waits for others.'),
     })
     .prefault({})

@@ -1,5 +1,5 @@
 /** `POST /events`: CloudEvents of whoever may publish them, each into the stream of its type. */
-import { type IncomingEvent, modeOf, readCloudEvents } from '../../contracts/cloudevents-http.ts';
+import { dataIn, type IncomingEvent, modeOf, readCloudEvents } from '../../contracts/cloudevents-http.ts';
 import { post, type Stored, subjectOfType } from '../../contracts/post.ts';
 import { headerBlock, headerLine } from '../../core/headers.ts';
 import type { Config } from '../../config/schema.ts';
@@ -21,7 +21,7 @@ export async function postEvents(
   incoming: Incoming,
   may: (type: string) => boolean,
 ): Promise<Received & { readonly status: 200 | 201 }> {
-  const { headers, read, publisher, trace, query } = incoming;
+  const { headers, read, publisher, check, trace, query } = incoming;
   checkEncoding(headers);
   const mode = modeOf(mediaOf(headers.get('content-type')), headers);
   if (mode === undefined)
@@ -34,14 +34,13 @@ export async function postEvents(
   const events = readCloudEvents(mode, headers, body, () => textOf(body));
   const messages = events.map((event) => {
     if (!may(event.type)) throw new HttpError(403, `may not publish events of type ${event.type}`, 'FORBIDDEN');
-    return { event, subject: subjectOfType(config, event.type, destination) };
+    const subject = subjectOfType(config, event.type, destination);
+    return { subject, headers: headerBlock(linesOf(event) + trace), body: event.body };
   });
+  messages.forEach((message, index) => check(message, dataIn(mode)(index)));
   const through = publisher();
   const results = await Promise.allSettled(
-    messages.map(async ({ event, subject }) => ({
-      ...(await post({ subject, headers: headerBlock(linesOf(event) + trace), body: event.body }, through)),
-      subject,
-    })),
+    messages.map(async (message) => ({ ...(await post(message, through)), subject: message.subject })),
   );
   const failed = results.find((each) => each.status === 'rejected');
   if (failed !== undefined) throw failed.reason;

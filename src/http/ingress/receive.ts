@@ -1,5 +1,12 @@
 /** A request to a webhook, from its headers to the streams that have its events. */
-import { BATCH, type IncomingEvent, modeOf, readCloudEvents, STRUCTURED } from '../../contracts/cloudevents-http.ts';
+import {
+  BATCH,
+  dataIn,
+  type IncomingEvent,
+  modeOf,
+  readCloudEvents,
+  STRUCTURED,
+} from '../../contracts/cloudevents-http.ts';
 import { post, type Posted, type Stored } from '../../contracts/post.ts';
 import { headerBlock, headerLine } from '../../core/headers.ts';
 import { stringifyJson } from '../../core/json.ts';
@@ -8,6 +15,7 @@ import type { Publisher } from '../../deliver/ports.ts';
 import { OuzelError } from '../../errors.ts';
 import type { RequestView } from '../../expression/index.ts';
 import type { Message, Origin } from '../../sources/publish.ts';
+import type { PostedCheck } from '../../reconcile/posted.ts';
 import type { Webhook } from '../../sources/registry.ts';
 import type { ContentKind } from '../../sources/webhook.ts';
 import { HttpError } from '../problem.ts';
@@ -24,6 +32,7 @@ export interface Incoming {
   readonly read: (limit: number) => Promise<Buffer>;
   /** Header lines of the trace that the messages are part of. */
   readonly trace: string;
+  readonly check: PostedCheck;
   /** @throws OuzelError NATS_UNAVAILABLE */
   readonly publisher: () => Publisher;
 }
@@ -84,13 +93,13 @@ export async function receive(webhook: Webhook, incoming: Incoming): Promise<Rec
       const view = viewOf(incoming, mode === 'binary' ? event.document['data'] : event.document, event.document);
       return webhook.message(view, originOf(event), now);
     });
-    return answered(await stored(webhook, messages, common, incoming.publisher), mode === 'batch');
+    return answered(await stored(webhook, messages, common, incoming, dataIn(mode)), mode === 'batch');
   }
   const view = viewOf(incoming, valueOf(kind, body), undefined);
   const handshake = verifier.handshake?.(view);
   if (handshake !== undefined) return { body: handshake, duplicate: false };
   const message = webhook.message(view, { id: verifier.idOf?.(view), ...bodyOf(kind, headers, view, body) }, now);
-  return answered(await stored(webhook, [message], common, incoming.publisher), false);
+  return answered(await stored(webhook, [message], common, incoming, dataIn('binary')), false);
 }
 
 /** The body, where it is one that is taken. @throws HttpError 415, and as `read` */
@@ -149,14 +158,17 @@ async function stored(
   { memory, timeout }: Webhook,
   messages: readonly Message[],
   common: string,
-  publisher: Incoming['publisher'],
+  { publisher, check }: Incoming,
+  dataAt: (index: number) => string,
 ): Promise<Stored[]> {
+  const posted = messages.map((message) => postedOf(message, common));
+  posted.forEach((each, index) => check(each, dataAt(index)));
   const through = publisher();
   const results = await Promise.allSettled(
-    messages.map(async (message) => {
+    messages.map(async (message, index) => {
       const known = message.id === undefined ? undefined : memory.get(message.id);
       if (known !== undefined) return known;
-      const result = await post(postedOf(message, common), through, timeout);
+      const result = await post(posted[index] ?? postedOf(message, common), through, timeout);
       if (message.id !== undefined) memory.add(message.id, result);
       return result;
     }),

@@ -5,6 +5,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../../config/schema.ts';
 import { traceHeaders } from '../../deliver/outgoing.ts';
+import type { PostedCheck } from '../../reconcile/posted.ts';
 import type { Publisher } from '../../deliver/ports.ts';
 import { asOuzelError, OuzelError } from '../../errors.ts';
 import { Webhooks } from '../../sources/registry.ts';
@@ -37,6 +38,8 @@ const NO_SOURCE = '';
 export interface IngressContext {
   /** The configuration in force. */
   readonly config: () => Config;
+  /** What looks at events that are posted. */
+  readonly check: () => PostedCheck;
   /** @throws OuzelError NATS_UNAVAILABLE */
   readonly publisher: () => Publisher;
   /** Undefined while traces are off. */
@@ -201,6 +204,7 @@ export class Ingress {
       read: (limit) => readBody(request.raw, limit, this.#budget, taken),
       trace: traceHeaders(span ?? passedOn(...context), NONE),
       publisher: this.#context.publisher,
+      check: this.#context.check(),
     }).then(
       ({ status, body, duplicate }) =>
         () => {

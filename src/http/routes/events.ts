@@ -6,6 +6,7 @@ import { headerBlock, headerLine } from '../../core/headers.ts';
 import { stringifyJson } from '../../core/json.ts';
 import { covers } from '../../core/subjects.ts';
 import { OuzelError } from '../../errors.ts';
+import { postedCheckOf } from '../../reconcile/posted.ts';
 import { type ApiRoute, checked, defineRoute } from '../define.ts';
 import { HttpError } from '../problem.ts';
 import type { HttpContext } from '../server.ts';
@@ -104,6 +105,8 @@ export const events = (context: HttpContext): ApiRoute[] => [
       raw.act = { what: 'event.publish', resource: `events/${event.subject}` };
       if (!actor.may('publish', { type: event.type }))
         throw new HttpError(403, `may not publish events of type ${event.type}`, 'FORBIDDEN');
+      // In both forms the data stands under `data`.
+      postedCheckOf(context.loaded())(event, '/data');
       const ack = await post(event, context.nats().publisher);
       return { status: ack.duplicate ? 200 : 201, body: { ...ack, subject: event.subject } };
     },

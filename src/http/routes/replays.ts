@@ -6,6 +6,7 @@ import { type ReplayRecord, replayRecord, ReplayStore } from '../../replay/recor
 import { rehearse } from '../../replay/rehearse.ts';
 import type { RequestActor, Scope } from '../auth/needs.ts';
 import { type ApiRoute, defineRoute } from '../define.ts';
+import { HttpError } from '../problem.ts';
 import type { HttpContext } from '../server.ts';
 
 const replay = replayRecord.meta({ id: 'Replay', description: 'A replay, and how far it is.' });
@@ -153,14 +154,13 @@ export const replays = (context: HttpContext): ApiRoute[] => [
 const mayAll = (actor: RequestActor, scope: Scope, consumers: readonly string[]): boolean =>
   consumers.every((consumer) => actor.may(scope, { consumer }));
 
-/** @throws OuzelError FORBIDDEN */
+/** @throws HttpError 403 */
 function checkMay(actor: RequestActor, consumers: readonly string[]): void {
   const refused = consumers.find((consumer) => !actor.may('operate', { consumer }));
-  if (refused !== undefined)
-    throw new OuzelError('FORBIDDEN', `these credentials may not hand events to consumer "${refused}"`);
+  if (refused !== undefined) throw new HttpError(403, `may not hand events to consumer "${refused}"`, 'FORBIDDEN');
 }
 
-/** One that the caller may see; any other is as if it were not there. @throws OuzelError NOT_FOUND, FORBIDDEN */
+/** One that the caller may see; any other is as if it were not there. @throws OuzelError NOT_FOUND, HttpError 403 */
 async function theReplay(
   access: ReplayAccess,
   name: string,

@@ -27,7 +27,12 @@ class EventStream implements TapSink {
   }
 
   open(): void {
-    this.#response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    this.#response.writeHead(200, {
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      // A proxy between would otherwise keep events back until it has a page of them.
+      'x-accel-buffering': 'no',
+    });
     this.#write('open', '{}');
   }
 

@@ -24,6 +24,14 @@ it('takes out what stands under the name of a secret, and leaves what says where
   });
 });
 
+it('takes out the URLs that are all it takes to post', () => {
+  const url = 'https://hooks.slack.com/services/T0/B0/x';
+  const pagerduty = { routing_key: 'k', dedup_key: '{{ event.id }}', url: 'https://events.pagerduty.com/v2/enqueue' };
+  expect(withoutSecrets({ notify: { slack: { url }, pagerduty } }, redact)).toEqual({
+    notify: { slack: { url: '***' }, pagerduty: { ...pagerduty, routing_key: '***' } },
+  });
+});
+
 it('leaves everything else as it is', () => {
   const state = { a: [1, true, null, 'x'], key: 'event.data.id', b: { c: {} } };
   expect(withoutSecrets(state, redact)).toEqual(state);

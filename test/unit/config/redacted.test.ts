@@ -20,6 +20,12 @@ test('the text of an entry keeps all but its secrets', () => {
   ]);
 });
 
+test('the URL of a chat is a secret whole', () => {
+  const text = 'notify: { slack: { url: https://hooks.slack.com/x }, message: x, ntfy: { url: https://ntfy.sh/x } }\n';
+  expect(redactedText(text, known)).toBe(text.replace('https://hooks.slack.com/x', '"***"'));
+  expect(redactedValue({ slack: { url: 'https://hooks.slack.com/x' } }, known)).toEqual({ slack: { url: '***' } });
+});
+
 test('JSON that was shown is JSON still', () => {
   const text = '{"sql":{"url":"postgres://u:p@db/x","password":12345,"key":["id"]},"token":"a\\"b"}';
   expect(JSON.parse(redactedText(text, known))).toEqual({
