@@ -24,8 +24,8 @@ export interface VersionShown {
 /** What the steps need of the plan that they are part of. */
 interface TypeContext {
   readonly schemas: Schemas | undefined;
-  bind(expression: Expression): Evaluate;
-  missing(path: string): void;
+  readonly bind: (expression: Expression) => Evaluate;
+  readonly missing: (path: string) => void;
   count(type: string, version: string): Cell;
   /** The error of an event that does not fit its schema; left out, that of a consumer. */
   readonly invalid?: (type: string, problems: readonly SchemaProblem[]) => OuzelError;

@@ -1,6 +1,8 @@
 /** Webhooks through a real daemon, to real HTTP servers: every sort of answer, and of no answer. */
-import { expect, test } from 'vitest';
-import { HttpClient } from '../../src/deliver/http/client.ts';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { HttpClient, type HttpClientOptions } from '../../src/deliver/http/client.ts';
 import { OuzelError } from '../../src/errors.ts';
 import { startDaemon } from '../helpers/daemon.ts';
 import { type HttpAnswer, type HttpRequest, startHttpTarget } from '../helpers/http-target.ts';
@@ -226,4 +228,26 @@ test('an aborted delivery aborts its request, and frees its connection for the n
   expect((await next).status).toBe(200);
   client.close();
   await waitFor(() => target.openConnections.size === 0, { what: 'the client to close' });
+});
+
+test('connecting and the status have times of their own; a TLS handshake that hangs is no connection', async () => {
+  const target = await startHttpTarget(() => ({ fault: 'hang' }));
+  const failure = async (origin: string, limits: Partial<HttpClientOptions>): Promise<unknown> => {
+    const client = new HttpClient({ ...LIMITS, timeout: 60_000, origin, ...limits });
+    const error: unknown = await client.send(REQUEST, new AbortController().signal).catch((reason: unknown) => reason);
+    client.close();
+    return error;
+  };
+  expect(await failure(target.url, { headersTimeout: 200 })).toMatchObject({
+    code: 'TARGET_TIMEOUT',
+    message: `POST ${target.url}: no status within 200 ms`,
+  });
+  const silent = createServer((socket) => void socket.on('error', () => undefined).resume()).listen(0, '127.0.0.1');
+  onTestFinished(() => void silent.close());
+  await once(silent, 'listening');
+  const origin = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  expect(await failure(origin, { connectTimeout: 200 })).toMatchObject({
+    code: 'TARGET_TIMEOUT',
+    message: `POST ${origin}: no connection within 200 ms`,
+  });
 });

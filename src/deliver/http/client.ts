@@ -3,7 +3,8 @@ import { lookup as resolve, type LookupAddress, type LookupOptions } from 'node:
 import type { buildConnector, Pool } from 'undici';
 import { OuzelError } from '../../errors.ts';
 import { bareHost, specialAddress, specialHost } from './addresses.ts';
-import { codeOfStatus, EXCERPT, type HttpAnswer } from './answer.ts';
+import type { HttpAnswer } from './answer.ts';
+import { Exchange } from './exchange.ts';
 import { Places } from './places.ts';
 import { type TlsFiles, withTlsFiles } from './tls.ts';
 
@@ -67,48 +68,36 @@ export class HttpClient {
   }
 
   async #exchange(request: HttpRequest, signal: AbortSignal, whole: boolean): Promise<HttpAnswer> {
-    const { timeout } = this.#options;
+    const { timeout, maxResponse } = this.#options;
     // Before the clock starts: loading the client is not the target's time.
     const pool = await (this.#pool ??= this.#open());
     // Nor is the time that others take who came first.
     await this.#places.take(signal);
-    const abort = new AbortController();
-    const ended = (): void => abort.abort(signal.reason);
-    signal.addEventListener('abort', ended, { once: true });
-    if (signal.aborted) ended();
+    const exchange = new Exchange({
+      whole,
+      maxResponse,
+      tooLarge: () =>
+        new OuzelError('TARGET_REJECTED', `${this.#asked(request)}: the answer has more than ${maxResponse} bytes`),
+      over: () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', ended);
+        this.#places.give();
+      },
+    });
+    const ended = (): void => exchange.cancel(signal.reason as Error);
     const timer = setTimeout(
-      () => abort.abort(new OuzelError('TARGET_TIMEOUT', `${this.#asked(request)}: no answer within ${timeout} ms`)),
+      () =>
+        exchange.cancel(new OuzelError('TARGET_TIMEOUT', `${this.#asked(request)}: no answer within ${timeout} ms`)),
       timeout,
     );
-    let finished = false;
-    const finish = (): void => {
-      if (finished) return;
-      finished = true;
-      clearTimeout(timer);
-      signal.removeEventListener('abort', ended);
-      this.#places.give();
-    };
+    signal.addEventListener('abort', ended, { once: true });
+    if (signal.aborted) ended();
+    const { path, method, headers, body = null } = request;
+    pool.dispatch({ path, method, headers, body }, exchange);
     try {
-      const { path, method, headers, body = null } = request;
-      const answer = await pool.request({ path, method, headers, body, signal: abort.signal });
-      const { statusCode: status, headers: received } = answer;
-      if (whole && codeOfStatus(status) === undefined) {
-        const all = await this.#readWhole(request, answer.body);
-        finish();
-        return { status, headers: received, body: all };
-      }
-      const known = { status, headers: received, body: new Uint8Array() };
-      const read = this.#read(answer.body).then((body) => {
-        known.body = body;
-        finish();
-      });
-      // A 2xx is the word of the target, whatever becomes of the rest: a body that breaks off takes nothing back.
-      if (codeOfStatus(status) !== undefined) await read;
-      return known;
+      return await exchange.answer;
     } catch (error) {
-      finish();
-      // What reads the body hears that it was cut, and not why.
-      throw this.#failure(request, abort.signal.aborted ? (abort.signal.reason as unknown) : error);
+      throw this.#failure(request, error);
     }
   }
 
@@ -136,38 +125,6 @@ export class HttpClient {
       bodyTimeout: 0,
       connect: tls === undefined ? connector({}) : withTlsFiles(tls, connector),
     });
-  }
-
-  /** Reads a body to its end or its bound, so that the connection can be used again, and answers with its beginning. */
-  async #read(body: AsyncIterable<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
-    const kept: Uint8Array[] = [];
-    let size = 0;
-    try {
-      for await (const chunk of body) {
-        if (size < 4 * EXCERPT) kept.push(chunk.subarray(0, 4 * EXCERPT - size));
-        size += chunk.length;
-        if (size > this.#options.maxResponse) break;
-      }
-    } catch {
-      // Out of time, or cut: the status is known, and what came of the body is enough.
-    }
-    return Buffer.concat(kept);
-  }
-
-  async #readWhole(request: HttpRequest, body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-    const { maxResponse } = this.#options;
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    for await (const chunk of body) {
-      size += chunk.length;
-      if (size > maxResponse)
-        throw new OuzelError(
-          'TARGET_REJECTED',
-          `${this.#asked(request)}: the answer has more than ${maxResponse} bytes`,
-        );
-      chunks.push(chunk);
-    }
-    return Buffer.concat(chunks);
   }
 
   #asked({ method }: HttpRequest): string {
