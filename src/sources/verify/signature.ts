@@ -92,3 +92,9 @@ export const digestOf = (text: string): Buffer => createHash('sha256').update(te
 export const MOST_SIGNATURES = 10;
 
 export const MISMATCH = 'its signature is not of this body and secret';
+
+/** A field of a JSON object. */
+export const fieldOf = (body: unknown, name: string): unknown =>
+  typeof body === 'object' && body !== null && Object.hasOwn(body, name)
+    ? (body as Readonly<Record<string, unknown>>)[name]
+    : undefined;

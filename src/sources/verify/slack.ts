@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import {
   anyMatches,
+  fieldOf,
   fromHex,
   hmac,
   MISMATCH,
@@ -10,7 +11,6 @@ import {
   timeProblem,
   tolerance,
 } from './signature.ts';
-import { fieldOf } from './stripe.ts';
 import { defineVerifier } from './verifier.ts';
 
 const PREFIX = 'v0=';

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import {
   anyMatches,
+  fieldOf,
   fromHex,
   hmac,
   MISMATCH,
@@ -41,9 +42,3 @@ export const stripe = defineVerifier({
     };
   },
 });
-
-/** A field of a JSON object. */
-export const fieldOf = (body: unknown, name: string): unknown =>
-  typeof body === 'object' && body !== null && Object.hasOwn(body, name)
-    ? (body as Readonly<Record<string, unknown>>)[name]
-    : undefined;
