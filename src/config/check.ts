@@ -308,6 +308,7 @@ const TIMEOUTS: readonly (readonly string[])[] = [
   ['request', 'reply', 'publish'],
   ['webhook'],
   ['sql'],
+  ['notify'],
   ['lookup', 'kv'],
   ['lookup', 'http'],
   ['lookup', 'sql'],
