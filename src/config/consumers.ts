@@ -6,6 +6,7 @@ import { retryOverride } from './defaults.ts';
 import { duration, expression, instant, literal, name, named, subject } from './fields.ts';
 import { delay } from './flow/delay.ts';
 import { expire } from './flow/expire.ts';
+import { rateLimit, throttle } from './flow/limits.ts';
 import { alone, PLUGIN_KEY } from './plugins.ts';
 import { refuse } from './refuse.ts';
 import { target } from './targets.ts';
@@ -81,7 +82,9 @@ const consumer = z.strictObject({
     .array(z.union([literal(), inlineStage]))
     .default([])
     .describe('Filters and transformers in order: names, or written here (`{filter: …}`, `{set: …}`, `{plugin: …}`).'),
+  rate_limit: rateLimit,
   delay,
+  throttle: throttle('deliveries'),
   deliver: z
     .array(route)
     .min(1)

@@ -70,6 +70,11 @@ export class Run implements Scope, MessageView {
   openDeliveries = 0;
   /** Set while the run holds one of its consumer's places (`flow/admit.ts`). */
   admitted = false;
+  /** The limits that have let it go on in this attempt, and the one that it waits for (`flow/throttle.ts`). */
+  cleared: object[] | undefined;
+  throttledBy: object | undefined;
+  /** Milliseconds for which it was throttled. */
+  throttledFor = 0;
   /** Neighbours among the consumer's runs in hand, by receipt. */
   previous: Run | undefined;
   next: Run | undefined;
@@ -137,6 +142,16 @@ export class Run implements Scope, MessageView {
    */
   park(at: number, stage: OnceStage): void {
     this.consumer.settle.park(this, at, stage);
+  }
+
+  /**
+   * Hands the event to a timer: it comes again, and begins anew, behind the last stage that it passes once. For a step
+   * that then says PENDING.
+   *
+   * @param at Milliseconds since the epoch.
+   */
+  putBack(at: number): void {
+    this.consumer.settle.park(this, at, 'throttle');
   }
 
   /** Ends the attempt with a failure, which the consumer's retry policy decides on. */

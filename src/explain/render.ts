@@ -24,6 +24,8 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   transformer: 'transform',
   expire: 'expire',
   delay: 'delay',
+  rate_limit: 'rate limit',
+  throttle: 'throttle',
   deliver: 'deliver',
 };
 
@@ -91,7 +93,9 @@ class Page {
         this.#row(0, mark, `at most ${stage.max} at once`);
         break;
       case 'expire':
+      case 'rate_limit':
       case 'delay':
+      case 'throttle':
         this.#row(0, mark, stage.says ?? name);
         break;
       case 'deliver':
@@ -149,6 +153,7 @@ class Page {
     const mark = sent?.error !== undefined ? '!' : taken ? '→' : '–';
     this.#row(0, mark, as + because);
     if (condition !== undefined && why !== 'stopped') this.#clause(condition, 1);
+    if (route.throttle !== undefined && taken) this.#row(1, '', route.throttle);
     if (sent === undefined) return;
     if (sent.error !== undefined) return this.#failed(1, sent.error);
     if (sent.action === 'no preview')

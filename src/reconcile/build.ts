@@ -15,6 +15,7 @@ import type { Breakers } from '../deliver/breaker.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
+import type { Limits } from '../flow/limits.ts';
 import type { Bodies } from '../nats/bodies.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
 import type { Wire } from '../nats/wire.ts';
@@ -45,6 +46,7 @@ export interface Services {
   readonly pauses: Pauses;
   readonly observer: Observer;
   readonly turns: Turns;
+  readonly limits: Limits;
   readonly logger: Logger;
   readonly metrics: Metrics;
   /** Undefined while traces are off. */
@@ -154,7 +156,7 @@ export function blueprintOf(
   name: string,
   revision: string,
   { config, plugins, tables, schemas, folderOf }: LoadedConfig,
-  { metrics, publisher, requester, files, breakers, logger, traces, pluginState }: Services,
+  { metrics, publisher, requester, files, breakers, logger, traces, pluginState, limits }: Services,
   admission?: Admission,
 ): Blueprint {
   const settings = config.consumers[name];
@@ -178,6 +180,7 @@ export function blueprintOf(
       folderOf,
       logger,
       admission: admits,
+      limits,
       tracer,
       plugins,
       state: pluginState,

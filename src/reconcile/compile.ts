@@ -11,6 +11,7 @@ import { deliverStep, type PreparedTarget, type Preview } from '../deliver/route
 import { OuzelError, type Place } from '../errors.ts';
 import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
+import type { Limits } from '../flow/limits.ts';
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
 import type { Tables } from '../lookup/tables/table.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
@@ -24,6 +25,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type FlowContext, type FlowStage, stagesBefore, stagesBehind } from './flow.ts';
 import { keyBy } from './key.ts';
+import type { LimitContext } from './limits.ts';
 import { PluginCompiler, type PluginEntry } from './plugins.ts';
 import { RouteCompiler } from './routes.ts';
 import { typesOf, typeSteps, type VersionShown } from './types.ts';
@@ -41,6 +43,8 @@ export interface CompileInput {
   readonly folderOf: (place: Place | undefined) => string;
   readonly logger: Logger;
   readonly admission: Admission | undefined;
+  /** Undefined where nothing is limited: in a dry run, and where one target is tried. */
+  readonly limits?: Limits | undefined;
   /** Undefined while traces are off. */
   readonly tracer?: Tracer | undefined;
   /** The plugins that the configuration names. */
@@ -150,6 +154,7 @@ class PlanCompiler {
       missing: this.#countMissing,
       condition: (expression) => this.#condition(expression),
       plugins: this.#plugins,
+      limits: this.#limitContext(),
       keyOf: keyBy(input.config.streams[consumer.stream]?.key?.bind(this.#filters)),
     });
   }
@@ -269,8 +274,8 @@ class PlanCompiler {
   /** What controls the flow, before the pipeline and behind it. */
   #flow(): { before: Stage[]; behind: Stage[] } {
     const context: FlowContext = {
+      ...this.#limitContext(),
       settings: this.#consumer,
-      bind: (expression) => expression.bind(this.#filters),
       dropped: (reason) => this.#outcome('dropped', reason),
     };
     const stageOf = ({ step, ...info }: FlowStage): Stage => {
@@ -278,6 +283,17 @@ class PlanCompiler {
       return { info, leads: false, step };
     };
     return { before: stagesBefore(context).map(stageOf), behind: stagesBehind(context).map(stageOf) };
+  }
+
+  #limitContext(): LimitContext {
+    const { name, limits, metrics } = this.#input;
+    return {
+      name,
+      limits,
+      metrics,
+      bind: (expression) => expression.bind(this.#filters),
+      missing: this.#countMissing,
+    };
   }
 
   #context(name: string): StageContext {
