@@ -5,14 +5,17 @@
  */
 import type { Run } from '../core/run.ts';
 import type { Cell } from '../telemetry/cells.ts';
-import { slotOf } from './gcra.ts';
-import { Line } from './line.ts';
+import { admissible, slotOf } from './gcra.ts';
+import { letGo, Line, pauseAfter, Upcoming } from './line.ts';
 import type { Quota } from './quota.ts';
 
 /** Milliseconds ahead of their instant for which events are granted: then what a timer is late by costs no rate. */
 const AHEAD = 50;
 /** Share of a consumer's events in hand, or of its places, that may wait for one of several keys or routes. */
 const WAITING_SHARE = 0.25;
+
+/** Milliseconds after which a line is looked at again at the latest. */
+const LONGEST = 60_000;
 
 /** How an event waits. */
 export interface Terms {
@@ -26,7 +29,7 @@ export class Throttle {
   readonly #quota: Quota;
   /** Those of keys for which something waits. */
   readonly #lines = new Map<string, Line>();
-  #next: Line[] = [];
+  readonly #next = new Upcoming((line) => this.#advance(line));
 
   constructor(quota: Quota) {
     this.#quota = quota;
@@ -48,7 +51,7 @@ export class Throttle {
     const { key, selective, seconds } = terms;
     let line = this.#lines.get(key);
     if (line === undefined) {
-      if (this.#quota.grants?.(key) === true) {
+      if (this.#quota.grants(key)) {
         (run.cleared ??= []).push(this);
         return true;
       }
@@ -57,8 +60,8 @@ export class Throttle {
     } else if (selective && this.#park(line, run)) return false;
     run.throttledBy = this;
     run.consumer.waits(run);
-    line.push({ run, since: performance.now(), seconds });
-    this.#lookAt(line);
+    line.push(run, seconds);
+    this.#next.add(line);
     return false;
   }
 
@@ -73,75 +76,61 @@ export class Throttle {
     return true;
   }
 
-  /** Looks at a line when all are in it that come in this turn: they are asked for together. */
-  #lookAt(line: Line): void {
-    if (line.isNext || line.asking) return;
-    line.isNext = true;
-    this.#next.push(line);
-    if (this.#next.length === 1) queueMicrotask(this.#lookAtAll);
-  }
-
-  readonly #lookAtAll = (): void => {
-    const lines = this.#next;
-    this.#next = [];
-    for (const line of lines) {
-      line.isNext = false;
-      this.#advance(line);
-    }
-  };
-
   /** Lets go who may, asks for the others, and comes back when the next one may. */
   #advance(line: Line): void {
     clearTimeout(line.timer);
     line.timer = undefined;
     const now = this.#quota.now();
-    this.#release(line, now);
-    const waiting = line.prune();
-    if (waiting === 0) {
+    const waiting = line.look(performance.now());
+    const due = line.slots.findIndex((slot) => slot > now);
+    const ready = due === -1 ? line.slots.length : due;
+    if (ready > 0) {
+      line.slots.splice(0, ready);
+      this.#release(line, ready);
+    }
+    const left = waiting - ready;
+    if (left <= 0) {
       // What was granted and is not wanted any more is gone; so is what was known of the line.
-      if (!line.asking) this.#lines.delete(line.key);
+      if (!line.asking && line.length === 0) this.#lines.delete(line.key);
       return;
     }
-    const wanted = waiting - line.slots.length;
+    const wanted = left - line.slots.length;
     if (wanted > 0 && !line.asking && now >= line.askAt) {
       line.asking = true;
       // The answer comes at once, or calls back here.
-      this.#quota.ask(line.key, wanted, AHEAD, (granted, base) => this.#answered(line, granted, base));
+      this.#quota.ask(line.key, wanted, AHEAD, (granted, base) => this.#answered(line, wanted, granted, base));
       return;
     }
-    if (line.asking && line.slots.length === 0) return;
-    const due = line.slots[0] ?? Number.POSITIVE_INFINITY;
-    const again = wanted > 0 && !line.asking ? line.askAt : Number.POSITIVE_INFINITY;
-    line.timer = setTimeout(() => this.#advance(line), Math.max(1, Math.ceil(Math.min(due, again) - now)));
+    const next = Math.min(
+      line.slots[0] ?? Number.POSITIVE_INFINITY,
+      wanted > 0 && !line.asking ? line.askAt : Number.POSITIVE_INFINITY,
+    );
+    if (next === Number.POSITIVE_INFINITY) return;
+    line.timer = setTimeout(() => this.#advance(line), Math.max(1, Math.min(LONGEST, Math.ceil(next - now))));
     line.timer.unref();
   }
 
-  #answered(line: Line, granted: number, base: number): void {
+  #answered(line: Line, wanted: number, granted: number, base: number): void {
     line.asking = false;
     const { rate } = this.#quota;
-    for (let number = 0; number < granted; number++) line.slots.push(slotOf(base, number, rate));
-    line.askAt = slotOf(base, granted, rate) - AHEAD / 2;
+    const now = this.#quota.now();
+    const ready = line.slots.length > 0 ? 0 : admissible(base, now, granted, rate);
+    for (let number = ready; number < granted; number++) line.slots.push(slotOf(base, number, rate));
+    line.askAt = Math.max(slotOf(base, granted, rate) - AHEAD / 2, now + pauseAfter(wanted));
+    if (ready > 0) this.#release(line, ready);
     this.#advance(line);
   }
 
-  #release(line: Line, now: number): void {
-    let gone = 0;
-    for (const slot of line.slots) {
-      if (slot > now) break;
+  #release(line: Line, count: number): void {
+    const now = performance.now();
+    for (let number = 0; number < count; number++) {
       const next = line.take();
-      gone++;
-      if (next === undefined) break;
-      this.#clear(next);
+      if (next === undefined) return;
+      const { run, since, seconds } = next;
+      const waited = now - since;
+      run.throttledFor += waited;
+      seconds?.add(waited / 1000);
+      letGo(run, this, number, now);
     }
-    line.slots.splice(0, gone);
-  }
-
-  #clear({ run, since, seconds }: { run: Run; since: number; seconds: Cell | undefined }): void {
-    const waited = performance.now() - since;
-    run.throttledFor += waited;
-    seconds?.add(waited / 1000);
-    run.throttledBy = undefined;
-    (run.cleared ??= []).push(this);
-    run.consumer.goOn(run);
   }
 }
