@@ -5,6 +5,7 @@ import type { LoadedConfig } from './config/load.ts';
 import type { Pauses } from './core/pauses.ts';
 import { Suspects } from './core/suspects.ts';
 import { Turns } from './core/turns.ts';
+import { InFlight } from './flow/in-flight.ts';
 import { Limits } from './flow/limits.ts';
 import { type LetterAccess, removeLetter } from './deadletter/read.ts';
 import { createDeadLetterStore } from './deadletter/store.ts';
@@ -83,6 +84,7 @@ export async function prepareServer(
       pluginState: createStateStore(client, manager, system.replicas),
       suspects: new Suspects(),
       turns: new Turns(),
+      inFlight: new InFlight(),
       limits: new Limits({
         shared: createSharedStandings(publisher, requester, { domain, ensure: ensure(limitsSpec) }),
         onTrouble: troubles(logger),

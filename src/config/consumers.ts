@@ -75,7 +75,10 @@ const consumer = z.strictObject({
     .describe('Where to begin when the durable is first made: new, all, last, {time: …} or {sequence: …}.'),
   expire,
   concurrency: z
-    .strictObject({ max: z.number().int().min(1).max(100_000).describe('Events in work at once, at most.') })
+    .strictObject({
+      max: z.number().int().min(1).max(100_000).describe('Events in work at once, at most.'),
+      by: expression().optional().describe('So many for each value of this. All events without the field share one.'),
+    })
     .optional()
     .describe('How much is done at once.'),
   pipeline: z

@@ -5,6 +5,7 @@
 import { OuzelError } from '../errors.ts';
 import type { Cell } from '../telemetry/cells.ts';
 import { Acked, Delayed } from './attempts.ts';
+import type { InFlight } from '../flow/in-flight.ts';
 import type { Event } from './event.ts';
 import type { Handed } from './handover.ts';
 import type { Pauses } from './pauses.ts';
@@ -25,6 +26,8 @@ export interface ConsumerPorts extends SettlePorts {
   readonly turns: Turns;
   readonly suspects: Suspects;
   readonly pauses: Pauses;
+  /** Who has a place among all events at work; left out: nobody counts them. */
+  readonly inFlight?: InFlight | undefined;
 }
 
 /** What a consumer is told beside its plan. */
@@ -57,6 +60,7 @@ export class Consumer {
   readonly #suspects: Suspects;
   readonly #redeliveries: Redeliveries;
   readonly #pauses: Pauses;
+  readonly #places: InFlight | undefined;
   /** The highest stream sequence received, and up to which a delivery may be a repetition that does not say so. */
   #highestSequence = 0;
   #comesAgainUpTo = 0;
@@ -79,6 +83,7 @@ export class Consumer {
     this.#inFlight = ports.cells.inFlight;
     this.#suspects = ports.suspects;
     this.#pauses = ports.pauses;
+    this.#places = ports.inFlight;
     this.settle = new Settle(this, ports);
     this.#redeliveries = new Redeliveries(this, ports.attempts, ports.suspects);
   }
@@ -99,7 +104,7 @@ export class Consumer {
 
   /** Begins a run, or goes on with it, when it is its turn. */
   start(run: Run): void {
-    this.#turns.again(run);
+    if (this.#places?.comesBack(run) !== true) this.#turns.again(run);
   }
 
   /** Whether a run may start now that has waited; one that was lost meanwhile is let go. */
@@ -170,6 +175,7 @@ export class Consumer {
   /** To be called when a run waits for something that may take long. `goOn` takes it up again. */
   waits(run: Run): void {
     run.startedAt = 0;
+    this.#places?.leave(run);
     this.#redeliveries.waits(run);
   }
 
@@ -245,6 +251,7 @@ export class Consumer {
     if (this.#bySequence !== undefined) this.#forgetNote(run);
     run.plan.onSettled?.(run);
     run.waitingFor?.breaker.leave(run);
+    this.#places?.leave(run);
     if (run.suspect) this.#suspects.left(run);
     if (this.#retiring !== undefined) this.#retire(run.plan);
     this.ask();

@@ -73,6 +73,8 @@ export class Run implements Scope, MessageView {
   /** The limits that have let it go on in this attempt, and the one that it waits for (`flow/throttle.ts`). */
   cleared: object[] | undefined;
   throttledBy: object | undefined;
+  /** Whether it has a place among the events at work in this process, or gave it up to wait (`flow/in-flight.ts`). */
+  place: 'none' | 'taken' | 'left' = 'none';
   /** Milliseconds for which it was throttled. */
   throttledFor = 0;
   /** Neighbours among the consumer's runs in hand, by receipt. */

@@ -101,7 +101,7 @@ class Explainer {
   #begin(revision: string) {
     const { config, plugins, folderOf } = this.#loaded;
     const metrics = createMetrics();
-    const max = this.#settings.concurrency?.max;
+    const { max, by } = this.#settings.concurrency ?? {};
     const { plan, stages } = compileExplained({
       name: this.#name,
       config,
@@ -119,7 +119,7 @@ class Explainer {
       },
       folderOf,
       logger: pino({ enabled: false }),
-      admission: max === undefined ? undefined : new Admission(max),
+      admission: max === undefined || by !== undefined ? undefined : new Admission(max),
       standIn: (target) => this.#standIn(target),
     });
     const { promise, resolve } = Promise.withResolvers<OutcomeShown>();

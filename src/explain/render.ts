@@ -21,6 +21,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   schema: 'schema',
   filter: 'filter',
   admit: 'admit',
+  in_flight: 'in flight',
   transformer: 'transform',
   expire: 'expire',
   delay: 'delay',
@@ -90,8 +91,9 @@ class Page {
         this.#version(stage, mark);
         break;
       case 'admit':
-        this.#row(0, mark, `at most ${stage.max} at once`);
+        this.#row(0, mark, stage.says ?? `at most ${stage.max} at once`);
         break;
+      case 'in_flight':
       case 'expire':
       case 'rate_limit':
       case 'delay':

@@ -86,8 +86,8 @@ export const pauseAfter = (asked: number): number => (asked < BUSY ? 0 : PAUSE);
 export function letGo(run: Run, limit: object, before: number, now: number): void {
   run.throttledBy = undefined;
   (run.cleared ??= []).push(limit);
-  // Of an event that failed before it is noted first that an attempt begins.
-  if (run.recorded || before >= AT_ONCE) return run.consumer.goOn(run);
+  // Of an event that failed before it is noted first that an attempt begins; one that gave up its place needs another.
+  if (run.recorded || before >= AT_ONCE || run.place === 'left') return run.consumer.goOn(run);
   if (!run.consumer.mayStart(run, now)) return;
   run.startedAt = now;
   run.advance();

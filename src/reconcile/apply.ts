@@ -44,6 +44,7 @@ export class Reconciler {
    * @throws OuzelError when a stream cannot be made
    */
   async start(loaded: LoadedConfig): Promise<void> {
+    this.#services.inFlight.resize(loaded.config.runtime.max_in_flight);
     for (const spec of streamSpecs(loaded.config)) await this.#provisionStream(spec);
     await Promise.all(
       [...revisionsOf(loaded)].map(async ([name, revision]) => {
@@ -74,8 +75,13 @@ export class Reconciler {
     const { connected } = this.#services.wire;
     const made: Blueprint[] = [];
     const blueprint = (name: string): Blueprint => {
-      const { admission } = this.#runtimes.get(name)?.blueprint ?? {};
-      const each = blueprintOf(name, revisions.get(name) ?? '', loaded, this.#services, admission);
+      const each = blueprintOf(
+        name,
+        revisions.get(name) ?? '',
+        loaded,
+        this.#services,
+        this.#runtimes.get(name)?.blueprint,
+      );
       made.push(each);
       return each;
     };
@@ -96,6 +102,7 @@ export class Reconciler {
       throw error;
     }
 
+    this.#services.inFlight.resize(loaded.config.runtime.max_in_flight);
     for (const each of updated) await this.#update(each, connected);
     await Promise.all([...diff.removed, ...diff.moved].map((name) => this.#remove(name, diff.removed.includes(name))));
     for (const { blueprint: each, runtime } of begun) this.#runtimes.set(each.name, runtime);

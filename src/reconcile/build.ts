@@ -15,6 +15,8 @@ import type { Breakers } from '../deliver/breaker.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
+import type { InFlight } from '../flow/in-flight.ts';
+import { KeyedAdmission } from '../flow/keyed-admission.ts';
 import type { Limits } from '../flow/limits.ts';
 import type { Bodies } from '../nats/bodies.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
@@ -47,6 +49,7 @@ export interface Services {
   readonly observer: Observer;
   readonly turns: Turns;
   readonly limits: Limits;
+  readonly inFlight: InFlight;
   readonly logger: Logger;
   readonly metrics: Metrics;
   /** Undefined while traces are off. */
@@ -134,6 +137,8 @@ export interface Blueprint {
   readonly paused: boolean;
   /** Who lets runs in; the same one over all changes, so that it knows what is at work. */
   readonly admission: Admission | undefined;
+  /** The same where it is limited by key. */
+  readonly keyed: KeyedAdmission | undefined;
   /** Runs at work at once. */
   readonly concurrency: number | undefined;
 }
@@ -150,19 +155,22 @@ export const revisionsOf = ({ config, source, plugins, tables, schemas }: Loaded
 /**
  * Compiles one consumer. Nothing runs, and nothing is made on the server.
  *
- * @param admission Of the consumer as it runs now, if it does.
+ * @param running The consumer as it runs now, if it does.
  */
 export function blueprintOf(
   name: string,
   revision: string,
   { config, plugins, tables, schemas, folderOf }: LoadedConfig,
-  { metrics, publisher, requester, files, breakers, logger, traces, pluginState, limits }: Services,
-  admission?: Admission,
+  { metrics, publisher, requester, files, breakers, logger, traces, pluginState, limits, inFlight }: Services,
+  running?: Partial<Pick<Blueprint, 'admission' | 'keyed'>>,
 ): Blueprint {
   const settings = config.consumers[name];
   if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
-  const concurrency = settings.concurrency?.max;
-  const admits = concurrency === undefined ? undefined : (admission ?? new Admission(concurrency));
+  const { max: concurrency, by } = settings.concurrency ?? {};
+  const admits =
+    concurrency === undefined || by !== undefined ? undefined : (running?.admission ?? new Admission(concurrency));
+  const keyed =
+    concurrency === undefined || by === undefined ? undefined : (running?.keyed ?? new KeyedAdmission(concurrency));
   const tracer = traces?.tracerFor({ name, stream: settings.stream, subjects: subjectsOf(config, settings) });
   return {
     name,
@@ -180,7 +188,9 @@ export function blueprintOf(
       folderOf,
       logger,
       admission: admits,
+      keyed,
       limits,
+      inFlight,
       tracer,
       plugins,
       state: pluginState,
@@ -191,6 +201,7 @@ export function blueprintOf(
     prefetch: settings.prefetch,
     paused: settings.paused,
     admission: admits,
+    keyed,
     concurrency,
   };
 }

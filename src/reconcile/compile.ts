@@ -11,6 +11,8 @@ import { deliverStep, type PreparedTarget, type Preview } from '../deliver/route
 import { OuzelError, type Place } from '../errors.ts';
 import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
+import type { InFlight } from '../flow/in-flight.ts';
+import type { KeyedAdmission } from '../flow/keyed-admission.ts';
 import type { Limits } from '../flow/limits.ts';
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
 import type { Tables } from '../lookup/tables/table.ts';
@@ -25,7 +27,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type FlowContext, type FlowStage, stagesBefore, stagesBehind } from './flow.ts';
 import { keyBy } from './key.ts';
-import type { LimitContext } from './limits.ts';
+import { keyedStage, type LimitContext, type LimitStage } from './limits.ts';
 import { PluginCompiler, type PluginEntry } from './plugins.ts';
 import { RouteCompiler } from './routes.ts';
 import { typesOf, typeSteps, type VersionShown } from './types.ts';
@@ -43,6 +45,10 @@ export interface CompileInput {
   readonly folderOf: (place: Place | undefined) => string;
   readonly logger: Logger;
   readonly admission: Admission | undefined;
+  /** Set where concurrency is limited by key. */
+  readonly keyed?: KeyedAdmission | undefined;
+  /** Undefined where one event is alone. */
+  readonly inFlight?: InFlight | undefined;
   /** Undefined where nothing is limited: in a dry run, and where one target is tried. */
   readonly limits?: Limits | undefined;
   /** Undefined while traces are off. */
@@ -70,6 +76,7 @@ export interface StageInfo {
     | 'schema'
     | PipelineComponent['kind']
     | 'admit'
+    | 'in_flight'
     | FlowStage['kind']
     | 'deliver';
   /** The component of a stage of the pipeline: `filter`, `set`, … */
@@ -160,7 +167,7 @@ class PlanCompiler {
   }
 
   plan(): ExplainedPlan {
-    const { admission, revision, config } = this.#input;
+    const { admission, keyed, revision, config } = this.#input;
     const { stream, types, timeout, deliver } = this.#consumer;
     const pipeline = this.#consumer.pipeline.flatMap((stage, index) => {
       const made = this.#stage(stage, index);
@@ -179,7 +186,7 @@ class PlanCompiler {
       stages.push({ info: { kind: 'types' }, leads: true, step: typesStep(types, this.#outcome('filtered', 'type')) });
     const flow = this.#flow();
     stages.push(...this.#typeStages(), ...flow.before, ...pipeline.slice(0, leading));
-    if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
+    stages.push(...this.#admitting());
     stages.push(...pipeline.slice(leading), ...flow.behind);
     const routes = this.#routes.routes();
     if (deliver !== undefined && deliver.length > 0)
@@ -200,7 +207,7 @@ class PlanCompiler {
       targets: routes.map(({ breaker }) => breaker.target),
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
-      onSettled: admission?.onSettled,
+      onSettled: keyed?.onSettled ?? admission?.onSettled,
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,
       flush: this.#routes.flush,
@@ -269,6 +276,30 @@ class PlanCompiler {
       missing: this.#countMissing,
       count: (type, version) => metrics.upcasts.with(name, type, version),
     }).map(({ step, ...info }) => ({ info, leads: true, step }));
+  }
+
+  /** What lets events begin: those of the consumer, of one key, and of the whole process. */
+  #admitting(): Stage[] {
+    const { admission, keyed, inFlight, config } = this.#input;
+    const stages: Stage[] = [];
+    if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
+    const { concurrency } = this.#consumer;
+    if (concurrency?.by !== undefined)
+      stages.push(this.#dry('admit', keyedStage({ ...concurrency, by: concurrency.by }, keyed, this.#limitContext())));
+    const most = config.runtime.max_in_flight;
+    if (most !== undefined)
+      stages.push(
+        this.#dry('in_flight', {
+          step: inFlight?.step ?? { name: 'in_flight', run: () => undefined },
+          says: () => `at most ${most} at work at once in the whole process`,
+        }),
+      );
+    return stages;
+  }
+
+  /** A stage that `explain` shows and passes by. */
+  #dry(kind: 'admit' | 'in_flight', { step, says }: LimitStage): Stage {
+    return { info: { kind, says, dry: true }, leads: false, step };
   }
 
   /** What controls the flow, before the pipeline and behind it. */

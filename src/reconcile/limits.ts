@@ -6,6 +6,7 @@ import type { Evaluate, Expression } from '../expression/index.ts';
 import { formatDuration } from '../config/fields.ts';
 import { type KeyOf, keyBy } from '../flow/by.ts';
 import type { Rate } from '../flow/gcra.ts';
+import type { KeyedAdmission } from '../flow/keyed-admission.ts';
 import type { Limits, LimitSpec } from '../flow/limits.ts';
 import type { Terms, Throttle } from '../flow/throttle.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -34,7 +35,7 @@ const rateOf = ({ limit, per, burst }: RateConfig, atOnce: number): Rate => ({
 /** How many may go at once of what a throttle lets through. */
 const throttleRate = (config: RateConfig): Rate => rateOf(config, (config.limit / config.per) * AT_ONCE);
 
-function keyOf({ by }: RateConfig, { bind, missing }: LimitContext): (run: Run) => string {
+function keyOf(by: Expression | undefined, { bind, missing }: LimitContext): (run: Run) => string {
   const key: KeyOf = keyBy(by === undefined ? undefined : { source: by, evaluate: bind(by) }, missing);
   return (run) => key(run) ?? NONE;
 }
@@ -53,10 +54,12 @@ function inWords(config: RateConfig, rate: Rate, key: (run: Run) => string): (ru
   const where = scope === 'fleet' ? '' : ' on each instance';
   return (run) => {
     if (by === undefined) return `${much}${where}`;
-    const value = key(run);
-    return `${much}${where}, for ${value === NONE ? `all without \`${by.source}\`` : JSON.stringify(value)}`;
+    return `${much}${where}, for ${shownKey(key(run), by)}`;
   };
 }
+
+const shownKey = (key: string, by: Expression): string =>
+  key === NONE ? `all without \`${by.source}\`` : JSON.stringify(key);
 
 /** A limit as a stage. */
 export interface LimitStage {
@@ -67,7 +70,7 @@ export interface LimitStage {
 /** @param dropped How an event ends that comes too fast. */
 export function rateLimitStage(config: RateConfig, dropped: Outcome, context: LimitContext): LimitStage {
   const rate = rateOf(config, config.limit);
-  const key = keyOf(config, context);
+  const key = keyOf(config.by, context);
   const held = context.limits?.rateLimit(specOf(`rate_limit.${context.name}`, config, rate));
   const words = inWords(config, rate, key);
   return {
@@ -84,7 +87,7 @@ export function rateLimitStage(config: RateConfig, dropped: Outcome, context: Li
 /** @param selective Whether an event that waits must not keep the room of others that could go on. */
 export function throttleStage(config: RateConfig, context: LimitContext): LimitStage {
   const rate = throttleRate(config);
-  const key = keyOf(config, context);
+  const key = keyOf(config.by, context);
   const held = context.limits?.throttle(specOf(`throttle.${context.name}`, config, rate));
   const seconds = context.metrics.throttled.with(context.name, '');
   const words = inWords(config, rate, key);
@@ -97,6 +100,19 @@ export function throttleStage(config: RateConfig, context: LimitContext): LimitS
         held === undefined || held.limit.admits(run, { key: key(run), selective, seconds }) ? undefined : PENDING,
       close: () => held?.release(),
     },
+  };
+}
+
+/** Admission by key. @param admission Undefined in a dry run. */
+export function keyedStage(
+  { max, by }: { readonly max: number; readonly by: Expression },
+  admission: KeyedAdmission | undefined,
+  context: LimitContext,
+): LimitStage {
+  const key = keyOf(by, context);
+  return {
+    says: (run) => `at most ${max} at once for ${shownKey(key(run), by)}`,
+    step: admission?.step(key) ?? { name: 'admit', run: () => undefined },
   };
 }
 
@@ -116,7 +132,7 @@ export function targetThrottle(
 ): RouteThrottle | undefined {
   const held = context.limits?.throttle(specOf(`target.${target}`, config, throttleRate(config)));
   if (held === undefined) return undefined;
-  const key = keyOf(config, context);
+  const key = keyOf(config.by, context);
   const selective = config.by !== undefined || !alone;
   const seconds = context.metrics.throttled.with(context.name, target);
   return {

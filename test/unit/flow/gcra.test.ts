@@ -49,6 +49,7 @@ const RATES: readonly Rate[] = [
 describe('GCRA', () => {
   it.each(RATES)('lets through what a bucket of tokens does: %o', (rate) => {
     const next = random(rate.burst);
+    const differences: number[][] = [];
     for (let round = 0; round < 50; round++) {
       const bucket = new Bucket(rate);
       const cells = new Cells(rate);
@@ -58,9 +59,11 @@ describe('GCRA', () => {
         // Whole quarters of intervals: no rounding decides between the two.
         now += Math.floor(next() ** 4 * 200) * (rate.interval / 4);
         const wanted = 1 + Math.floor(next() * 5);
-        expect(cells.take(now, wanted)).toBe(bucket.take(now, wanted));
+        const [byCells, byBucket] = [cells.take(now, wanted), bucket.take(now, wanted)];
+        if (byCells !== byBucket) differences.push([now, byCells, byBucket]);
       }
     }
+    expect(differences).toEqual([]);
   });
 
   it.each(RATES)('never lets through more than the burst and the rate in any stretch of time: %o', (rate) => {
@@ -72,11 +75,13 @@ describe('GCRA', () => {
       now += next() < 0.02 ? rate.interval * rate.burst * 3 : rate.interval * next() * 2;
       for (let count = cells.take(now, Math.floor(next() * 8)); count > 0; count--) gone.push(now);
     }
+    let excess = Number.NEGATIVE_INFINITY;
     for (let from = 0; from < gone.length; from += 7)
       for (let to = from; to < gone.length; to += 11) {
         const stretch = (gone[to] as number) - (gone[from] as number);
-        expect(to - from + 1).toBeLessThanOrEqual(rate.burst + stretch / rate.interval + 1e-3);
+        excess = Math.max(excess, to - from + 1 - rate.burst - stretch / rate.interval);
       }
+    expect(excess).toBeLessThanOrEqual(1e-3);
   });
 
   it('says when each of those may go, and those that may go ahead of their time are the ones that could by then', () => {

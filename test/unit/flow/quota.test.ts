@@ -85,11 +85,13 @@ describe('a quota of the fleet', () => {
     const { gone, elapsed } = fleet(new Bucket(random(seed)), 4, seed, 20_000);
     // Granted at one instant and answered up to 8 ms later.
     const late = 10;
-    for (let from = 0; from < gone.length; from += 5)
-      for (let to = from; to < gone.length; to += 3) {
+    let excess = Number.NEGATIVE_INFINITY;
+    for (let from = 0; from < gone.length; from++)
+      for (let to = from; to < gone.length; to++) {
         const stretch = (gone[to] as number) - (gone[from] as number) + late;
-        expect(to - from + 1).toBeLessThanOrEqual(RATE.burst + stretch / RATE.interval);
+        excess = Math.max(excess, to - from + 1 - RATE.burst - stretch / RATE.interval);
       }
+    expect(excess).toBeLessThanOrEqual(1e-3);
     // They ask so often that hardly anything is left.
     expect(gone.length).toBeGreaterThan((elapsed / RATE.interval) * 0.85);
   });
