@@ -44,4 +44,17 @@ describe('KeyTable', () => {
     for (let key = 0; key < 200; key++) table.claim(`key-${key}`);
     expect(table.get(table.claim('a'), 0)).toBe(0);
   });
+
+  it('has a million busy keys in less than 150 MB, while it grows too', () => {
+    const table = new KeyTable(2, (until) => until <= 0);
+    const before = process.memoryUsage().arrayBuffers;
+    let most = 0;
+    for (let key = 0; key < 1_000_000; key++) {
+      table.set(table.claim(`customer-${key}`), 0, key + 1);
+      if (key % 10_000 === 0) most = Math.max(most, process.memoryUsage().arrayBuffers - before);
+    }
+    expect(table.size).toBe(1_000_000);
+    expect(table.get(table.find('customer-999999'), 0)).toBe(1_000_000);
+    expect(most / 1e6).toBeLessThan(150);
+  });
 });
