@@ -90,9 +90,11 @@ export function createLedger({ client, manager, prepare }: LedgerOptions): Ledge
       }),
     forget: (prefix) =>
       asked(SCHEDULES_STREAM, async () => {
-        await manager.streams.purge(SCHEDULES_STREAM, { filter: `${SCHEDULES_PREFIX}${prefix}` }).catch((error: unknown) => {
-          if (apiCode(error) !== NO_STREAM) throw error;
-        });
+        await manager.streams
+          .purge(SCHEDULES_STREAM, { filter: `${SCHEDULES_PREFIX}${prefix}` })
+          .catch((error: unknown) => {
+            if (apiCode(error) !== NO_STREAM) throw error;
+          });
       }),
     streamOf: (subject) =>
       asked(`the stream of ${subject}`, async () => {
@@ -159,7 +161,10 @@ interface Stand {
   readonly claim?: (Omit<Claim, 'instant'> & { readonly instant: string }) | undefined;
 }
 
-const written = <T extends { readonly instant: number }>(of: T) => ({ ...of, instant: new Date(of.instant).toISOString() });
+const written = <T extends { readonly instant: number }>(of: T) => ({
+  ...of,
+  instant: new Date(of.instant).toISOString(),
+});
 const readBack = <T extends { readonly instant: string }>(of: T) => ({ ...of, instant: Date.parse(of.instant) });
 
 const textOf = ({ upto, tick, claim }: Progress): string =>
@@ -187,7 +192,8 @@ function errorOf(what: string, error: unknown): OuzelError {
   if (error instanceof OuzelError) return error;
   const { message, name } = error as Error;
   const code = apiCode(error);
-  const of = (kind: ErrorCode, text = message): OuzelError => new OuzelError(kind, `${what}: ${text}`, { cause: error });
+  const of = (kind: ErrorCode, text = message): OuzelError =>
+    new OuzelError(kind, `${what}: ${text}`, { cause: error });
   if (/permissions violation/i.test(message)) return of('NATS_PERMISSION');
   if (TOO_LARGE.has(code ?? 0) || name === 'MaxPayloadError') return of('TARGET_TOO_LARGE');
   if (code === NO_STREAM || name === 'JetStreamNotEnabled' || name === 'NoRespondersError')

@@ -27,7 +27,9 @@ export const publishOptions = z.strictObject({
   headers: headerTemplates('source'),
   data: templateTree('source')
     .optional()
-    .describe('The body, as JSON: in a mapping or list each text is a template. Default: the body as it came; of a tick, `{ schedule, instant }`.'),
+    .describe(
+      'The body, as JSON: in a mapping or list each text is a template. Default: the body as it came; of a tick, `{ schedule, instant }`.',
+    ),
   timeout: duration({ max: 60_000 }).default(5000).describe('How long to wait for the PubAck.'),
 });
 

@@ -36,7 +36,9 @@ const options = z
     at: instant().optional().describe('Once, at this instant.'),
     anchor: instant()
       .optional()
-      .describe('What `every` counts from, and its first tick. Default: 1970-01-01T00:00:00Z, so that `1h` is on the hour.'),
+      .describe(
+        'What `every` counts from, and its first tick. Default: 1970-01-01T00:00:00Z, so that `1h` is on the hour.',
+      ),
     timezone: timezone.default('UTC').describe('The time zone of `cron`, and of `schedule.time`: `Europe/Berlin`.'),
     missed: z
       .enum(['skip', 'last', 'all'])
@@ -44,7 +46,13 @@ const options = z
       .describe(
         'What becomes of ticks whose time came while no instance could publish them: `skip`, none of them (one that is late by a minute at most still comes); `last`, the newest; `all`, each, up to `missed_limit`.',
       ),
-    missed_limit: z.number().int().min(1).max(1000).default(100).describe('How many `missed: all` makes up for, the newest.'),
+    missed_limit: z
+      .number()
+      .int()
+      .min(1)
+      .max(1000)
+      .default(100)
+      .describe('How many `missed: all` makes up for, the newest.'),
     jitter: duration({ min: 0, max: 86_400_000 })
       .default(0)
       .describe(

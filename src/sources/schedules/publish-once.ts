@@ -66,7 +66,11 @@ interface Claimed {
 }
 
 /** @returns Undefined when the record has changed meanwhile. */
-async function claim(ledger: Ledger, { key, instant, message, ttl }: OneTick, known: Revised): Promise<Claimed | undefined> {
+async function claim(
+  ledger: Ledger,
+  { key, instant, message, ttl }: OneTick,
+  known: Revised,
+): Promise<Claimed | undefined> {
   const { revision, upto, tick } = known;
   const { subject } = message;
   if (known.claim?.instant === instant && (await canEnd(ledger, known.claim, subject)))

@@ -15,7 +15,6 @@ export interface ReportOptions {
   readonly logger: Logger;
 }
 
-const seconds = (instant: number | undefined): number => (instant === undefined ? 0 : instant / 1000);
 const iso = (instant: number): string => new Date(instant).toISOString();
 
 export class ScheduleReport {
@@ -47,11 +46,14 @@ export class ScheduleReport {
     published: (name, instant) => {
       this.#options.metrics.scheduleTicks.with(name, 'published').increment();
       this.#options.logger.debug({ source: name, instant: iso(instant) }, 'ticked');
+      this.listener.recovered(name);
     },
     moved: (name, last, next) => {
       const { metrics } = this.#options;
-      metrics.scheduleLast.with(name).set(seconds(last));
-      metrics.scheduleNext.with(name).set(seconds(next));
+      if (last !== undefined) metrics.scheduleLast.with(name).set(last / 1000);
+      if (next !== undefined) metrics.scheduleNext.with(name).set(next / 1000);
+      // What never comes is not overdue.
+      else metrics.scheduleNext.remove('source', name);
     },
     missed: (name, count, uncounted) => {
       this.#options.metrics.scheduleMissed.with(name).add(count);
@@ -60,14 +62,25 @@ export class ScheduleReport {
     },
     rejected: (name, instant, error) => {
       this.#options.metrics.scheduleTicks.with(name, 'rejected').increment();
-      const line = { kind: `rejected ${name}`, level: 'error', message: 'a tick cannot be made and is left out' } as const;
-      this.#economy.write(line, { source: name, code: error.code }, () => ({ instant: iso(instant), reason: error.message }));
+      const line = {
+        kind: `rejected ${name}`,
+        level: 'error',
+        message: 'a tick cannot be made and is left out',
+      } as const;
+      this.#economy.write(line, { source: name, code: error.code }, () => ({
+        instant: iso(instant),
+        reason: error.message,
+      }));
       this.#fails(name, error);
     },
     failed: (name, error) => {
       // That NATS is away is said already, and of all schedules at once.
       if (error.code === 'NATS_UNAVAILABLE') return;
-      const line = { kind: `${name} ${error.code}`, level: 'error', message: 'the ticks of a schedule are not published' } as const;
+      const line = {
+        kind: `${name} ${error.code}`,
+        level: 'error',
+        message: 'the ticks of a schedule are not published',
+      } as const;
       this.#economy.write(line, { source: name, code: error.code }, () => ({ reason: error.message }));
       this.#fails(name, error);
     },

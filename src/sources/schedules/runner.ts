@@ -176,7 +176,8 @@ export class ScheduleRunner {
 
   async #catchUp(): Promise<void> {
     // Nothing is due as far as is known here, and others know no less.
-    if (this.#known !== undefined && this.#due(this.#known.upto).upto === undefined && this.#trouble === undefined) return;
+    if (this.#known !== undefined && this.#due(this.#known.upto).upto === undefined && this.#trouble === undefined)
+      return;
     const ledger = this.#options.ledger();
     let progress = await this.#read(ledger);
     // Somebody began it and may not be there any more: it is finished, however late it is.

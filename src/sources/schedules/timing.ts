@@ -90,7 +90,9 @@ function cronTiming(pattern: string, timezone: string): Timing {
     next,
     last: (until) => before(until, 1)[0],
     between(after, until, most) {
-      const instants = before(until, most).filter((run) => run > after).reverse();
+      const instants = before(until, most)
+        .filter((run) => run > after)
+        .reverse();
       const [oldest] = instants;
       let left = 0;
       // Fewer than asked for: there are no more.
@@ -124,7 +126,12 @@ export function patternProblem(pattern: string): PatternProblem | undefined {
     const alone = fields.map((_, other) => (other === index ? text : '*')).join(' ');
     const problem = errorOf(alone);
     if (problem === undefined) continue;
-    return { message: `"${text}" is no ${names[index] ?? 'field'} of a cron pattern`, offset, length: text.length, hint: problem };
+    return {
+      message: `"${text}" is no ${names[index] ?? 'field'} of a cron pattern`,
+      offset,
+      length: text.length,
+      hint: problem,
+    };
   }
   return triedProblem(pattern);
 }
