@@ -62,6 +62,8 @@ export class ScheduleRunner {
   #of: ScheduleSource;
   #maker: MessageMaker;
   #known: Progress | undefined;
+  /** The instant behind the last one that is done with. */
+  #following: { readonly upto: number; readonly instant: number | undefined } | undefined;
   #trouble: OuzelError | undefined;
   #failures = 0;
   #cancel: () => void = () => undefined;
@@ -137,7 +139,10 @@ export class ScheduleRunner {
 
   /** When it ticks next, with its jitter. */
   get #next(): number | undefined {
-    const instant = this.#timing.next(this.#known?.upto ?? this.#since);
+    const upto = this.#known?.upto ?? this.#since;
+    // To work it out takes longer than all else here.
+    if (this.#following?.upto !== upto) this.#following = { upto, instant: this.#timing.next(upto) };
+    const { instant } = this.#following;
     return instant === undefined ? undefined : instant + this.#jitter(instant);
   }
 
@@ -176,8 +181,8 @@ export class ScheduleRunner {
 
   async #catchUp(): Promise<void> {
     // Nothing is due as far as is known here, and others know no less.
-    if (this.#known !== undefined && this.#due(this.#known.upto).upto === undefined && this.#trouble === undefined)
-      return;
+    const isDue = (this.#next ?? Number.POSITIVE_INFINITY) <= this.#options.clock.now();
+    if (this.#known !== undefined && !isDue && this.#trouble === undefined) return;
     const ledger = this.#options.ledger();
     let progress = await this.#read(ledger);
     // Somebody began it and may not be there any more: it is finished, however late it is.

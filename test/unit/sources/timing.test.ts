@@ -104,7 +104,8 @@ describe.each(ZONES)('%s', (zone) => {
       const expected = model(pattern, zone, from, until);
       expect(expected.length).toBeGreaterThan(2);
       const ticks: number[] = [];
-      for (let each = timing.next(from - 1); each !== undefined && each < until; each = timing.next(each)) ticks.push(each);
+      for (let each = timing.next(from - 1); each !== undefined && each < until; each = timing.next(each))
+        ticks.push(each);
       expect(texts(ticks, zone)).toEqual(texts(expected, zone));
       // Backwards it is the same, from anywhere.
       const { instants, left } = timing.between(from - 1, until - 1, 5);
