@@ -53,6 +53,9 @@ export class Lanes {
   #outOfStream = 0;
   #ended = 0;
 
+  /** Hears of an event that was lost before it had a place: later ones must not begin before it is back. */
+  onMissed: (() => void) | undefined;
+
   /** Keys with something in hand, or out. */
   get size(): number {
     return this.#lanes.size;
@@ -92,7 +95,10 @@ export class Lanes {
   readonly onSettled = (run: Run): void => {
     this.#ended++;
     const { place } = run;
-    if (place === undefined) return;
+    if (place === undefined) {
+      if (run.returned) this.onMissed?.();
+      return;
+    }
     run.place = undefined;
     place.run = undefined;
     if (place.begun) this.#begun--;

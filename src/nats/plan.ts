@@ -8,7 +8,7 @@ import {
   type ConsumerInfo,
   DeliverPolicy,
   DiscardPolicy,
-  PriorityPolicy,
+  type PriorityPolicy,
   ReplayPolicy,
   RetentionPolicy,
   StorageType,
@@ -149,16 +149,20 @@ function startConfig(start: Start): Partial<ConsumerConfig> {
   return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: start.sequence };
 }
 
+/** Who gets a durable's events: one instance alone, or all that ask. */
+const PINNED: PriorityPolicy = 'pinned_client';
+const SHARED: PriorityPolicy = 'none';
+
 /** What a durable says of who gets its events; one that was never pinned says nothing. */
 function pinConfig({ pinned }: DurableSpec, found: ConsumerConfig | undefined): Partial<ConsumerConfig> {
   if (pinned)
     return {
-      priority_policy: PriorityPolicy.PinnedClient,
+      priority_policy: PINNED,
       priority_groups: [PIN_GROUP],
       priority_timeout: PIN_TIMEOUT * NANOSECONDS,
     };
-  if (found?.priority_policy === undefined || found.priority_policy === PriorityPolicy.None) return {};
-  return { priority_policy: PriorityPolicy.None, priority_groups: [], priority_timeout: 0 };
+  if (found?.priority_policy === undefined || found.priority_policy === SHARED) return {};
+  return { priority_policy: SHARED, priority_groups: [], priority_timeout: 0 };
 }
 
 /** What may change on a durable that exists. */

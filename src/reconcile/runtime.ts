@@ -12,6 +12,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { CONSUMER_STATES, type ConsumerState } from '../telemetry/names.ts';
 import type { Blueprint } from './build.ts';
+import { ActiveInstance } from './active.ts';
 import { DueEvents } from './due.ts';
 
 export interface RuntimeOptions {
@@ -40,6 +41,8 @@ export class ConsumerRuntime {
   readonly #options: RuntimeOptions;
   readonly #pull: Pull;
   readonly #due: DueEvents;
+  /** Undefined for a consumer whose instances share its events. */
+  readonly #active: ActiveInstance | undefined;
   #blueprint: Blueprint;
   #provisioned = false;
   #state: ConsumerState = 'starting';
@@ -60,12 +63,26 @@ export class ConsumerRuntime {
     this.consumer = consumer;
     this.#options = options;
     this.#blueprint = blueprint;
+    this.#active =
+      blueprint.lanes === undefined
+        ? undefined
+        : new ActiveInstance({
+            ...options,
+            stream,
+            durable: spec.name,
+            lanes: blueprint.lanes,
+            bound: (most) => this.#pull.bound(most),
+            inspect: async () => findDurable(options.manager, stream, spec.name),
+            takeDue: (taking) => (taking ? this.#due.take(true) : this.#due.hold()),
+            limit: () => this.#limit(),
+          });
     this.#pull = new Pull({
       connection,
       wire,
       stream,
       durable: spec.name,
       consumer,
+      pin: this.#active?.pin,
       open: (carrier, position, take) => take(new Event(carrier, position, stream, this.#blueprint.decode)),
       domain,
       onLost: (reason) => this.#lost(reason),
@@ -84,11 +101,13 @@ export class ConsumerRuntime {
   get state(): ConsumerState {
     if (this.#state !== 'running') return this.#state;
     if (this.consumer.blocked !== '' || this.consumer.plan.unavailable()) return 'blocked';
+    if (this.#active?.waits === true) return 'standby';
     return this.#pull.full ? 'backpressured' : 'running';
   }
 
   /** Why it failed, or is blocked; empty otherwise. */
   get reason(): string {
+    if (this.state === 'standby') return this.#active?.reason ?? '';
     if (this.state !== 'blocked') return this.#reason;
     return this.consumer.blocked || 'its targets are unavailable';
   }
@@ -130,6 +149,7 @@ export class ConsumerRuntime {
     this.#ackFloor = done.ackFloor;
     if (done.made && sequence === undefined) logger.info({ consumer: this.name, stream: spec.stream }, 'durable made');
     else if (done.made) {
+      await this.#active?.release();
       this.consumer.comesAgain();
       metrics.consumerRecreated.with(this.name).increment();
       logger.warn({ consumer: this.name, from: sequence }, 'the durable was gone and has been made anew');
@@ -183,6 +203,7 @@ export class ConsumerRuntime {
   disconnected(): void {
     if (this.#closing || this.#state === 'paused') return;
     this.#pause();
+    this.#active?.disconnected();
     if (this.#state === 'running') this.#become('disconnected');
   }
 
@@ -201,6 +222,7 @@ export class ConsumerRuntime {
     this.#become('draining');
     clearTimeout(this.#retry);
     this.consumer.draining = true;
+    if (this.#active !== undefined) await this.#giveUp(this.#active);
     await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop()]), deadline]);
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
     await Promise.race([this.consumer.idle(), deadline]);
@@ -210,12 +232,21 @@ export class ConsumerRuntime {
     }
     await Promise.race([this.consumer.plan.flush?.(), deadline]);
     this.consumer.plan.close();
+    this.#active?.close();
     this.#become('stopped');
+  }
+
+  /** Another instance is to be active at once: the pin goes first, and then what has not begun. */
+  async #giveUp(active: ActiveInstance): Promise<void> {
+    await active.release();
+    this.#pull.forgetOutstanding();
+    this.consumer.giveBackUnstarted(0);
   }
 
   /** Lets go of a consumer that never started. */
   discard(): void {
     this.#pull.discard();
+    this.#active?.close();
   }
 
   /** Brings gauges up to date that are computed rather than counted. */
@@ -233,14 +264,16 @@ export class ConsumerRuntime {
     const info = await findDurable(manager, spec.stream, spec.name).catch(() => undefined);
     if (info === undefined) return;
     this.#ackFloor = info.ack_floor.stream_seq;
+    this.#active?.seen(info);
     metrics.consumerPending.with(this.name).set(info.num_pending);
     metrics.consumerAckPending.with(this.name).set(info.num_ack_pending);
   }
 
   #run(): void {
     this.#become('running');
+    this.#active?.resumed();
     this.#pull.resume();
-    this.#due.take(true);
+    if (this.#active === undefined) this.#due.take(true);
   }
 
   #pause(): void {
@@ -253,6 +286,7 @@ export class ConsumerRuntime {
     this.#pull.hold();
     this.#due.hold();
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
+    this.#active?.release().catch(() => undefined);
   }
 
   #limit(): void {
