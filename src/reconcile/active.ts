@@ -9,6 +9,7 @@
 import type { ConsumerInfo } from '@nats-io/jetstream';
 import type { Consumer } from '../core/consumer.ts';
 import type { Lanes } from '../flow/order.ts';
+import { type ActiveHolder, pinnedId } from '../nats/active.ts';
 import { FENCE, Pin, type PinOptions } from '../nats/pin.ts';
 import type { Logger } from '../telemetry/log.ts';
 
@@ -26,6 +27,10 @@ export interface ActiveOptions extends Pick<PinOptions, 'connection' | 'wire' | 
   readonly takeDue: (taking: boolean) => void;
   /** Puts the limits of the configuration in force again. */
   readonly limit: () => void;
+  /** Writes down that this instance has this pin. */
+  readonly note: (pin: string) => void;
+  /** Who has this pin, as far as he wrote it down. */
+  readonly holder: (pin: string | undefined) => Promise<ActiveHolder | undefined>;
   readonly logger: Logger;
 }
 
@@ -40,6 +45,8 @@ export class ActiveInstance {
   #number = 0;
   #waitsFor = 0;
   #elsewhere = false;
+  #seenPin: string | undefined;
+  #holder: ActiveHolder | undefined;
 
   constructor(options: ActiveOptions) {
     const { connection, wire, stream, durable, domain, lanes } = options;
@@ -79,9 +86,18 @@ export class ActiveInstance {
       : `it takes over, and waits for ${this.#waitsFor} events that were handed out before`;
   }
 
+  /** The instance that was active when the durable was looked at last; undefined for none, or one without a name. */
+  get holder(): ActiveHolder | undefined {
+    return this.#holder;
+  }
+
   /** What a look at the durable tells of whose the pin is. */
-  seen(info: ConsumerInfo): void {
-    this.#elsewhere = (pinnedId(info) ?? this.pin.id) !== this.pin.id;
+  async seen(info: ConsumerInfo): Promise<void> {
+    const pin = pinnedId(info);
+    this.#elsewhere = (pin ?? this.pin.id) !== this.pin.id;
+    if (pin === this.#seenPin && (pin === undefined || this.#holder !== undefined)) return;
+    this.#seenPin = pin;
+    this.#holder = await this.#options.holder(pin);
   }
 
   /** The consumer pulls, for the first time or again. */
@@ -137,7 +153,9 @@ export class ActiveInstance {
     if (fresh) lanes.forgetOut();
     this.#waitForAll(fresh, this.#number)
       .then((whole) => {
-        if (whole && fresh) logger.info({ consumer: consumer.name }, 'this instance is active from now on');
+        if (!whole || !fresh) return;
+        if (this.pin.id !== undefined) this.#options.note(this.pin.id);
+        logger.info({ consumer: consumer.name }, 'this instance is active from now on');
       })
       .catch((error: unknown) => logger.error({ consumer: consumer.name, error: String(error) }, 'cannot take over'));
   }
@@ -198,14 +216,4 @@ export class ActiveInstance {
     }
     return Math.max(0, pending - inHand - lanes.out.ofStream);
   }
-}
-
-/** Whose pin the server knows; undefined for nobody's. */
-export function pinnedId(info: ConsumerInfo): string | undefined {
-  // nats.js does not know of it yet.
-  const { priority_groups: groups } = info as ConsumerInfo & {
-    readonly priority_groups?: readonly { readonly pinned_client_id?: string }[];
-  };
-  const id = groups?.[0]?.pinned_client_id;
-  return id === undefined || id === '' ? undefined : id;
 }

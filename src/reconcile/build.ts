@@ -35,6 +35,8 @@ export interface Services {
   readonly manager: JetStreamManager;
   readonly wire: Wire;
   readonly publisher: Publisher;
+  /** The name of this instance. */
+  readonly instance: string;
   readonly requester: Requester;
   readonly files: Files;
   readonly letters: DeadLetterStore;

@@ -4,6 +4,8 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { Consumer } from '../core/consumer.ts';
 import { Event } from '../core/event.ts';
 import { asOuzelError } from '../errors.ts';
+import type { Publisher } from '../deliver/ports.ts';
+import { findActive, noteActive, type ActiveHolder } from '../nats/active.ts';
 import type { Bodies } from '../nats/bodies.ts';
 import { type Difference, ensureDurable, findDurable, type Provisioned } from '../nats/provision.ts';
 import { Pull, SILENCE } from '../nats/pull.ts';
@@ -23,6 +25,9 @@ export interface RuntimeOptions {
   readonly manager: JetStreamManager;
   readonly wire: Wire;
   readonly bodies: Pick<Bodies, 'get'>;
+  readonly publisher: Publisher;
+  /** The name of this instance. */
+  readonly instance: string;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
@@ -75,6 +80,12 @@ export class ConsumerRuntime {
             inspect: async () => findDurable(options.manager, stream, spec.name),
             takeDue: (taking) => (taking ? this.#due.take(true) : this.#due.hold()),
             limit: () => this.#limit(),
+            note: (pin) =>
+              noteActive(options.publisher, this.name, pin, {
+                instance: options.instance,
+                since: new Date().toISOString(),
+              }),
+            holder: async (pin) => findActive(options.manager, this.name, pin),
           });
     this.#pull = new Pull({
       connection,
@@ -110,6 +121,12 @@ export class ConsumerRuntime {
     if (this.state === 'standby') return this.#active?.reason ?? '';
     if (this.state !== 'blocked') return this.#reason;
     return this.consumer.blocked || 'its targets are unavailable';
+  }
+
+  /** Of a consumer that runs on one instance at a time: this one's part, and which instance is active. */
+  get exclusive(): { readonly role: 'active' | 'standby'; readonly holder: ActiveHolder | undefined } | undefined {
+    if (this.#active === undefined) return undefined;
+    return { role: this.#active.phase === 'active' ? 'active' : 'standby', holder: this.#active.holder };
   }
 
   /** Whether it is blocked because its own streams refuse: then it cannot run. */
@@ -264,7 +281,7 @@ export class ConsumerRuntime {
     const info = await findDurable(manager, spec.stream, spec.name).catch(() => undefined);
     if (info === undefined) return;
     this.#ackFloor = info.ack_floor.stream_seq;
-    this.#active?.seen(info);
+    await this.#active?.seen(info);
     metrics.consumerPending.with(this.name).set(info.num_pending);
     metrics.consumerAckPending.with(this.name).set(info.num_ack_pending);
   }
