@@ -78,7 +78,8 @@ export class Pin {
     if (block === undefined) return undefined;
     const line = this.#line;
     const own = block.length - line.length;
-    if (line.length === 0 || own < STATUS_LINE || line.compare(block, own) !== 0) this.#found(headerValue(block, 'Nats-Pin-Id'));
+    if (line.length === 0 || own < STATUS_LINE || line.compare(block, own) !== 0)
+      this.#found(headerValue(block, 'Nats-Pin-Id'));
     // Nothing but the status line and the pin: the event came without headers.
     return block.length - this.#line.length === STATUS_LINE ? undefined : block;
   }
@@ -168,4 +169,3 @@ export class Pin {
     this.#options.onConfirmed(sentAt);
   }
 }
-

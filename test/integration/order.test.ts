@@ -56,7 +56,10 @@ consumers:
   const publish = async (from: number, count: number): Promise<void> =>
     publishMany(client, count, (index) => ({ subject: 'in.x', body: { key: (from + index) % KEYS, n: from + index } }));
   const arrived = async (count: number): Promise<unknown> =>
-    waitFor(() => accepted.size >= count, { what: () => `${count} events, of which ${accepted.size} came`, timeout: 90_000 });
+    waitFor(() => accepted.size >= count, {
+      what: () => `${count} events, of which ${accepted.size} came`,
+      timeout: 90_000,
+    });
 
   await publish(0, 1500);
   await arrived(200);

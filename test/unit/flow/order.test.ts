@@ -129,7 +129,11 @@ describe('the order of a key', () => {
     let missed = 0;
     lanes.onMissed = () => missed++;
     const gate = new Gate();
-    const { consumer, receive } = harness({ steps: [gate, lanes.step(keyOf)], onSettled: lanes.onSettled, ordered: true });
+    const { consumer, receive } = harness({
+      steps: [gate, lanes.step(keyOf)],
+      onSettled: lanes.onSettled,
+      ordered: true,
+    });
     const run = receive(jsonEvent({ key: 'a' }, { sequence: 1 }));
     consumer.settle.lose(run);
     expect(missed).toBe(1);
@@ -155,8 +159,7 @@ describe('the order of a key', () => {
       ordered: true,
     });
     lanes.open(performance.now() + LONG);
-    for (let sequence = 1; sequence <= 20_000; sequence++)
-      consumer.receive(jsonEvent({ key: 'a' }, { sequence }));
+    for (let sequence = 1; sequence <= 20_000; sequence++) consumer.receive(jsonEvent({ key: 'a' }, { sequence }));
     gate.next().resume();
     expect(counts()).toMatchObject({ delivered: 20_000, in_flight: 0 });
     expect(lanes.size).toBe(0);
