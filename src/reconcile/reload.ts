@@ -38,6 +38,7 @@ export class Reloads {
     this.#options = options;
     const { metrics } = options;
     for (const result of RELOAD_RESULTS) metrics.configReloads.with(result);
+    metrics.configLastReloadSuccessful.with().set(1);
     this.#showInForce();
   }
 
@@ -137,6 +138,7 @@ export class Reloads {
     const again = result === 'rejected' && this.#last?.result === result && this.#last.reason === reason;
     this.#last = outcome;
     metrics.configReloads.with(result).increment();
+    metrics.configLastReloadSuccessful.with().set(result === 'rejected' ? 0 : 1);
     const generation = this.#generation;
     if (result === 'rejected') {
       if (again) return;

@@ -235,6 +235,7 @@ export class ConsumerRuntime {
     this.#ackFloor = info.ack_floor.stream_seq;
     metrics.consumerPending.with(this.name).set(info.num_pending);
     metrics.consumerAckPending.with(this.name).set(info.num_ack_pending);
+    metrics.consumerRedelivered.with(this.name).set(info.num_redelivered);
   }
 
   #run(): void {
