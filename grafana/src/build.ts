@@ -19,7 +19,9 @@ import {
   BigValueColorMode,
   BigValueGraphMode,
   LegendDisplayMode,
+  LegendPlacement,
   ReduceDataOptionsBuilder,
+  SortOrder,
   StackingConfigBuilder,
   StackingMode,
   TooltipDisplayMode,
@@ -111,14 +113,14 @@ const mapping = (names: NonNullable<PanelSpec['names']>): ValueMapping => ({
 const legend = (): VizLegendOptionsBuilder =>
   new VizLegendOptionsBuilder()
     .displayMode(LegendDisplayMode.Table)
-    .placement('bottom')
+    .placement(LegendPlacement.Bottom)
     .showLegend(true)
     .calcs(['lastNotNull', 'max']);
 
 function lines({ kind }: PanelSpec): LinesBuilder {
   const panel = new LinesBuilder()
     .legend(legend())
-    .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Multi).sort('desc' as never))
+    .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Multi).sort(SortOrder.Descending))
     .showPoints(VisibilityMode.Never)
     .lineWidth(1)
     .fillOpacity(kind === 'stack' ? 25 : 5)

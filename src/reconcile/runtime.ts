@@ -76,6 +76,8 @@ export class ConsumerRuntime {
       spec: () => this.#blueprint.spec,
       decode: () => this.#blueprint.decode,
     });
+    // So that the first one is seen as an increase.
+    options.metrics.consumerRecreated.with(this.name);
     this.#limit();
     this.#show();
   }

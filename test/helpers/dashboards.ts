@@ -46,7 +46,8 @@ export const written = (labels: Labels): string =>
     .toSorted()
     .join(',');
 
-const AGGREGATE = /^(sum|max|min|count)(?: by \(([^)]*)\))? \((?:(?:rate|increase)\()?(\w+)\{([^}]*)\}(?:\[\S+\]\))?\)$/;
+const AGGREGATE =
+  /^(sum|max|min|count)(?: by \(([^)]*)\))? ?\((?:(?:rate|increase)\()?(\w+)\{([^}]*)\}(?:\[\S+\]\))?\)$/;
 const QUANTILE = /^histogram_quantile\(([\d.]+), sum by \(([^)]*)\) \(rate\((\w+)_bucket\{([^}]*)\}\[\S+\]\)\)\)$/;
 
 /**
@@ -89,7 +90,9 @@ function selected(samples: readonly Sample[], name: string, matchers: string): S
 }
 
 function grouped(samples: readonly Sample[], by: readonly string[]): Map<string, Sample[]> {
-  return Map.groupBy(samples, ({ labels }) => written(Object.fromEntries(by.map((label) => [label, labels[label] ?? '']))));
+  return Map.groupBy(samples, ({ labels }) =>
+    written(Object.fromEntries(by.map((label) => [label, labels[label] ?? '']))),
+  );
 }
 
 /** As Prometheus reckons it: linear within the bucket that it falls in. */
