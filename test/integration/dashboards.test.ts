@@ -16,6 +16,7 @@ import { temporaryDirectory } from '../helpers/resources.ts';
 import { startServer } from '../helpers/server.ts';
 import { waitFor } from '../helpers/wait.ts';
 
+const ALERTS = join(import.meta.dirname, '..', '..', 'grafana', 'alerts');
 const queries = await panelQueries();
 const missing = await noPrometheus();
 
@@ -128,6 +129,14 @@ test.skipIf(missing !== undefined)(
     const file = join(await temporaryDirectory('rules'), 'panels.json');
     await writeFile(file, JSON.stringify({ groups: [{ name: 'panels', rules }] }));
     expect(await promtool('check', 'rules', file)).toContain(`SUCCESS: ${queries.length} rules found`);
+  },
+);
+
+test.skipIf(missing !== undefined)(
+  `every alert comes when it should${missing === undefined ? '' : `: ${missing}`}`,
+  async () => {
+    expect(await promtool('check', 'rules', join(ALERTS, 'ouzel.rules.yaml'))).toContain('SUCCESS');
+    expect(await promtool('test', 'rules', join(ALERTS, 'ouzel.rules.test.yaml'))).toContain('SUCCESS');
   },
 );
 
