@@ -20,6 +20,9 @@ export interface ReloadOptions {
   readonly apply: (next: LoadedConfig, confirm?: Confirm) => Promise<ConsumerDiff | undefined>;
   /** Hears of a change that was refused, once for each reason. */
   readonly onRejected?: (outcome: ReloadOutcome) => void;
+  /** The files are read again, and what they say has been put in force or refused. */
+  readonly onBegin?: (() => void) | undefined;
+  readonly onEnd?: (() => void) | undefined;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -64,8 +67,10 @@ export class Reloads {
       this.#asked = false;
       if (this.#closed) return;
       const began = performance.now();
+      this.#options.onBegin?.();
       const outcome = await this.#reload();
       this.#show(outcome, performance.now() - began);
+      this.#options.onEnd?.();
     });
   }
 
