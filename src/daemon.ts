@@ -43,7 +43,7 @@ const FLUSH_SPANS = 5_000;
 /** Who wants to know what the daemon is about. */
 export interface DaemonHooks {
   /** All consumers were looked after; twice a second, as long as the loop turns. */
-  readonly swept?: () => void;
+  readonly swept?: (() => void) | undefined;
   /** A change of the configuration is read, and has been put in force or refused. */
   readonly reloading?: () => void;
   readonly reloaded?: () => void;
