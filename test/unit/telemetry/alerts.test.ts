@@ -40,7 +40,7 @@ test('every alert has a runbook that is about it, and every runbook an alert', (
     );
   }
   const pages = readdirSync(join(ROOT, 'docs/runbooks')).filter((file) => file !== 'README.md');
-  expect(pages.toSorted()).toEqual(rules.map(({ annotations }) => annotations.runbook.split('/').at(-1)).toSorted());
+  expect(new Set(pages)).toEqual(new Set(rules.map(({ annotations }) => annotations.runbook.split('/').at(-1))));
 });
 
 test('every alert has a test in which it comes', () => {
