@@ -10,4 +10,4 @@ export { parsePath } from './path.ts';
 export type { Path } from './path.ts';
 export { Template, parseTemplate } from './template.ts';
 export type { BoundTemplate } from './template.ts';
-export type { ErrorView, EventView, MessageView, RequestView, ScheduleView, Scope, ScopeKind } from './types.ts';
+export type { ErrorView, EventView, MessageView, RequestView, Scope, ScopeKind } from './types.ts';
