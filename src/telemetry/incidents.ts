@@ -186,7 +186,11 @@ export class Incidents implements Observer {
 
   /** They are published again. @param since When that began, milliseconds since the epoch. */
   scheduleRecovered(source: string, since: number): void {
-    this.#say('schedule.recovered', { source, since: instant(since), lasted_s: seconds(this.#clock() - since) });
+    this.#say('schedule.recovered', {
+      source,
+      since: instant(since),
+      lasted_s: seconds(Math.max(0, this.#clock() - since)),
+    });
   }
 
   reloadRejected({ hash, reason }: ReloadOutcome): void {

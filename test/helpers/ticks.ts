@@ -60,7 +60,7 @@ export class VirtualClock implements Clock {
   /** Another time, forwards or back; what is due by then is called. */
   turn(now: number): void {
     this.#now = now;
-    for (const [number, { at, callback }] of [...this.#timers])
-      if (at <= now && this.#timers.delete(number)) callback();
+    const due = [...this.#timers].filter(([, { at }]) => at <= now);
+    for (const [number, { callback }] of due) if (this.#timers.delete(number)) callback();
   }
 }
