@@ -120,14 +120,15 @@ export class Backlog {
   }
 
   /** The first event of a lane waits for longer than it may in hand: it goes to the front. */
-  putFirst({ lane }: Place, run: Run, record: AttemptRecord, done: Done): void {
-    const stored = this.#storedOf(lane);
+  putFirst(place: Place, run: Run, record: AttemptRecord, done: Done): void {
+    const stored = this.#storedOf(place.lane);
     // Something older is there, which cannot be unless it came twice: this one waits on the server.
     if (stored.front > 0) return done(new OuzelError('TARGET_TOO_LARGE', 'its key has events in front already'));
     stored.underway.push(run.sequence);
     this.#ports.store.put(stored.name, 'front', run, record, (error, anew) => {
       this.#arrived(stored, 'front', run, error === undefined && anew !== false);
       if (error === undefined) {
+        place.stored = true;
         stored.due = record.next;
         stored.upcoming = run.id === '' ? run.sequence : Number.POSITIVE_INFINITY;
         stored.next = undefined;

@@ -117,7 +117,8 @@ export class Lanes {
     if (place.begun) this.#begun--;
     place.begun = false;
     const { stored } = place.lane;
-    if (stored !== undefined && !run.returned && run.id === '') stored.done = Math.max(stored.done, run.sequence);
+    if (stored !== undefined && !run.returned && place.stored !== true && run.id === '')
+      stored.done = Math.max(stored.done, run.sequence);
     // What is stored stays so, and is read again.
     if (run.returned && run.handed?.lane === undefined) {
       this.#out.set(identity(run), place);

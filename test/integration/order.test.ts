@@ -136,10 +136,15 @@ consumers:
   slow = false;
 
   const again = await startDaemon(config, { server });
-  await waitFor(() => hot().length === HOT, { what: () => `all of the hot key, of which ${hot().length} came`, timeout: 90_000 });
+  await waitFor(() => hot().length === HOT, {
+    what: () => `all of the hot key, of which ${hot().length} came`,
+    timeout: 90_000,
+  });
   expect(hot()).toEqual(hot().toSorted((left, right) => left - right));
   expect(refused.size).toBe(1);
-  await waitFor(async () => (await client.jsm.streams.info('OUZEL_LANES')).state.messages === 0, { what: 'nothing to be left' });
+  await waitFor(async () => (await client.jsm.streams.info('OUZEL_LANES')).state.messages === 0, {
+    what: 'nothing to be left',
+  });
   expect(await again.terminate()).toBe(0);
   await client.nc.close();
 }, 240_000);
