@@ -56,6 +56,8 @@ export interface Place {
   run: Run | undefined;
   /** Its handling has begun. */
   begun: boolean;
+  /** It ended without an outcome: it was stored, and comes from there. */
+  stored?: boolean;
 }
 
 export interface Lane {
@@ -73,8 +75,8 @@ export class Stored {
   rest: number;
   /** The highest number in the event stream that is stored: what is above it goes behind. */
   last: number;
-  /** The lowest number in the event stream that was put into the rest. */
-  restFrom = Number.POSITIVE_INFINITY;
+  /** No number in the event stream below this one was put into the rest; 0: that is not known. */
+  restFrom = 0;
   /** Numbers in the event stream of those that are on their way into the store. */
   readonly underway: number[] = [];
   /** Where to read on, in each tier. */

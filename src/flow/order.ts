@@ -33,7 +33,7 @@ export class Lanes {
   /** Milliseconds of the monotonic clock until which events may begin; 0: the gate is closed. */
   #until = 0;
   /** Whether some event could have begun, had the gate been open. */
-  #stalled = false;
+  #stalled = true;
   readonly #ready: Lane[] = [];
   #starting = false;
   #begun = 0;
@@ -117,7 +117,8 @@ export class Lanes {
     if (place.begun) this.#begun--;
     place.begun = false;
     const { stored } = place.lane;
-    if (stored !== undefined && !run.returned && run.id === '') stored.done = Math.max(stored.done, run.sequence);
+    if (stored !== undefined && !run.returned && place.stored !== true && run.id === '')
+      stored.done = Math.max(stored.done, run.sequence);
     // What is stored stays so, and is read again.
     if (run.returned && run.handed?.lane === undefined) {
       this.#out.set(identity(run), place);
