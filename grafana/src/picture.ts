@@ -76,7 +76,7 @@ function drawPanel(panel: PanelSpec, lines: readonly Line[], width: number, heig
 }
 
 function drawLines(panel: PanelSpec, lines: readonly Line[], width: number, height: number, range: Range): string {
-  const [left, right, top, bottom] = [58, width - 14, 34, height - 58];
+  const [left, right, top, bottom] = [58, width - 14, 34, height - 68];
   const finite = lines.flatMap(({ points }) =>
     points.map(([, value]) => value).filter((value) => Number.isFinite(value)),
   );
@@ -123,7 +123,7 @@ function legends(lines: readonly Line[], height: number, width: number): string[
   const column = (width - 24) / columns;
   const room = Math.floor(column / 6) - 3;
   const drawn = lines.slice(0, LEGENDS + 1).map(({ legend }, index) => {
-    const [x, y] = [12 + (index % columns) * column, height - 36 + Math.floor(index / columns) * 12];
+    const [x, y] = [12 + (index % columns) * column, height - 38 + Math.floor(index / columns) * 12];
     const label = index === LEGENDS && lines.length > LEGENDS + 1 ? `and ${lines.length - LEGENDS} more` : legend;
     return (
       `<rect x="${x}" y="${y - 7}" width="8" height="3" fill="${colour(index)}"/>` +

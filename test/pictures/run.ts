@@ -71,12 +71,15 @@ async function draw(spec: DashboardSpec, prometheus: Prometheus, range: Range, c
   for (const { title, queries } of spec.rows.flatMap(({ panels }) => panels)) {
     const drawn: Line[] = lines.get(title) ?? [];
     for (const { expr, legend } of queries) {
-      const chosen = filledIn(expr.replaceAll('$consumer', consumers), '15s');
+      const chosen = filledIn(
+        expr.replaceAll('$consumer', consumers).replaceAll('$__range', `${Math.round(range.to - range.from)}s`),
+        '15s',
+      );
       const found = await prometheus.queryRange(chosen, range.from);
       drawn.push(
         ...found.map((series) => ({
           legend: legendOf(legend, series),
-          points: series.points.map(({ time, value }) => [time, value] as const),
+          points: series.points.flatMap(({ time, value }) => (time <= range.to ? [[time, value] as const] : [])),
         })),
       );
     }
