@@ -72,11 +72,14 @@ const now: readonly PanelSpec[] = [
 
 const process: readonly PanelSpec[] = [
   {
-    title: 'Instances',
+    title: 'Versions',
     description: 'Version of Ouzel and of Node.js.',
     kind: 'table',
     unit: 'short',
-    queries: one(`max by (instance, version, node) (${series(M.buildInfo)})`, '{{instance}}'),
+    queries: one(
+      `max by (instance, version, node) (${series(M.buildInfo)})`,
+      '{{instance}} ouzel {{version}}, Node.js {{node}}',
+    ),
   },
   {
     title: 'Loop delay',

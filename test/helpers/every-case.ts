@@ -1,5 +1,5 @@
 /** A load under which a daemon meets every case that the dashboards show. */
-import { expect } from 'vitest';
+import { strict as assert } from 'node:assert';
 import type { Daemon } from './daemon.ts';
 import type { HttpTarget } from './http-target.ts';
 import { sendingTo } from './ingress.ts';
@@ -81,9 +81,9 @@ export async function publishEveryCase(client: Client, ingress: string, round: n
   const order = (n: number): string => JSON.stringify({ id: `shop-${round}-${n}`, customer: 'c-1', total: 2000 });
   for (const n of [1, 2]) {
     const { status } = await post('/shop', { headers: { authorization: 'Bearer lighthouse-keeper' }, body: order(n) });
-    expect(status).toBe(200);
+    assert.equal(status, 200);
   }
-  expect((await post('/shop', { headers: { authorization: 'Bearer somebody' }, body: order(3) })).status).toBe(401);
+  assert.equal((await post('/shop', { headers: { authorization: 'Bearer somebody' }, body: order(3) })).status, 401);
 }
 
 /** A change that is refused, and its withdrawal. */
