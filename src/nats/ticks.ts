@@ -11,7 +11,7 @@ import type { Claim, Ledger, Progress, Revised } from '../sources/schedules/ledg
 
 const BUCKET = 'OUZEL_SCHEDULES';
 export const SCHEDULES_STREAM = `KV_${BUCKET}`;
-const SCHEDULES_PREFIX = `$KV.${BUCKET}.`;
+export const SCHEDULES_PREFIX = `$KV.${BUCKET}.`;
 export const SCHEDULES_SUBJECTS = [`${SCHEDULES_PREFIX}>`];
 
 /** The bucket's configuration beside its name and subjects: what every client takes for a bucket, with ages of its own. */
