@@ -19,7 +19,11 @@ import { SystemStreams } from './nats/system.ts';
 import { createParking } from './nats/timers.ts';
 import type { Services } from './reconcile/build.ts';
 import type { KeyOf } from './reconcile/keys.ts';
+<<<<<<< HEAD
 import { auditSpec, ensureOwnStream, incidentSpec, limitsSpec, systemSpecs } from './reconcile/system-streams.ts';
+=======
+import { auditSpec, ensureOwnStream, incidentSpec, lanesSpec, systemSpecs } from './reconcile/system-streams.ts';
+>>>>>>> main
 import type { Incidents } from './telemetry/incidents.ts';
 
 /** What outlives a server that was not ready, and is tried again. */
@@ -72,6 +76,7 @@ export async function prepareServer(
       manager,
       wire,
       publisher,
+      instance: incidents.instance,
       requester,
       letters: createDeadLetterStore(own, bodies, {
         keyOf,
@@ -81,6 +86,7 @@ export async function prepareServer(
       attempts: createAttemptStore(own, requester, { domain, onMissing: streams.missing }),
       parking: createParking(own),
       bodies,
+      ensureLanes: ensure(lanesSpec),
       pluginState: createStateStore(client, manager, system.replicas),
       suspects: new Suspects(),
       turns: new Turns(),

@@ -24,6 +24,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   in_flight: 'in flight',
   transformer: 'transform',
   expire: 'expire',
+  order: 'order',
   delay: 'delay',
   rate_limit: 'rate limit',
   throttle: 'throttle',
@@ -95,7 +96,11 @@ class Page {
         break;
       case 'in_flight':
       case 'expire':
+<<<<<<< HEAD
       case 'rate_limit':
+=======
+      case 'order':
+>>>>>>> main
       case 'delay':
       case 'throttle':
         this.#row(0, mark, stage.says ?? name);

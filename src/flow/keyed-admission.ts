@@ -31,7 +31,7 @@ export class KeyedAdmission {
   /** Changes how many runs of a key are at work at most, from now on. */
   resize(max: number): void {
     this.#max = max;
-    for (const name of [...this.#keys.keys()]) this.#startWaiting(name);
+    for (const name of this.#keys.keys()) this.#startWaiting(name);
   }
 
   /** The stage of a plan that lets runs in. @param keyOf What it tells them apart by. */

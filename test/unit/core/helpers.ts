@@ -168,8 +168,13 @@ export interface HarnessOptions {
   /** Another observer beside the recording one. */
   readonly observer?: Observer;
   readonly tracer?: Tracer;
+<<<<<<< HEAD
   /** The places of the whole process. */
   readonly inFlight?: InFlight;
+=======
+  /** Whether the steps keep an order. */
+  readonly ordered?: boolean;
+>>>>>>> main
 }
 
 /** A consumer with recording ports, and all that it counts. */
@@ -215,6 +220,7 @@ export function harness(options: HarnessOptions = {}) {
     routes,
     targets: [],
     unavailable,
+    ordered: options.ordered === true,
     longestRetry: POLICY.for,
     onSettled,
     close: () => void closed.push('r1'),
