@@ -19,11 +19,14 @@ import { SystemStreams } from './nats/system.ts';
 import { createParking } from './nats/timers.ts';
 import type { Services } from './reconcile/build.ts';
 import type { KeyOf } from './reconcile/keys.ts';
-<<<<<<< HEAD
-import { auditSpec, ensureOwnStream, incidentSpec, limitsSpec, systemSpecs } from './reconcile/system-streams.ts';
-=======
-import { auditSpec, ensureOwnStream, incidentSpec, lanesSpec, systemSpecs } from './reconcile/system-streams.ts';
->>>>>>> main
+import {
+  auditSpec,
+  ensureOwnStream,
+  incidentSpec,
+  lanesSpec,
+  limitsSpec,
+  systemSpecs,
+} from './reconcile/system-streams.ts';
 import type { Incidents } from './telemetry/incidents.ts';
 
 /** What outlives a server that was not ready, and is tried again. */

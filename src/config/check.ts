@@ -186,14 +186,6 @@ class Checker {
     routes.forEach((route, index) => {
       const at: ConfigPath = [...path, index];
       if (typeof route.to === 'string') this.#target(route.to, [...at, 'to']);
-      else if (route.to.throttle !== undefined)
-        this.#report(
-          [...at, 'to', 'throttle'],
-          'CONFIG_INVALID_VALUE',
-          'a target that is written where it is used is delivered to by this consumer alone',
-          'throttle the consumer, or write the target under `targets`, where all who deliver to it share the throttle',
-          'key',
-        );
       const name = routeName(route);
       const named: ConfigPath = [...at, route.name === undefined ? 'to' : 'name'];
       const other = first.get(name);

@@ -6,11 +6,8 @@ import { retryOverride } from './defaults.ts';
 import { duration, expression, instant, literal, name, named, subject } from './fields.ts';
 import { delay } from './flow/delay.ts';
 import { expire } from './flow/expire.ts';
-<<<<<<< HEAD
 import { rateLimit, throttle } from './flow/limits.ts';
-=======
 import { orderBy } from './flow/order.ts';
->>>>>>> main
 import { alone, PLUGIN_KEY } from './plugins.ts';
 import { refuse } from './refuse.ts';
 import { target } from './targets.ts';
@@ -62,6 +59,13 @@ const route = z
       refuse(context, 'else and when cannot stand together', 'else is taken if no other entry is: leave one out', [
         'else',
       ]);
+    if (typeof value.to === 'object' && value.to.throttle !== undefined)
+      refuse(
+        context,
+        'a target that is written where it is used is delivered to by this consumer alone',
+        'throttle the consumer, or write the target under `targets`, where all who deliver to it share the throttle',
+        ['to', 'throttle'],
+      );
   });
 
 const consumer = z.strictObject({

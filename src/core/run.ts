@@ -71,22 +71,19 @@ export class Run implements Scope, MessageView {
   openDeliveries = 0;
   /** Set while the run holds one of its consumer's places (`flow/admit.ts`). */
   admitted = false;
-<<<<<<< HEAD
   /** The limits that have let it go on in this attempt, and the one that it waits for (`flow/throttle.ts`). */
   cleared: object[] | undefined;
   throttledBy: object | undefined;
   /** Whether it has a place among the events at work in this process, or gave it up to wait (`flow/in-flight.ts`). */
-  place: 'none' | 'taken' | 'left' = 'none';
+  atWork: 'none' | 'taken' | 'left' = 'none';
   /** Milliseconds for which it was throttled. */
   throttledFor = 0;
-=======
   /** Its place in the order of its key (`flow/order.ts`); undefined without one. */
   place: Place | undefined;
   /** Set when it came again, and is noted as begun only when its handling begins (`core/redelivery.ts`). */
   comesAgain = false;
   /** Set when it ended without an outcome: given back, or lost. The event comes again. */
   returned = false;
->>>>>>> main
   /** Neighbours among the consumer's runs in hand, by receipt. */
   previous: Run | undefined;
   next: Run | undefined;

@@ -96,11 +96,8 @@ class Page {
         break;
       case 'in_flight':
       case 'expire':
-<<<<<<< HEAD
       case 'rate_limit':
-=======
       case 'order':
->>>>>>> main
       case 'delay':
       case 'throttle':
         this.#row(0, mark, stage.says ?? name);

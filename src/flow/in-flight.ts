@@ -27,7 +27,7 @@ export class InFlight {
   readonly step: Step = {
     name: 'in_flight',
     run: (run) => {
-      if (run.place === 'taken') return undefined;
+      if (run.atWork === 'taken') return undefined;
       if (this.#running < this.#max && this.#waiting.size === 0) {
         this.#take(run);
         return undefined;
@@ -40,22 +40,22 @@ export class InFlight {
 
   /** A run waits for something, or has ended: its place goes to the next one. */
   leave(run: Run): void {
-    if (run.place !== 'taken') return;
-    run.place = 'left';
+    if (run.atWork !== 'taken') return;
+    run.atWork = 'left';
     this.#running--;
     this.#start();
   }
 
   /** A run that gave up its place is to go on: it does when it has one again. False: it may go on now. */
   comesBack(run: Run): boolean {
-    if (run.place !== 'left') return false;
+    if (run.atWork !== 'left') return false;
     this.#wait(run);
     this.#start();
     return true;
   }
 
   #take(run: Run): void {
-    run.place = 'taken';
+    run.atWork = 'taken';
     this.#running++;
   }
 

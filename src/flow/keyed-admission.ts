@@ -49,7 +49,8 @@ export class KeyedAdmission {
           return undefined;
         }
         const { prefetch, ackWait } = run.consumer.limits;
-        if (key.waiting.length >= Math.max(1, prefetch * WAITING_SHARE)) {
+        // Where events keep an order, none is overtaken.
+        if (run.plan.ordered !== true && key.waiting.length >= Math.max(1, prefetch * WAITING_SHARE)) {
           key.waiting = key.waiting.filter(isWaiting);
           if (key.waiting.length >= Math.max(1, prefetch * WAITING_SHARE)) {
             run.putBack(Date.now() + ackWait);

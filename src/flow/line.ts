@@ -87,7 +87,7 @@ export function letGo(run: Run, limit: object, before: number, now: number): voi
   run.throttledBy = undefined;
   (run.cleared ??= []).push(limit);
   // Of an event that failed before it is noted first that an attempt begins; one that gave up its place needs another.
-  if (run.recorded || before >= AT_ONCE || run.place === 'left') return run.consumer.goOn(run);
+  if (run.recorded || before >= AT_ONCE || run.atWork === 'left') return run.consumer.goOn(run);
   if (!run.consumer.mayStart(run, now)) return;
   run.startedAt = now;
   run.advance();

@@ -76,19 +76,9 @@ export class Reconciler {
     const { connected } = this.#services.wire;
     const made: Blueprint[] = [];
     const blueprint = (name: string): Blueprint => {
-<<<<<<< HEAD
-      const each = blueprintOf(
-        name,
-        revisions.get(name) ?? '',
-        loaded,
-        this.#services,
-        this.#runtimes.get(name)?.blueprint,
-      );
-=======
-      const { admission, lanes } = this.#runtimes.get(name)?.blueprint ?? {};
-      const kept = diff.moved.includes(name) ? { admission } : { admission, lanes };
+      const { admission, keyed, lanes } = this.#runtimes.get(name)?.blueprint ?? {};
+      const kept = diff.moved.includes(name) ? { admission, keyed } : { admission, keyed, lanes };
       const each = blueprintOf(name, revisions.get(name) ?? '', loaded, this.#services, kept);
->>>>>>> main
       made.push(each);
       return each;
     };

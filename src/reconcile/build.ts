@@ -15,13 +15,10 @@ import type { Breakers } from '../deliver/breaker.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
-<<<<<<< HEAD
 import type { InFlight } from '../flow/in-flight.ts';
 import { KeyedAdmission } from '../flow/keyed-admission.ts';
 import type { Limits } from '../flow/limits.ts';
-=======
 import { Lanes } from '../flow/order.ts';
->>>>>>> main
 import type { Bodies } from '../nats/bodies.ts';
 import { createLaneStore, isOfStream } from '../nats/lanes.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
@@ -183,9 +180,8 @@ export function blueprintOf(
   name: string,
   revision: string,
   { config, plugins, tables, schemas, folderOf }: LoadedConfig,
-<<<<<<< HEAD
   { metrics, publisher, requester, files, breakers, logger, traces, pluginState, limits, inFlight }: Services,
-  running?: Partial<Pick<Blueprint, 'admission' | 'keyed'>>,
+  running?: Partial<Pick<Blueprint, 'admission' | 'keyed' | 'lanes'>>,
 ): Blueprint {
   const settings = config.consumers[name];
   if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
@@ -194,17 +190,8 @@ export function blueprintOf(
     concurrency === undefined || by !== undefined ? undefined : (running?.admission ?? new Admission(concurrency));
   const keyed =
     concurrency === undefined || by === undefined ? undefined : (running?.keyed ?? new KeyedAdmission(concurrency));
-=======
-  { metrics, publisher, requester, files, breakers, logger, traces, pluginState }: Services,
-  running?: Partial<Pick<Blueprint, 'admission' | 'lanes'>>,
-): Blueprint {
-  const settings = config.consumers[name];
-  if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
-  const concurrency = settings.concurrency?.max;
-  const admits = concurrency === undefined ? undefined : (running?.admission ?? new Admission(concurrency));
   const exclusive = exclusiveFor(settings);
   const lanes = exclusive.length === 0 ? undefined : (running?.lanes ?? new Lanes());
->>>>>>> main
   const tracer = traces?.tracerFor({ name, stream: settings.stream, subjects: subjectsOf(config, settings) });
   return {
     name,
@@ -222,13 +209,10 @@ export function blueprintOf(
       folderOf,
       logger,
       admission: admits,
-<<<<<<< HEAD
       keyed,
       limits,
       inFlight,
-=======
       lanes,
->>>>>>> main
       tracer,
       plugins,
       state: pluginState,

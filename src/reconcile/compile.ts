@@ -11,13 +11,10 @@ import { deliverStep, type PreparedTarget, type Preview } from '../deliver/route
 import { OuzelError, type Place } from '../errors.ts';
 import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
-<<<<<<< HEAD
 import type { InFlight } from '../flow/in-flight.ts';
 import type { KeyedAdmission } from '../flow/keyed-admission.ts';
 import type { Limits } from '../flow/limits.ts';
-=======
 import type { Lanes } from '../flow/order.ts';
->>>>>>> main
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
 import type { Tables } from '../lookup/tables/table.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
@@ -31,11 +28,8 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type FlowContext, type FlowStage, stagesBefore, stagesBehind } from './flow.ts';
 import { keyBy } from './key.ts';
-<<<<<<< HEAD
 import { keyedStage, type LimitContext, type LimitStage } from './limits.ts';
-=======
 import { orderStage } from './order.ts';
->>>>>>> main
 import { PluginCompiler, type PluginEntry } from './plugins.ts';
 import { RouteCompiler } from './routes.ts';
 import { typesOf, typeSteps, type VersionShown } from './types.ts';
@@ -53,17 +47,14 @@ export interface CompileInput {
   readonly folderOf: (place: Place | undefined) => string;
   readonly logger: Logger;
   readonly admission: Admission | undefined;
-<<<<<<< HEAD
   /** Set where concurrency is limited by key. */
   readonly keyed?: KeyedAdmission | undefined;
   /** Undefined where one event is alone. */
   readonly inFlight?: InFlight | undefined;
   /** Undefined where nothing is limited: in a dry run, and where one target is tried. */
   readonly limits?: Limits | undefined;
-=======
   /** Who keeps the order of a consumer that has one. */
   readonly lanes?: Lanes | undefined;
->>>>>>> main
   /** Undefined while traces are off. */
   readonly tracer?: Tracer | undefined;
   /** The plugins that the configuration names. */
@@ -199,12 +190,7 @@ class PlanCompiler {
       stages.push({ info: { kind: 'types' }, leads: true, step: typesStep(types, this.#outcome('filtered', 'type')) });
     const flow = this.#flow();
     stages.push(...this.#typeStages(), ...flow.before, ...pipeline.slice(0, leading));
-<<<<<<< HEAD
-    stages.push(...this.#admitting());
-=======
-    stages.push(...flow.order);
-    if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
->>>>>>> main
+    stages.push(...flow.order, ...this.#admitting());
     stages.push(...pipeline.slice(leading), ...flow.behind);
     const routes = this.#routes.routes();
     if (deliver !== undefined && deliver.length > 0)
@@ -225,12 +211,8 @@ class PlanCompiler {
       targets: routes.map(({ breaker }) => breaker.target),
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
-<<<<<<< HEAD
-      onSettled: keyed?.onSettled ?? admission?.onSettled,
-=======
       ordered: flow.order.length > 0,
-      onSettled: both(admission?.onSettled, flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined),
->>>>>>> main
+      onSettled: both(keyed?.onSettled ?? admission?.onSettled, flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined),
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,
       flush: this.#routes.flush,

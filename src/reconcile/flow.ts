@@ -16,11 +16,7 @@ export interface FlowContext extends LimitContext {
 
 /** A stage with its options as validated, for `explain`. */
 export interface FlowStage {
-<<<<<<< HEAD
-  readonly kind: 'expire' | 'rate_limit' | 'delay' | 'throttle';
-=======
-  readonly kind: 'expire' | 'order' | 'delay';
->>>>>>> main
+  readonly kind: 'expire' | 'order' | 'rate_limit' | 'delay' | 'throttle';
   readonly options: unknown;
   readonly step: Step;
   /** What there is to say of an event that comes to it. */

@@ -168,13 +168,10 @@ export interface HarnessOptions {
   /** Another observer beside the recording one. */
   readonly observer?: Observer;
   readonly tracer?: Tracer;
-<<<<<<< HEAD
   /** The places of the whole process. */
   readonly inFlight?: InFlight;
-=======
   /** Whether the steps keep an order. */
   readonly ordered?: boolean;
->>>>>>> main
 }
 
 /** A consumer with recording ports, and all that it counts. */
