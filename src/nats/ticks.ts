@@ -56,7 +56,10 @@ export function createLedger({ client, manager, prepare }: LedgerOptions): Ledge
       throw error;
     });
   const lastOn: Ledger['lastOn'] = (stream, subject) =>
-    asked(`the last message on ${subject}`, async () => (await message(stream, { last_by_subj: subject }))?.seq ?? 0);
+    asked(`the last message on ${subject}`, async () => {
+      const found = await message(stream, { last_by_subj: subject });
+      return { last: found?.seq ?? 0, id: found?.header.get('Nats-Msg-Id') };
+    });
 
   return {
     lastOn,
@@ -107,11 +110,12 @@ export function createLedger({ client, manager, prepare }: LedgerOptions): Ledge
         for (let looked = 0; looked < LOOKED_THROUGH; looked++) {
           const next = await message(stream, { next_by_subj: subject, seq: last + 1 });
           // What was removed since leaves no number behind.
-          if (next === null) return { found: undefined, last: looked === 0 ? await lastOn(stream, subject) : last };
+          if (next === null)
+            return { found: undefined, last: looked === 0 ? (await lastOn(stream, subject)).last : last };
           last = next.seq;
           if (next.header.get('Nats-Msg-Id') === id) return { found: last, last };
         }
-        return { found: undefined, last: await lastOn(stream, subject) };
+        return { found: undefined, last: (await lastOn(stream, subject)).last };
       }),
     publish: (given, timeout, last) =>
       asked(`publish to ${given.subject}`, async () => {

@@ -115,6 +115,14 @@ it('many at once, among others who publish to the subject, publish it once', asy
   expect(await ticksOn(['events.crowd'])).toEqual(new Map([['events.crowd', 1]]));
 });
 
+it('a record that is gone, or is from before, adds nothing', async () => {
+  await tick('lost');
+  await windowIsOver(client, 'probes');
+  await ledger.forget('lost.0');
+  expect(await tick('lost')).toMatchObject({ published: false, noted: true });
+  expect(await ticksOn(['events.lost'])).toEqual(new Map([['events.lost', 1]]));
+});
+
 it('what was begun elsewhere is finished there; where no stream takes it any more, where the configuration says', async () => {
   const key = 'moved.0';
   await addStream(client, 'OLD', ['old.tick']);

@@ -44,8 +44,8 @@ export interface Ledger {
   forget(prefix: string): Promise<void>;
   /** The stream that takes a subject. @throws OuzelError TARGET_NO_STREAM */
   streamOf(subject: string): Promise<string>;
-  /** The number of the last message on a subject; 0: there is none. */
-  lastOn(stream: string, subject: string): Promise<number>;
+  /** The number of the last message on a subject, and its id; 0: there is none. */
+  lastOn(stream: string, subject: string): Promise<{ readonly last: number; readonly id: string | undefined }>;
   /**
    * Looks for a message by its id.
    *

@@ -76,9 +76,13 @@ async function claim(
   if (known.claim?.instant === instant && (await canEnd(ledger, known.claim, subject)))
     return { claim: known.claim, begun: true, revision };
   const stream = await ledger.streamOf(subject);
-  const made: Claim = { instant, stream, subject, after: await ledger.lastOn(stream, subject) };
+  const { last, id } = await ledger.lastOn(stream, subject);
+  // It is there, and the record is from before: of a server that lost what it had not written to the disk, or a bucket
+  // that was deleted.
+  const begun = id === message.id;
+  const made: Claim = { instant, stream, subject, after: begun ? last - 1 : last };
   const next = await ledger.write(key, { upto, tick, claim: made }, revision, ttl);
-  return next === undefined ? undefined : { claim: made, begun: false, revision: next };
+  return next === undefined ? undefined : { claim: made, begun, revision: next };
 }
 
 /** Whether what was begun can be finished where it was: not where the configuration and the streams are others by now. */

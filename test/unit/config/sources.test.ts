@@ -20,6 +20,45 @@ it('a source that holds, with its defaults', () => {
   expect(JSON.stringify(source)).not.toContain('stripe-secret');
 });
 
+it('a schedule that holds, with its defaults', () => {
+  const { config } = parse(
+    `${V}  a: { schedule: { cron: "0 3 * * *" }, publish: { subject: "x.{{ schedule.name }}" } }\n`,
+  );
+  expect(config.sources['a']?.schedule).toEqual({
+    cron: '0 3 * * *',
+    timezone: 'UTC',
+    missed: 'last',
+    missed_limit: 100,
+    jitter: 0,
+  });
+});
+
+it.each([
+  ['a field that is none', 'cron: "0 25 * * *"', publish, '"25" is no hour of a cron pattern'],
+  ['too few fields', 'cron: "0 3 * *"', publish, 'it has 4 fields'],
+  ['a day that never comes', 'cron: "0 3 30 2 *"', publish, 'never comes'],
+  ['a zone that is none', 'cron: "0 3 * * *", timezone: Europe/Berln', publish, 'no time zone "Europe/Berln"'],
+  ['two ways', 'cron: "0 3 * * *", every: 1h', publish, 'cron and every cannot stand together'],
+  ['no way', 'missed: all', publish, 'it does not say what it is'],
+  ['an anchor of nothing', 'cron: "0 3 * * *", anchor: 2026-01-01T00:00:00Z', publish, 'an anchor is for `every`'],
+  ['too quick', 'every: 500ms', publish, 'out of bounds'],
+  ['too much jitter', 'every: 10s, jitter: 10s', publish, 'a jitter of 10s is too long'],
+  ['a request', 'every: 1h', 'publish: { subject: "x.{{ request.path }}" }', 'there is no "request" here'],
+  ['the present time', 'every: 1h', 'publish: { subject: x, data: { a: [1, "{{ now }}"] } }', 'there is no "now" here'],
+  ['what it has not', 'every: 1h', 'publish: { subject: x, id: "{{ schedule.when }}" }', 'no attribute "when"'],
+])('a schedule with %s is refused', (_what, schedule, published, message) => {
+  const [problem, ...others] = problemsIn(`${V}  a: { schedule: { ${schedule} }, ${published} }\n`);
+  expect(problem?.message).toContain(message);
+  expect(others).toEqual([]);
+});
+
+it('a webhook has no schedule in its templates', () => {
+  const text = `${V}  a: { webhook: { path: /a, verify: none }, publish: { subject: "x.{{ schedule.name }}" } }\n`;
+  expect(problemsIn(text).map(({ message }) => message)).toEqual([
+    expect.stringContaining('there is no "schedule" here'),
+  ]);
+});
+
 it('secrets that stand in the file are hidden too', () => {
   const { source, redact } = parse(
     `${V}  a: { webhook: { path: /a, verify: { token: { secrets: [first-secret, second-secret] } } }, ${publish} }\n`,
