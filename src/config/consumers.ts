@@ -6,6 +6,8 @@ import { retryOverride } from './defaults.ts';
 import { duration, expression, instant, literal, name, named, subject } from './fields.ts';
 import { delay } from './flow/delay.ts';
 import { expire } from './flow/expire.ts';
+import { lanes } from './flow/lanes.ts';
+import { priority } from './flow/priority.ts';
 import { alone, PLUGIN_KEY } from './plugins.ts';
 import { refuse } from './refuse.ts';
 import { target } from './targets.ts';
@@ -72,7 +74,9 @@ const consumer = z.strictObject({
   start: start
     .default('new')
     .describe('Where to begin when the durable is first made: new, all, last, {time: …} or {sequence: …}.'),
+  lanes,
   expire,
+  priority,
   concurrency: z
     .strictObject({ max: z.number().int().min(1).max(100_000).describe('Events in work at once, at most.') })
     .optional()

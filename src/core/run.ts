@@ -11,6 +11,7 @@ import type { Consumer } from './consumer.ts';
 import type { Event } from './event.ts';
 import { FIRST_RUN, type Handed, replayOf } from './handover.ts';
 import { headerEntries } from './headers.ts';
+import type { Lane } from './lane.ts';
 import { ONCE_STAGES, type OnceStage, type Outcome, type Plan, type Step } from './plan.ts';
 import type { AttemptSpan } from './ports.ts';
 
@@ -70,6 +71,10 @@ export class Run implements Scope, MessageView {
   openDeliveries = 0;
   /** Set while the run holds one of its consumer's places (`flow/admit.ts`). */
   admitted = false;
+  /** Where it stands in line for one (`flow/priority.ts`); 0 where nothing has priority. */
+  rank = 0;
+  /** The lane of its consumer that it belongs to; undefined where there are none. */
+  lane: Lane | undefined;
   /** Neighbours among the consumer's runs in hand, by receipt. */
   previous: Run | undefined;
   next: Run | undefined;

@@ -89,6 +89,7 @@ class Page {
         break;
       case 'admit':
         this.#row(0, mark, `at most ${stage.max} at once`);
+        if (stage.says !== undefined) this.#row(1, '', stage.says);
         break;
       case 'expire':
       case 'delay':

@@ -1,4 +1,5 @@
 /** From a consumer's configuration to its plan: the stages in the one order, compiled and bound. */
+import { formatDuration } from '../config/fields.ts';
 import type { Config, ConsumerConfig, StageConfig } from '../config/schema.ts';
 import { typeMatcher } from '../contracts/match.ts';
 import type { Schemas } from '../contracts/validate.ts';
@@ -12,6 +13,7 @@ import { OuzelError, type Place } from '../errors.ts';
 import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
+import { headStart, rankOf } from '../flow/priority.ts';
 import type { Tables } from '../lookup/tables/table.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
 import { condition } from '../pipeline/faults.ts';
@@ -174,7 +176,7 @@ class PlanCompiler {
       stages.push({ info: { kind: 'types' }, leads: true, step: typesStep(types, this.#outcome('filtered', 'type')) });
     const flow = this.#flow();
     stages.push(...this.#typeStages(), ...flow.before, ...pipeline.slice(0, leading));
-    if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
+    if (admission !== undefined) stages.push(this.#admit(admission));
     stages.push(...pipeline.slice(leading), ...flow.behind);
     const routes = this.#routes.routes();
     if (deliver !== undefined && deliver.length > 0)
@@ -202,6 +204,21 @@ class PlanCompiler {
       close: this.close,
     };
     return { plan, stages: stages.map(({ info }) => info) };
+  }
+
+  /** Who waits for a place, and who of them is next. */
+  #admit(admission: Admission): Stage {
+    const { priority } = this.#consumer;
+    if (priority === undefined) return { info: { kind: 'admit' }, leads: false, step: admission.step };
+    const entries = priority.map(({ when, ahead }) => ({
+      when: condition(when.bind(this.#filters), when, this.#countMissing),
+      ahead,
+    }));
+    const says = (run: Run): string => {
+      const ahead = headStart(entries, run);
+      return ahead === 0 ? 'no head start' : `stands in line as if it had come ${formatDuration(ahead)} earlier`;
+    };
+    return { info: { kind: 'admit', says }, leads: false, step: admission.rankedStep(rankOf(entries)) };
   }
 
   /** Lets go of what was made so far. */
