@@ -50,6 +50,8 @@ export class Consumer {
   heldBytes = 0;
   /** Set for good when the consumer drains: what is queued does not start any more. */
   draining = false;
+  /** The lane of an event that was handed over; undefined where there are no lanes. */
+  laneOf: ((event: Event) => Lane) | undefined;
   /** Called when events were settled, so that the pulls can ask for more. */
   readonly onRelease: (() => void)[] = [];
   #oldest: Run | undefined;
@@ -197,7 +199,7 @@ export class Consumer {
 
   #accept(event: Event, handed: Handed | undefined, lane: Lane | undefined): Run {
     const run = new Run(this, this.plan, event, performance.now(), handed);
-    run.lane = lane;
+    run.lane = lane ?? (handed === undefined ? undefined : this.laneOf?.(event));
     if (lane !== undefined && handed === undefined) {
       lane.held++;
       lane.heldBytes += event.carrier.body.length;

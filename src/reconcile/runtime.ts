@@ -13,6 +13,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { CONSUMER_STATES, type ConsumerState } from '../telemetry/names.ts';
 import type { Blueprint } from './build.ts';
 import { DueEvents } from './due.ts';
+import { LaneFeeds, type LaneShown } from './lanes.ts';
 
 export interface RuntimeOptions {
   readonly consumer: Consumer;
@@ -40,6 +41,7 @@ export class ConsumerRuntime {
   readonly #options: RuntimeOptions;
   readonly #pull: Pull;
   readonly #due: DueEvents;
+  readonly #lanes: LaneFeeds;
   #blueprint: Blueprint;
   #provisioned = false;
   #state: ConsumerState = 'starting';
@@ -60,13 +62,19 @@ export class ConsumerRuntime {
     this.consumer = consumer;
     this.#options = options;
     this.#blueprint = blueprint;
+    this.#lanes = new LaneFeeds({ ...options, blueprint: () => this.#blueprint });
     this.#pull = new Pull({
       connection,
       wire,
       stream,
       durable: spec.name,
       consumer,
-      open: (carrier, position, take) => take(new Event(carrier, position, stream, this.#blueprint.decode)),
+      lane: () => this.#lanes.rest,
+      open: (carrier, position, take) => {
+        if (this.#lanes.takes(this.#lanes.rest, carrier, position))
+          take(new Event(carrier, position, stream, this.#blueprint.decode));
+        else this.#pull.askAgain();
+      },
       domain,
       onLost: (reason) => this.#lost(reason),
       onWarning: (message) => logger.warn({ consumer: this.name }, message),
@@ -77,6 +85,7 @@ export class ConsumerRuntime {
       decode: () => this.#blueprint.decode,
     });
     this.#limit();
+    this.#lanes.apply();
     this.#show();
   }
 
@@ -112,16 +121,40 @@ export class ConsumerRuntime {
     return this.#blueprint;
   }
 
+  /** Its lanes, as they run; none where it has none. */
+  get lanes(): readonly LaneShown[] {
+    return this.#lanes.shown;
+  }
+
+  /** Its durables on its stream. */
+  get durables(): readonly string[] {
+    return [this.#blueprint.spec.name, ...this.#lanes.durables];
+  }
+
   /**
    * Brings the durable on the server in line with a blueprint, which need not be the one in force yet.
    *
+   * @returns What was done, with the durables of lanes that were made
    * @throws OuzelError as `ensureDurable`
    */
-  async provision({ spec }: Blueprint): Promise<Provisioned> {
+  async provision(blueprint: Blueprint): Promise<Provisioned & { readonly lanesMade: readonly string[] }> {
     const { manager, logger, metrics } = this.#options;
     const sequence = this.#resumeFrom();
     const streamMade = this.#streamMade;
-    const done = await ensureDurable(manager, spec, sequence === undefined ? undefined : { sequence, streamMade });
+    // Lanes first: what comes between the two is in a lane, or comes by the consumer's own.
+    const lanes = await this.#lanes.provision(blueprint, streamMade);
+    const spec = lanes === undefined ? blueprint.spec : { ...blueprint.spec, lanes: lanes.names };
+    const done = await ensureDurable(
+      manager,
+      spec,
+      sequence === undefined ? undefined : { sequence, streamMade },
+    ).catch(async (error: unknown) => {
+      await this.#lanes.unmake(spec.stream, lanes?.made ?? []);
+      throw error;
+    });
+    // It had lanes when it ran last.
+    if (lanes === undefined && done.lanes.length > 0)
+      await this.#lanes.provision(blueprint, streamMade, done.lanes);
     if (streamMade !== undefined && streamMade !== done.streamMade) {
       this.consumer.startOver();
       this.#ackFloor = undefined;
@@ -136,7 +169,9 @@ export class ConsumerRuntime {
     }
     if (done.changed.length > 0)
       logger.info({ consumer: this.name, changed: describe(done.changed) }, 'durable changed');
-    return done;
+    const lanesMade = lanes?.made ?? [];
+    if (lanesMade.length > 0) logger.info({ consumer: this.name, durables: lanesMade }, 'durables of lanes made');
+    return { ...done, lanesMade };
   }
 
   /**
@@ -151,7 +186,8 @@ export class ConsumerRuntime {
     // There is nobody to ask now; `reconnected` starts it.
     if (!this.#options.wire.connected) return this.#become('disconnected');
     try {
-      if (!provisioned) await this.provision(this.#blueprint);
+      // Lanes may have left meanwhile.
+      if (!provisioned || !this.#lanes.isFresh) await this.provision(this.#blueprint);
       this.#provisioned = true;
       this.#failures = 0;
       if (this.#closing) return;
@@ -174,6 +210,7 @@ export class ConsumerRuntime {
     this.consumer.replacePlan(plan);
     if (admission !== undefined && concurrency !== undefined) admission.resize(concurrency);
     this.#limit();
+    this.#lanes.apply();
     if (blueprint.paused) {
       this.#hold();
       this.#become('paused');
@@ -201,7 +238,7 @@ export class ConsumerRuntime {
     this.#become('draining');
     clearTimeout(this.#retry);
     this.consumer.draining = true;
-    await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop()]), deadline]);
+    await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop(), this.#lanes.stop()]), deadline]);
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
     await Promise.race([this.consumer.idle(), deadline]);
     if (this.consumer.held > 0) {
@@ -233,24 +270,29 @@ export class ConsumerRuntime {
     const info = await findDurable(manager, spec.stream, spec.name).catch(() => undefined);
     if (info === undefined) return;
     this.#ackFloor = info.ack_floor.stream_seq;
-    metrics.consumerPending.with(this.name).set(info.num_pending);
-    metrics.consumerAckPending.with(this.name).set(info.num_ack_pending);
+    const lanes = await this.#lanes.poll(info);
+    metrics.consumerPending.with(this.name).set(info.num_pending + lanes.pending);
+    metrics.consumerAckPending.with(this.name).set(info.num_ack_pending + lanes.ackPending);
   }
 
   #run(): void {
     this.#become('running');
+    this.#lanes.apply();
     this.#pull.resume();
+    this.#lanes.take(true);
     this.#due.take(true);
   }
 
   #pause(): void {
     this.#pull.pause();
+    this.#lanes.take(false);
     this.#due.take(false);
   }
 
   /** Somebody paused it: what has not started is given back, and comes when it is resumed. */
   #hold(): void {
     this.#pull.hold();
+    this.#lanes.hold();
     this.#due.hold();
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
   }

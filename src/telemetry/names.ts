@@ -84,6 +84,11 @@ export const METRICS = {
   consumerAckPending: gauge('consumer_ack_pending', 'Events handed out by the durable and not yet acknowledged.', [
     'consumer',
   ]),
+  lanePending: gauge(
+    'consumer_lane_pending',
+    'Events in the stream that the durable of a lane has not yet handed out.',
+    ['consumer', 'lane'],
+  ),
   consumerState: gauge('consumer_state', '1 for the state that the consumer is in, 0 for the others.', [
     'consumer',
     'state',
