@@ -19,5 +19,3 @@ export const delay = z
   })
   .optional()
   .describe('Holds events back until an instant. They wait on the server, and hold no ack slot.');
-
-export type DelayConfig = NonNullable<z.output<typeof delay>>;

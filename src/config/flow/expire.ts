@@ -11,5 +11,3 @@ export const expire = z
   })
   .optional()
   .describe('Drops events that come too late (outcome `dropped`, reason `expired`). Re-drives and replays are exempt.');
-
-export type ExpireConfig = NonNullable<z.output<typeof expire>>;
