@@ -69,6 +69,7 @@ export async function prepareServer(
       manager,
       wire,
       publisher,
+      instance: incidents.instance,
       requester,
       letters: createDeadLetterStore(own, bodies, {
         keyOf,

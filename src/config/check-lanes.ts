@@ -2,6 +2,7 @@
 import { covers, overlaps } from '../core/subjects.ts';
 import { laneDurable, REST } from '../core/lane.ts';
 import { formatPlace } from '../errors.ts';
+import { exclusiveFor } from '../reconcile/exclusive.ts';
 import { type ConfigProblem, problemAt } from './problems.ts';
 import type { Config, ConsumerConfig } from './schema.ts';
 import { type ConfigPath, nearestNode, type SourceNode, spanOf } from './source.ts';
@@ -45,6 +46,11 @@ class Checker {
   lanes(): void {
     const { lanes } = this.#consumer;
     if (lanes === undefined) return;
+    for (const feature of exclusiveFor(this.#consumer)) {
+      const [key = feature] = feature.split('.');
+      const hint = 'they need all events in one durable: leave one out, or make several consumers over disjoint subjects';
+      this.#report([key], `${feature} and lanes cannot stand together`, hint, 'key');
+    }
     this.#names(lanes);
     this.#subjects(lanes);
     this.#overlaps(lanes);

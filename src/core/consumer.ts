@@ -52,6 +52,8 @@ export class Consumer {
   draining = false;
   /** The lane of an event that was handed over; undefined where there are no lanes. */
   laneOf: ((event: Event) => Lane) | undefined;
+  /** Set while all is taken that the server has handed out before: whether it could be delivered does not matter. */
+  catchingUp = false;
   /** Called when events were settled, so that the pulls can ask for more. */
   readonly onRelease: (() => void)[] = [];
   #oldest: Run | undefined;
@@ -138,13 +140,14 @@ export class Consumer {
 
   /** Whether an event that fails is handed to a timer: a delay in milliseconds that would hold its ack slot too long. */
   parks(delay: number): boolean {
+    if (this.plan.ordered === true) return false;
     return delay > this.limits.ackWait || this.delayed.size >= this.limits.prefetch;
   }
 
   /** How many events may be in hand now. */
   get room(): number {
     if (this.#blocking > 0) return 0;
-    return this.plan.unavailable() ? 1 : this.limits.prefetch;
+    return this.plan.unavailable() && !this.catchingUp ? 1 : this.limits.prefetch;
   }
 
   /** Why an event cannot be let go: what has to be stored before is refused. Empty while none is kept. */

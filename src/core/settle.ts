@@ -266,6 +266,7 @@ export class Settle {
     if (run.settled) return;
     run.settled = true;
     run.decided = true;
+    run.returned = true;
     run.abort();
     this.#ports.cells.returned.increment();
     this.#release(run);
@@ -286,6 +287,9 @@ export class Settle {
 
   #nak(run: Run, delay: number): void {
     run.settled = true;
+    run.returned = true;
+    // Whoever takes over waits for all that is out, so that nothing is for longer than that.
+    if (run.plan.ordered === true) delay = Math.min(delay, this.#consumer.limits.ackWait);
     if (delay > 0 && run.handed === undefined) this.#consumer.delayed.add(run.sequence, Date.now() + delay);
     // A nak that comes late would take the event from whoever has it now.
     if (!run.lost) this.#ports.acks.nak(run.reply, delay);

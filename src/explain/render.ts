@@ -23,6 +23,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   admit: 'admit',
   transformer: 'transform',
   expire: 'expire',
+  order: 'order',
   delay: 'delay',
   deliver: 'deliver',
 };
@@ -92,6 +93,7 @@ class Page {
         if (stage.says !== undefined) this.#row(1, '', stage.says);
         break;
       case 'expire':
+      case 'order':
       case 'delay':
         this.#row(0, mark, stage.says ?? name);
         break;

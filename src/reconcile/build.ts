@@ -16,6 +16,7 @@ import type { Breakers } from '../deliver/breaker.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
+import { Lanes } from '../flow/order.ts';
 import type { Bodies } from '../nats/bodies.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
 import type { Wire } from '../nats/wire.ts';
@@ -25,6 +26,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Traces } from '../telemetry/traces.ts';
 import { bindFilters, compilePlan } from './compile.ts';
+import { exclusiveFor, modeOf } from './exclusive.ts';
 import { consumerRevision } from './revision.ts';
 import { ConsumerRuntime } from './runtime.ts';
 
@@ -34,6 +36,8 @@ export interface Services {
   readonly manager: JetStreamManager;
   readonly wire: Wire;
   readonly publisher: Publisher;
+  /** The name of this instance. */
+  readonly instance: string;
   readonly requester: Requester;
   readonly files: Files;
   readonly letters: DeadLetterStore;
@@ -54,6 +58,9 @@ export interface Services {
 
 /** Events that a durable may have handed out without an ack, over all instances: room for ten of them. */
 const INSTANCES = 10;
+/** Milliseconds of `ack_wait` where nothing else is said; less where another instance has to wait for it. */
+const ACK_WAIT = 30_000;
+const ACK_WAIT_EXCLUSIVE = 10_000;
 
 /** The streams that the configuration declares, as `nats/provision.ts` makes them. */
 export const streamSpecs = (config: Config): StreamSpec[] =>
@@ -72,13 +79,16 @@ export const streamSpecs = (config: Config): StreamSpec[] =>
 
 /** The durable that a consumer is to have. */
 export function durableSpec(name: string, consumer: ConsumerConfig, revision: string): DurableSpec {
+  const pinned = exclusiveFor(consumer).length > 0;
   return {
     name,
     stream: consumer.stream,
     subjects: consumer.subjects ?? [],
     start: startOf(consumer),
-    ackWait: consumer.ack_wait,
-    maxAckPending: consumer.prefetch * INSTANCES,
+    ackWait: consumer.ack_wait ?? (pinned ? ACK_WAIT_EXCLUSIVE : ACK_WAIT),
+    // Where one instance has all, there is room for it to take over what another one left.
+    maxAckPending: consumer.prefetch * (pinned ? 1 : INSTANCES),
+    pinned,
     adopt: consumer.adopt,
     onRemove: consumer.on_remove,
     revision,
@@ -154,6 +164,12 @@ export interface Blueprint {
   readonly decode: Decoder;
   readonly prefetch: number;
   readonly paused: boolean;
+  /** Why it runs on one instance at a time; empty: its instances share its events. */
+  readonly exclusive: readonly string[];
+  /** As `modeOf` says. */
+  readonly mode: string;
+  /** Who keeps the order; the same one over all changes that let the order as it is. */
+  readonly lanes: Lanes | undefined;
   /** Who lets runs in; the same one over all changes, so that it knows what is at work. */
   readonly admission: Admission | undefined;
   /** Runs at work at once. */
@@ -161,7 +177,7 @@ export interface Blueprint {
   /** Whether those that wait stand in line by rank. */
   readonly ranked: boolean;
   /** The lanes beside the consumer's own durable, and that of what is in none of them. */
-  readonly lanes: readonly LaneSpec[];
+  readonly laneSpecs: readonly LaneSpec[];
   readonly rest: Pick<LaneSpec, 'name' | 'weight'>;
 }
 
@@ -177,19 +193,21 @@ export const revisionsOf = ({ config, source, plugins, tables, schemas }: Loaded
 /**
  * Compiles one consumer. Nothing runs, and nothing is made on the server.
  *
- * @param admission Of the consumer as it runs now, if it does.
+ * @param running The consumer as it runs now, if it does.
  */
 export function blueprintOf(
   name: string,
   revision: string,
   { config, plugins, tables, schemas, folderOf }: LoadedConfig,
   { metrics, publisher, requester, files, breakers, logger, traces, pluginState }: Services,
-  admission?: Admission,
+  running?: Partial<Pick<Blueprint, 'admission' | 'lanes'>>,
 ): Blueprint {
   const settings = config.consumers[name];
   if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
   const concurrency = settings.concurrency?.max;
-  const admits = concurrency === undefined ? undefined : (admission ?? new Admission(concurrency));
+  const admits = concurrency === undefined ? undefined : (running?.admission ?? new Admission(concurrency));
+  const exclusive = exclusiveFor(settings);
+  const lanes = exclusive.length === 0 ? undefined : (running?.lanes ?? new Lanes());
   const tracer = traces?.tracerFor({ name, stream: settings.stream, subjects: subjectsOf(config, settings) });
   return {
     name,
@@ -207,6 +225,7 @@ export function blueprintOf(
       folderOf,
       logger,
       admission: admits,
+      lanes,
       tracer,
       plugins,
       state: pluginState,
@@ -216,10 +235,13 @@ export function blueprintOf(
     decode: decoderOf(config, settings.stream),
     prefetch: settings.prefetch,
     paused: settings.paused,
+    exclusive,
+    mode: modeOf(settings),
+    lanes,
     admission: admits,
     concurrency,
     ranked: settings.priority !== undefined,
-    lanes: laneSpecs(name, settings, revision),
+    laneSpecs: laneSpecs(name, settings, revision),
     rest: restOf(settings),
   };
 }

@@ -13,7 +13,7 @@ import { performance } from 'node:perf_hooks';
 import type { ConsumerInfo } from '@nats-io/jetstream';
 import { type Carrier, Event, type Position } from '../core/event.ts';
 import { Lane, laneDurable } from '../core/lane.ts';
-import { asOuzelError } from '../errors.ts';
+import { asOuzelError, OuzelError } from '../errors.ts';
 import { LaneTable, shareOut } from '../flow/lanes.ts';
 import { isSettledUpTo, type LaneState, laneState, notedLanes, noteLeaving, serverTime } from '../nats/lanes.ts';
 import type { Resumption } from '../nats/plan.ts';
@@ -31,6 +31,13 @@ export interface LaneOptions extends Omit<RuntimeOptions, 'blueprint' | 'bodies'
   /** Of the consumer as it is configured now. */
   readonly blueprint: () => Blueprint;
 }
+
+/** What goes by several durables is in no order, and on no one instance. */
+const stillHas = (lane: string, { name, stream }: DurableSpec, features: readonly string[]): OuzelError =>
+  new OuzelError(
+    'DURABLE_REFUSED',
+    `consumer ${name} on ${stream} still has the lane "${lane}", and ${features.join(', ')} needs all of its events in one. Take the lanes out first, and add it when nats consumer ls ${stream} shows no ${laneDurable(name, lane)} any more`,
+  );
 
 /** A lane as it runs. */
 interface Feed {
@@ -117,7 +124,7 @@ export class LaneFeeds {
    * @throws OuzelError as `ensureDurable`
    */
   async provision(
-    { lanes, spec: own }: Blueprint,
+    { laneSpecs: lanes, exclusive, spec: own }: Blueprint,
     streamMade: string | undefined,
     noted: readonly string[] = [],
   ): Promise<{ readonly names: readonly string[]; readonly made: readonly string[] } | undefined> {
@@ -135,7 +142,9 @@ export class LaneFeeds {
       for (const name of new Set([...noted, ...notedLanes(info)])) {
         if (found.has(name)) continue;
         const spec = await this.#leavingSpec(name, own);
-        if (spec !== undefined) await ensure(name, spec);
+        if (spec === undefined) continue;
+        if (exclusive.length > 0) throw stillHas(name, own, exclusive);
+        await ensure(name, spec);
       }
     } catch (error) {
       await this.unmake(own.stream, made());
@@ -181,7 +190,7 @@ export class LaneFeeds {
   /** Puts in force what `provision` found; the blueprint is in force by now. */
   apply(): void {
     const { consumer } = this.#options;
-    const { lanes, rest, prefetch } = this.#options.blueprint();
+    const { laneSpecs: lanes, rest, prefetch } = this.#options.blueprint();
     for (const [name, feed] of this.#feeds) if (!this.#found.has(name)) this.#drop(name, feed);
     for (const [name, { spec, state, made }] of this.#found) {
       const weight = lanes.find((each) => each.name === name)?.weight;
@@ -234,17 +243,22 @@ export class LaneFeeds {
   async poll(own: ConsumerInfo): Promise<{ readonly pending: number; readonly ackPending: number }> {
     const sum = { pending: 0, ackPending: 0 };
     if (this.#feeds.size === 0) return sum;
-    const { manager, metrics, consumer } = this.#options;
+    const { manager, metrics, consumer, logger } = this.#options;
+    let all = true;
     for (const [name, feed] of this.#feeds) {
-      const info = await findDurable(manager, feed.spec.stream, feed.spec.name);
+      const info = await findDurable(manager, feed.spec.stream, feed.spec.name).catch(() => undefined);
+      all &&= info !== undefined;
       if (info === undefined || this.#stopped) continue;
       sum.pending += info.num_pending;
       sum.ackPending += info.num_ack_pending;
       metrics.lanePending.with(consumer.name, name).set(info.num_pending);
       feed.state = laneState(info);
-      if (feed.leaving) await this.#tend(name, feed, info, own);
+      if (feed.leaving)
+        await this.#tend(name, feed, info, own).catch((error: unknown) =>
+          logger.warn({ consumer: consumer.name, lane: name, error: String(error) }, 'a lane cannot leave yet'),
+        );
     }
-    this.#askedAt = performance.now();
+    if (all) this.#askedAt = performance.now();
     metrics.lanePending.with(consumer.name, this.#rest?.name ?? '').set(own.num_pending);
     this.#share();
     return sum;

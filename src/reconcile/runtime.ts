@@ -4,15 +4,19 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { Consumer } from '../core/consumer.ts';
 import { Event } from '../core/event.ts';
 import { asOuzelError } from '../errors.ts';
+import type { Publisher } from '../deliver/ports.ts';
+import { findActive, noteActive, type ActiveHolder } from '../nats/active.ts';
 import type { Bodies } from '../nats/bodies.ts';
-import { type Difference, ensureDurable, findDurable, type Provisioned } from '../nats/provision.ts';
+import { findDurable } from '../nats/provision.ts';
 import { Pull, SILENCE } from '../nats/pull.ts';
 import type { Wire } from '../nats/wire.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { CONSUMER_STATES, type ConsumerState } from '../telemetry/names.ts';
 import type { Blueprint } from './build.ts';
+import { ActiveInstance } from './active.ts';
 import { DueEvents } from './due.ts';
+import { OwnDurable } from './durable.ts';
 import { LaneFeeds, type LaneShown } from './lanes.ts';
 
 export interface RuntimeOptions {
@@ -23,6 +27,9 @@ export interface RuntimeOptions {
   readonly manager: JetStreamManager;
   readonly wire: Wire;
   readonly bodies: Pick<Bodies, 'get'>;
+  readonly publisher: Publisher;
+  /** The name of this instance. */
+  readonly instance: string;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
@@ -42,6 +49,9 @@ export class ConsumerRuntime {
   readonly #pull: Pull;
   readonly #due: DueEvents;
   readonly #lanes: LaneFeeds;
+  readonly #durable: OwnDurable;
+  /** Undefined for a consumer whose instances share its events. */
+  readonly #active: ActiveInstance | undefined;
   #blueprint: Blueprint;
   #provisioned = false;
   #state: ConsumerState = 'starting';
@@ -49,10 +59,6 @@ export class ConsumerRuntime {
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
   #silenceSaidAt = Number.NEGATIVE_INFINITY;
-  /** Last of the durable's acknowledgements that is known, for making it anew where it was. */
-  #ackFloor: number | undefined;
-  /** When its stream was made: one that is deleted and made anew counts from 1 again. */
-  #streamMade: string | undefined;
 
   constructor(options: RuntimeOptions) {
     const { consumer, connection, wire, domain, blueprint, logger } = options;
@@ -63,12 +69,37 @@ export class ConsumerRuntime {
     this.#options = options;
     this.#blueprint = blueprint;
     this.#lanes = new LaneFeeds({ ...options, blueprint: () => this.#blueprint });
+    this.#durable = new OwnDurable({
+      ...options,
+      lanes: this.#lanes,
+      onMadeAnew: async () => this.#active?.release(),
+    });
+    this.#active =
+      blueprint.lanes === undefined
+        ? undefined
+        : new ActiveInstance({
+            ...options,
+            stream,
+            durable: spec.name,
+            lanes: blueprint.lanes,
+            bound: (most) => this.#pull.bound(most),
+            inspect: async () => findDurable(options.manager, stream, spec.name),
+            takeDue: (taking) => (taking ? this.#due.take(true) : this.#due.hold()),
+            limit: () => this.#limit(),
+            note: (pin) =>
+              noteActive(options.publisher, this.name, pin, {
+                instance: options.instance,
+                since: new Date().toISOString(),
+              }),
+            holder: async (pin) => findActive(options.manager, this.name, pin),
+          });
     this.#pull = new Pull({
       connection,
       wire,
       stream,
       durable: spec.name,
       consumer,
+      pin: this.#active?.pin,
       lane: () => this.#lanes.rest,
       open: (carrier, position, take) => {
         if (this.#lanes.takes(this.#lanes.rest, carrier, position))
@@ -93,13 +124,21 @@ export class ConsumerRuntime {
   get state(): ConsumerState {
     if (this.#state !== 'running') return this.#state;
     if (this.consumer.blocked !== '' || this.consumer.plan.unavailable()) return 'blocked';
+    if (this.#active?.waits === true) return 'standby';
     return this.#pull.full ? 'backpressured' : 'running';
   }
 
   /** Why it failed, or is blocked; empty otherwise. */
   get reason(): string {
+    if (this.state === 'standby') return this.#active?.reason ?? '';
     if (this.state !== 'blocked') return this.#reason;
     return this.consumer.blocked || 'its targets are unavailable';
+  }
+
+  /** Of a consumer that runs on one instance at a time: this one's part, and which instance is active. */
+  get exclusive(): { readonly role: 'active' | 'standby'; readonly holder: ActiveHolder | undefined } | undefined {
+    if (this.#active === undefined) return undefined;
+    return { role: this.#active.phase === 'active' ? 'active' : 'standby', holder: this.#active.holder };
   }
 
   /** Whether it is blocked because its own streams refuse: then it cannot run. */
@@ -131,47 +170,9 @@ export class ConsumerRuntime {
     return [this.#blueprint.spec.name, ...this.#lanes.durables];
   }
 
-  /**
-   * Brings the durable on the server in line with a blueprint, which need not be the one in force yet.
-   *
-   * @returns What was done, with the durables of lanes that were made
-   * @throws OuzelError as `ensureDurable`
-   */
-  async provision(blueprint: Blueprint): Promise<Provisioned & { readonly lanesMade: readonly string[] }> {
-    const { manager, logger, metrics } = this.#options;
-    const sequence = this.#resumeFrom();
-    const streamMade = this.#streamMade;
-    // Lanes first: what comes between the two is in a lane, or comes by the consumer's own.
-    const lanes = await this.#lanes.provision(blueprint, streamMade);
-    const spec = lanes === undefined ? blueprint.spec : { ...blueprint.spec, lanes: lanes.names };
-    const done = await ensureDurable(
-      manager,
-      spec,
-      sequence === undefined ? undefined : { sequence, streamMade },
-    ).catch(async (error: unknown) => {
-      await this.#lanes.unmake(spec.stream, lanes?.made ?? []);
-      throw error;
-    });
-    // It had lanes when it ran last.
-    if (lanes === undefined && done.lanes.length > 0)
-      await this.#lanes.provision(blueprint, streamMade, done.lanes);
-    if (streamMade !== undefined && streamMade !== done.streamMade) {
-      this.consumer.startOver();
-      this.#ackFloor = undefined;
-    }
-    this.#streamMade = done.streamMade;
-    this.#ackFloor = done.ackFloor;
-    if (done.made && sequence === undefined) logger.info({ consumer: this.name, stream: spec.stream }, 'durable made');
-    else if (done.made) {
-      this.consumer.comesAgain();
-      metrics.consumerRecreated.with(this.name).increment();
-      logger.warn({ consumer: this.name, from: sequence }, 'the durable was gone and has been made anew');
-    }
-    if (done.changed.length > 0)
-      logger.info({ consumer: this.name, changed: describe(done.changed) }, 'durable changed');
-    const lanesMade = lanes?.made ?? [];
-    if (lanesMade.length > 0) logger.info({ consumer: this.name, durables: lanesMade }, 'durables of lanes made');
-    return { ...done, lanesMade };
+  /** As `OwnDurable.provision`. */
+  provision(blueprint: Blueprint): ReturnType<OwnDurable['provision']> {
+    return this.#durable.provision(blueprint);
   }
 
   /**
@@ -220,6 +221,7 @@ export class ConsumerRuntime {
   disconnected(): void {
     if (this.#closing || this.#state === 'paused') return;
     this.#pause();
+    this.#active?.disconnected();
     if (this.#state === 'running') this.#become('disconnected');
   }
 
@@ -238,6 +240,7 @@ export class ConsumerRuntime {
     this.#become('draining');
     clearTimeout(this.#retry);
     this.consumer.draining = true;
+    if (this.#active !== undefined) await this.#giveUp(this.#active);
     await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop(), this.#lanes.stop()]), deadline]);
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
     await Promise.race([this.consumer.idle(), deadline]);
@@ -247,12 +250,21 @@ export class ConsumerRuntime {
     }
     await Promise.race([this.consumer.plan.flush?.(), deadline]);
     this.consumer.plan.close();
+    this.#active?.close();
     this.#become('stopped');
+  }
+
+  /** Another instance is to be active at once: the pin goes first, and then what has not begun. */
+  async #giveUp(active: ActiveInstance): Promise<void> {
+    await active.release();
+    this.#pull.forgetOutstanding();
+    this.consumer.giveBackUnstarted(0);
   }
 
   /** Lets go of a consumer that never started. */
   discard(): void {
     this.#pull.discard();
+    this.#active?.close();
   }
 
   /** Brings gauges up to date that are computed rather than counted. */
@@ -269,7 +281,8 @@ export class ConsumerRuntime {
     if (this.#state !== 'running' && this.#state !== 'paused') return;
     const info = await findDurable(manager, spec.stream, spec.name).catch(() => undefined);
     if (info === undefined) return;
-    this.#ackFloor = info.ack_floor.stream_seq;
+    this.#durable.seen(info.ack_floor.stream_seq);
+    await this.#active?.seen(info);
     const lanes = await this.#lanes.poll(info);
     metrics.consumerPending.with(this.name).set(info.num_pending + lanes.pending);
     metrics.consumerAckPending.with(this.name).set(info.num_ack_pending + lanes.ackPending);
@@ -278,9 +291,10 @@ export class ConsumerRuntime {
   #run(): void {
     this.#become('running');
     this.#lanes.apply();
+    this.#active?.resumed();
     this.#pull.resume();
     this.#lanes.take(true);
-    this.#due.take(true);
+    if (this.#active === undefined) this.#due.take(true);
   }
 
   #pause(): void {
@@ -295,6 +309,7 @@ export class ConsumerRuntime {
     this.#lanes.hold();
     this.#due.hold();
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
+    this.#active?.release().catch(() => undefined);
   }
 
   #limit(): void {
@@ -366,18 +381,4 @@ export class ConsumerRuntime {
       this.#failed(error, () => this.#recover());
     }
   }
-
-  /**
-   * Where a durable that is gone is made anew: behind the last event that all instances were done with, as far as is
-   * known. This instance may be further, but others, or one that died, may have had earlier ones in hand. What was done
-   * since is done again, with the same ids.
-   */
-  #resumeFrom(): number | undefined {
-    return this.#ackFloor === undefined ? undefined : this.#ackFloor + 1;
-  }
 }
-
-const describe = (changed: readonly Difference[]): string =>
-  changed
-    .map(({ field, server, config }) => `${field}: ${JSON.stringify(server)} → ${JSON.stringify(config)}`)
-    .join('; ');

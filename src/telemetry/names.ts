@@ -156,6 +156,7 @@ export const METRICS = {
 export const CONSUMER_STATES = [
   'starting',
   'running',
+  'standby',
   'backpressured',
   'blocked',
   'paused',
