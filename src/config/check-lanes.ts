@@ -70,7 +70,7 @@ class Checker {
     const open = lanes.flatMap(({ subjects }, index) => (subjects === undefined ? [index] : []));
     for (const index of open.slice(1)) {
       const message = `the lane "${lanes[open[0] ?? 0]?.name ?? ''}" takes the rest already`;
-      this.#report(['lanes', index], message, 'one lane may be without subjects: give this one some', 'key');
+      this.#report(['lanes', index, 'name'], message, 'one lane may be without subjects: give this one some');
     }
     if (open.length === lanes.length)
       this.#report(['lanes'], 'no lane has subjects', 'write [{ name: urgent, subjects: [events.urgent.>] }]', 'key');

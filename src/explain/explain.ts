@@ -25,6 +25,7 @@ import { Expression, toJson } from '../expression/index.ts';
 import { Admission } from '../flow/admit.ts';
 import '../hash.ts';
 import { cellsOf } from '../reconcile/build.ts';
+import { laneShown } from './lane.ts';
 import { bindFilters, compileExplained, expressionsOf, type StageInfo } from '../reconcile/compile.ts';
 import { compileKeys } from '../reconcile/keys.ts';
 import { consumerRevision } from '../reconcile/revision.ts';
@@ -84,7 +85,9 @@ class Explainer {
     const { source, plugins, tables, schemas } = this.#loaded;
     const revision = consumerRevision(source, this.#config, this.#name, plugins, tables, schemas);
     const { plan, run, ended } = this.#begin(revision);
-    const head = { consumer: this.#name, stream, revision, event: this.#shown(run) };
+    const { subject } = this.#event.carrier;
+    const lane = laneShown(this.#settings, subject);
+    const head = { consumer: this.#name, stream, revision, event: this.#shown(run), ...lane };
     try {
       const notTaken = this.#notTaken(subjects);
       if (notTaken !== undefined) return { ...head, stages: [], outcome: notTaken };

@@ -32,6 +32,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
 export function renderExplanation(explanation: Explanation, style: Style): string {
   const page = new Page(style);
   page.decode(explanation.event);
+  if (explanation.lane !== undefined) page.lane(explanation.lane);
   for (const stage of explanation.stages) page.stage(stage);
   page.outcome(explanation);
   return page.text();
@@ -71,6 +72,11 @@ class Page {
     if (event.key !== undefined) this.#field('key', event.key);
     if (event.dataError !== undefined) this.#failed(0, event.dataError);
     else this.#field('data', json(event.data));
+  }
+
+  lane({ name, weight }: NonNullable<Explanation['lane']>): void {
+    this.#begin('lane');
+    this.#row(0, '', `${name}, weight ${weight}`);
   }
 
   stage(stage: StageShown): void {

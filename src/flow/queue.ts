@@ -153,15 +153,17 @@ class Shares implements Queue {
 
   take(): Run | undefined {
     let next: Share | undefined;
-    let weight = 1;
+    let least = Number.POSITIVE_INFINITY;
     for (const [lane, share] of this.#shares) {
-      if (share.queue.size === 0 || (next !== undefined && share.pass >= next.pass)) continue;
+      // Where it would be then: of two that are as far, the heavier is first.
+      const then = share.pass + 1 / lane.weight;
+      if (share.queue.size === 0 || then >= least) continue;
       next = share;
-      weight = lane.weight;
+      least = then;
     }
     if (next === undefined) return undefined;
-    this.#now = next.pass;
-    next.pass += 1 / weight;
+    this.#now = Math.max(this.#now, next.pass);
+    next.pass = least;
     this.#size--;
     return next.queue.take();
   }

@@ -113,7 +113,7 @@ export function laneSpecs(name: string, consumer: ConsumerConfig, revision: stri
 }
 
 /** The lane of what is in no other. */
-function restOf({ lanes }: ConsumerConfig): Blueprint['rest'] {
+export function restOf({ lanes }: ConsumerConfig): Blueprint['rest'] {
   const { name = REST, weight = 1 } = lanes?.find(({ subjects }) => subjects === undefined) ?? {};
   return { name, weight };
 }
