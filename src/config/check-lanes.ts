@@ -48,7 +48,8 @@ class Checker {
     if (lanes === undefined) return;
     for (const feature of exclusiveFor(this.#consumer)) {
       const [key = feature] = feature.split('.');
-      const hint = 'they need all events in one durable: leave one out, or make several consumers over disjoint subjects';
+      const hint =
+        'they need all events in one durable: leave one out, or make several consumers over disjoint subjects';
       this.#report([key], `${feature} and lanes cannot stand together`, hint, 'key');
     }
     this.#names(lanes);

@@ -38,7 +38,12 @@ export function checkReferences(config: Config, root: SourceNode, names: Defined
   checker.filterReferences();
   checker.filterCircles();
   checker.timeouts();
-  return [...checker.problems, ...checkAccess(config, root), ...checkLanes(config, root), ...checkSources(config, root)];
+  return [
+    ...checker.problems,
+    ...checkAccess(config, root),
+    ...checkLanes(config, root),
+    ...checkSources(config, root),
+  ];
 }
 
 class Checker {

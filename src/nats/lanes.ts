@@ -32,7 +32,10 @@ export function laneState({ config, ack_floor: floor }: ConsumerInfo): LaneState
 }
 
 /** Notes on a durable that its lane leaves. @returns Until when it has its events, in milliseconds since the epoch. */
-export async function noteLeaving(manager: JetStreamManager, { config, stream_name, name, ts }: ConsumerInfo): Promise<number> {
+export async function noteLeaving(
+  manager: JetStreamManager,
+  { config, stream_name, name, ts }: ConsumerInfo,
+): Promise<number> {
   const until = serverTime(ts) + NOTICE;
   const metadata = { ...config.metadata, [UNTIL]: new Date(until).toISOString() };
   await manager.consumers.update(stream_name, name, { ...config, metadata });

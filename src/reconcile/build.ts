@@ -108,7 +108,13 @@ export function laneSpecs(name: string, consumer: ConsumerConfig, revision: stri
   return (consumer.lanes ?? []).flatMap(({ name: lane, subjects, weight }) =>
     subjects === undefined
       ? []
-      : [{ name: lane, weight, spec: { ...own, name: laneDurable(name, lane), subjects, lane: { consumer: name, name: lane } } }],
+      : [
+          {
+            name: lane,
+            weight,
+            spec: { ...own, name: laneDurable(name, lane), subjects, lane: { consumer: name, name: lane } },
+          },
+        ],
   );
 }
 

@@ -290,7 +290,7 @@ export class LaneFeeds {
     logger.info({ consumer: consumer.name, lane: name }, 'lane left');
     this.#forget(name);
     // It was wanted again meanwhile.
-    await this.#restore();
+    this.#restore();
   }
 
   #open(name: string, spec: DurableSpec, state: LaneState): Feed {
@@ -304,14 +304,16 @@ export class LaneFeeds {
       consumer,
       lane: () => lane,
       open: (carrier, position, take) => {
-        if (this.takes(lane, carrier, position))
-          take(new Event(carrier, position, spec.stream, blueprint().decode));
+        if (this.takes(lane, carrier, position)) take(new Event(carrier, position, spec.stream, blueprint().decode));
         else pull.askAgain();
       },
       domain,
       onLost: (reason) => {
-        logger.warn({ consumer: consumer.name, lane: name, reason }, 'the pull of a lane ended; its durable is looked at');
-        void this.#restore();
+        logger.warn(
+          { consumer: consumer.name, lane: name, reason },
+          'the pull of a lane ended; its durable is looked at',
+        );
+        this.#restore();
       },
       onWarning: (message) => logger.warn({ consumer: consumer.name, lane: name }, message),
     });
@@ -321,34 +323,39 @@ export class LaneFeeds {
   }
 
   /** Makes the lanes ready again, as the blueprint in force has them; tried until it is done. */
-  async #restore(): Promise<void> {
-    const { manager, wire, logger, metrics, consumer, blueprint } = this.#options;
+  #restore(): void {
     clearTimeout(this.#retry);
-    if (this.#stopped || !wire.connected) return;
-    try {
-      const { spec } = blueprint();
-      const done = await this.provision(blueprint(), undefined);
-      if (done !== undefined) await ensureDurable(manager, { ...spec, lanes: done.names });
-      if (this.#stopped) return;
-      for (const durable of done?.made ?? []) {
-        metrics.consumerRecreated.with(consumer.name).increment();
-        logger.warn({ consumer: consumer.name, durable }, 'the durable of a lane was gone and has been made anew');
-      }
-      this.apply();
-    } catch (error) {
+    this.#makeReady().catch((error: unknown) => {
+      const { logger, consumer } = this.#options;
       const { code, message } = asOuzelError(error);
       logger.warn({ consumer: consumer.name, code }, `lanes cannot be taken yet: ${message}`);
-      this.#retry = setTimeout(() => void this.#restore(), AGAIN);
+      this.#retry = setTimeout(() => this.#restore(), AGAIN);
       this.#retry.unref();
+    });
+  }
+
+  async #makeReady(): Promise<void> {
+    const { manager, wire, logger, metrics, consumer, blueprint } = this.#options;
+    // What is away is asked again when it is back.
+    if (this.#stopped || !wire.connected) return;
+    const done = await this.provision(blueprint(), undefined);
+    if (done !== undefined) await ensureDurable(manager, { ...blueprint().spec, lanes: done.names });
+    if (this.#stopped) return;
+    for (const durable of done?.made ?? []) {
+      metrics.consumerRecreated.with(consumer.name).increment();
+      logger.warn({ consumer: consumer.name, durable }, 'the durable of a lane was gone and has been made anew');
     }
+    this.apply();
   }
 
   #drop(name: string, { pull }: Feed): void {
     this.#feeds.delete(name);
     this.#forget(name);
-    pull.stop().catch((error: unknown) =>
-      this.#options.logger.error({ error: String(error) }, 'the pull of a lane could not be ended'),
-    );
+    pull
+      .stop()
+      .catch((error: unknown) =>
+        this.#options.logger.error({ error: String(error) }, 'the pull of a lane could not be ended'),
+      );
   }
 
   #forget(name: string): void {

@@ -196,7 +196,8 @@ class Previewer {
     this.#streams.set(spec.stream, stream);
     const durable = await findDurable(this.#manager, spec.stream, name);
     const plan = planDurable({ stream, durable }, spec);
-    if (this.#config.consumers[consumer]?.paused === true) return { action: 'none', detail: 'paused: its durable is left as it is' };
+    if (this.#config.consumers[consumer]?.paused === true)
+      return { action: 'none', detail: 'paused: its durable is left as it is' };
     if (plan.action === 'none') return { action: 'none' };
     if (plan.action === 'make') return { action: 'make', detail: `durable on ${spec.stream}, ${startOf(spec)}` };
     if (plan.changed.length > 0) return { action: 'change', differences: plan.changed };

@@ -159,7 +159,9 @@ consumers:
   const reload = async (daemon: Daemon, text: string): Promise<void> => {
     const before = await generation(daemon);
     await daemon.write(text);
-    await waitFor(async () => (await generation(daemon)) > before, { what: () => `a reload\n${daemon.log().slice(-2000)}` });
+    await waitFor(async () => (await generation(daemon)) > before, {
+      what: () => `a reload\n${daemon.log().slice(-2000)}`,
+    });
   };
   const durables = async (): Promise<string[]> => {
     const names: string[] = [];

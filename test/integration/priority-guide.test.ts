@@ -41,7 +41,9 @@ ${(billing + mail.replace(/^consumers:\n/, '').replace('to: partner', 'to: post'
   await send('orders.created', 'vip', true);
   const reset = await send('mail.reset', 'reset');
   for (const consumer of ['billing', 'mail'])
-    await waitFor(async () => (await daemon.total('ouzel_events_in_flight', { consumer })) === 5, { what: 'all in hand' });
+    await waitFor(async () => (await daemon.total('ouzel_events_in_flight', { consumer })) === 5, {
+      what: 'all in hand',
+    });
   open();
   await untilEnded(daemon, 'billing', 5);
   await untilEnded(daemon, 'mail', 5);
@@ -58,7 +60,9 @@ ${(billing + mail.replace(/^consumers:\n/, '').replace('to: partner', 'to: post'
   expect(billed).toMatch(/admit +. at most 1 at once\n.*as if it had come 1m earlier/);
   expect(await cli('explain', `EVENTS:${reset}`, '--consumer', 'mail')).toMatch(/lane +urgent, weight 9/);
   expect(await cli('explain', event, '--consumer', 'mail', '--type', 'orders.created')).toMatch(/lane +bulk, weight 1/);
-  expect(await cli('consumers', 'show', 'mail')).toMatch(/lane urgent +mail-urgent, weight 9: 0 pending, 0 ack pending/);
+  expect(await cli('consumers', 'show', 'mail')).toMatch(
+    /lane urgent +mail-urgent, weight 9: 0 pending, 0 ack pending/,
+  );
   expect(await cli('validate', '--plan')).toMatch(/mail-urgent/);
   // What is a lane's is no orphan while its consumer is there.
   expect(JSON.parse(await cli('consumers', 'prune', '--dry-run', '--json'))).toMatchObject({ durables: [] });

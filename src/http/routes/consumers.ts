@@ -102,7 +102,9 @@ const detail = z
     ...summaryShape,
     pause: pause.nullable().describe('Who paused it while it runs, if anybody did.'),
     config_revision: z.string().nullable().describe('Of all that it is made of; the durable bears it.'),
-    lanes: z.array(lane).describe('As they run on this instance; empty where it has none. The last one takes the rest.'),
+    lanes: z
+      .array(lane)
+      .describe('As they run on this instance; empty where it has none. The last one takes the rest.'),
     durable: durable.nullable().describe('As the server says; null where there is none, or no server.'),
   })
   .meta({ id: 'ConsumerDetail', description: 'A consumer, live and as configured.' });

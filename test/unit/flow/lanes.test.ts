@@ -45,6 +45,11 @@ describe('shareOut', () => {
     [500, [3, 1, 1], [300, 100, 100]],
     [2, [1, 1, 1000], [1, 1, 1]],
   ])('%i over %j', (prefetch, weights, shares) => {
-    expect(shareOut(prefetch, weights.map((weight) => ({ weight })))).toEqual(shares);
+    expect(
+      shareOut(
+        prefetch,
+        weights.map((weight) => ({ weight })),
+      ),
+    ).toEqual(shares);
   });
 });

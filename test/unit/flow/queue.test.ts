@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Lane } from '../../../src/core/lane.ts';
 import type { Run } from '../../../src/core/run.ts';
 import { Admission } from '../../../src/flow/admit.ts';
-import { headStart, rankOf } from '../../../src/flow/priority.ts';
+import { type HeadStart, headStart, rankOf } from '../../../src/flow/priority.ts';
 import { createQueue, type Queue } from '../../../src/flow/queue.ts';
 import { Gate, harness, jsonEvent, random } from '../core/helpers.ts';
 
@@ -22,9 +22,7 @@ describe('the smallest rank first', () => {
         const run = waiting(Math.floor(chance() * 20), Math.floor(chance() * 10));
         queue.push(run);
         model.push({ run, arrival: round });
-        model.sort(
-          (a, b) => a.run.rank - b.run.rank || a.run.sequence - b.run.sequence || a.arrival - b.arrival,
-        );
+        model.sort((a, b) => a.run.rank - b.run.rank || a.run.sequence - b.run.sequence || a.arrival - b.arrival);
       } else expect(queue.take()).toBe(model.shift()?.run);
       expect(queue.size).toBe(model.length);
     }
@@ -81,7 +79,8 @@ describe('lanes by their weights', () => {
   it('keeps ranks within a lane, and counts what has no lane to the rest', () => {
     const [urgent, rest] = [laneOf('urgent', 1), laneOf('rest', 1)];
     const queue = createQueue({ ranked: true, rest });
-    for (const run of [waiting(1, 5, urgent), waiting(2, 3, urgent), waiting(3, 9, rest), waiting(4, 1)]) queue.push(run);
+    for (const run of [waiting(1, 5, urgent), waiting(2, 3, urgent), waiting(3, 9, rest), waiting(4, 1)])
+      queue.push(run);
     const taken = Array.from({ length: 4 }, () => queue.take());
     expect(taken.filter((run) => run?.lane === urgent).map((run) => run?.sequence)).toEqual([2, 1]);
     expect(taken.filter((run) => run?.lane !== urgent).map((run) => run?.sequence)).toEqual([4, 3]);
@@ -89,8 +88,11 @@ describe('lanes by their weights', () => {
 });
 
 describe('Admission with priority', () => {
-  const AHEAD = [
-    { when: ({ event }: { event: { data: unknown } }) => (event.data as { vip?: boolean }).vip === true, ahead: 60_000 },
+  const AHEAD: readonly HeadStart[] = [
+    {
+      when: ({ event }) => (event.data as { vip?: boolean }).vip === true,
+      ahead: 60_000,
+    },
   ];
   const START = Date.UTC(2026, 0, 2);
 
@@ -98,7 +100,7 @@ describe('Admission with priority', () => {
     const admission = new Admission(1);
     admission.order({ ranked: true, rest: undefined });
     const gate = new Gate();
-    const steps = [admission.rankedStep(rankOf(AHEAD as never)), gate];
+    const steps = [admission.rankedStep(rankOf(AHEAD)), gate];
     const made = harness({ steps, onSettled: admission.onSettled });
     return { admission, gate, ...made };
   };
@@ -151,10 +153,10 @@ describe('Admission with priority', () => {
       bodyName: undefined,
       due,
     };
-    const rank = rankOf(AHEAD as never);
+    const rank = rankOf(AHEAD);
     const first = consumer.refuse(event, { ...handed, run: '' });
     const redrive = consumer.refuse(event, { ...handed, run: 'redrive-1' });
-    expect(headStart(AHEAD as never, first)).toBe(60_000);
+    expect(headStart(AHEAD, first)).toBe(60_000);
     expect(rank(first)).toBe(START - 60_000);
     expect(rank(redrive)).toBe(START + 440_000);
   });
