@@ -139,8 +139,10 @@ export class Consumer {
   }
 
   /** Whether an event that fails is handed to a timer: a delay in milliseconds that would hold its ack slot too long. */
-  parks(delay: number): boolean {
-    if (this.plan.ordered === true) return false;
+  parks(run: Run, delay: number): boolean {
+    // It waits where it is stored already.
+    if (run.handed?.lane !== undefined) return false;
+    if (run.plan.ordered === true) return delay > this.limits.ackWait;
     return delay > this.limits.ackWait || this.delayed.size >= this.limits.prefetch;
   }
 

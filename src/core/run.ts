@@ -6,7 +6,7 @@ import { asOuzelError, type OuzelError } from '../errors.ts';
 import type { ErrorView, MessageView, Scope } from '../expression/types.ts';
 import type { Delivery } from '../deliver/delivery.ts';
 import type { Route } from '../deliver/route.ts';
-import type { Place } from '../flow/order.ts';
+import type { Place } from '../flow/lane.ts';
 import type { AttemptRecord } from './attempts.ts';
 import type { Consumer } from './consumer.ts';
 import type { Event } from './event.ts';

@@ -4,7 +4,7 @@
  */
 import { type ConsumerInfo, JetStreamApiError, type JetStreamManager, type StreamInfo } from '@nats-io/jetstream';
 import { OuzelError } from '../errors.ts';
-import { notedLanes } from './lanes.ts';
+import { notedLanes } from './lane-durables.ts';
 import {
   type Difference,
   type DurableSpec,

@@ -107,8 +107,8 @@ export class ActiveInstance {
     this.#takeOver(false);
   }
 
-  /** The connection is gone. */
-  disconnected(): void {
+  /** Begins nothing more: the connection is gone, or the consumer drains. What has begun goes on. */
+  halt(): void {
     this.#rest();
   }
 
@@ -163,13 +163,15 @@ export class ActiveInstance {
   /** @returns Whether all is in hand; false when something else came up. */
   async #waitForAll(fresh: boolean, number: number): Promise<boolean> {
     const { lanes, inspect, bound } = this.#options;
+    let known = !fresh;
     while (number === this.#number) {
       const { ended } = lanes;
+      known ||= await lanes.takeStock();
       const info = await inspect().catch(() => undefined);
       if (number !== this.#number) break;
       const missing = info === undefined ? undefined : this.#missing(info, fresh);
       const settled = lanes.ended === ended && this.pin.confirmedAt > 0;
-      if (missing === 0 && settled) {
+      if (missing === 0 && settled && known) {
         this.#begin();
         return true;
       }

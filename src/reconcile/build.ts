@@ -8,7 +8,7 @@ import { Consumer, type ConsumerCells } from '../core/consumer.ts';
 import type { Decoder } from '../core/event.ts';
 import { laneDurable, REST } from '../core/lane.ts';
 import type { Plan } from '../core/plan.ts';
-import type { AttemptStore, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
+import type { Acknowledger, AttemptStore, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
 import type { Pauses } from '../core/pauses.ts';
 import type { Suspects } from '../core/suspects.ts';
 import type { Turns } from '../core/turns.ts';
@@ -18,6 +18,7 @@ import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
 import { Lanes } from '../flow/order.ts';
 import type { Bodies } from '../nats/bodies.ts';
+import { createLaneStore, isOfStream } from '../nats/lanes.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
 import type { Wire } from '../nats/wire.ts';
 import { INCIDENT_PREFIX, INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
@@ -44,6 +45,8 @@ export interface Services {
   readonly attempts: AttemptStore;
   readonly parking: Parking;
   readonly bodies: Bodies;
+  /** Makes the stream of what waits in the lanes of keys. */
+  readonly ensureLanes: () => Promise<void>;
   readonly pluginState: StateStore;
   readonly breakers: Breakers;
   readonly suspects: Suspects;
@@ -252,20 +255,42 @@ export function blueprintOf(
   };
 }
 
+/** Answers the server for the events of its streams; what is stored in a lane answers for itself. */
+const acksOf = (wire: Acknowledger): Acknowledger => ({
+  ack: (reply) => isOfStream(reply) && wire.ack(reply),
+  nak: (reply, delay) => isOfStream(reply) && wire.nak(reply, delay),
+  working: (reply) => !isOfStream(reply) || wire.working(reply),
+});
+
 /** A consumer that can be started. */
 export function buildRuntime(blueprint: Blueprint, services: Services, domain: string | undefined): ConsumerRuntime {
-  const { name, plan } = blueprint;
+  const { name, plan, lanes } = blueprint;
   const { wire, parking } = services;
   const consumer: Consumer = new Consumer(name, plan, {
     ...services,
-    acks: wire,
+    acks: lanes === undefined ? wire : acksOf(wire),
     cells: cellsOf(name, services.metrics),
     parking: {
-      park: (...args) => {
+      park: (run, record, kind, done) => {
+        // A retry that waits keeps its place, with those behind it.
+        const { place } = run;
+        if (kind === 'retry' && place !== undefined && lanes?.backlog !== undefined)
+          return lanes.backlog.putFirst(place, run, record, done);
         runtime.wantDue();
-        parking.park(...args);
+        parking.park(run, record, kind, done);
       },
     },
+  });
+  lanes?.attach({
+    store: createLaneStore({
+      ...services,
+      consumer: name,
+      domain,
+      ensure: services.ensureLanes,
+      decode: () => runtime.blueprint.decode,
+    }),
+    receive: (event, handed) => consumer.receive(event, handed),
+    hand: () => ({ held: consumer.held, ...consumer.limits }),
   });
   const runtime: ConsumerRuntime = new ConsumerRuntime({ ...services, consumer, blueprint, domain });
   return runtime;

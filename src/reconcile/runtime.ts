@@ -39,6 +39,8 @@ const RETRY_FIRST = 1_000;
 const RETRY_MAX = 15_000;
 /** Milliseconds after which it is said again that a server says nothing. */
 const SAY_AGAIN = 60_000;
+/** Milliseconds between looks at what has to end before another instance takes over. */
+const LOOK = 25;
 /** Milliseconds that events which are cut off at the end of a drain have to be noted and given back. */
 const INTERRUPT = 1_000;
 
@@ -221,7 +223,7 @@ export class ConsumerRuntime {
   disconnected(): void {
     if (this.#closing || this.#state === 'paused') return;
     this.#pause();
-    this.#active?.disconnected();
+    this.#active?.halt();
     if (this.#state === 'running') this.#become('disconnected');
   }
 
@@ -240,7 +242,7 @@ export class ConsumerRuntime {
     this.#become('draining');
     clearTimeout(this.#retry);
     this.consumer.draining = true;
-    if (this.#active !== undefined) await this.#giveUp(this.#active);
+    if (this.#active !== undefined) await this.#giveUp(this.#active, deadline);
     await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop(), this.#lanes.stop()]), deadline]);
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
     await Promise.race([this.consumer.idle(), deadline]);
@@ -254,8 +256,15 @@ export class ConsumerRuntime {
     this.#become('stopped');
   }
 
-  /** Another instance is to be active at once: the pin goes first, and then what has not begun. */
-  async #giveUp(active: ActiveInstance): Promise<void> {
+  /**
+   * Another instance is to be active at once: the pin goes first, and then what has not begun. Of what has begun, the
+   * server keeps the events of the stream from it; others it would begin at once, so that they end before.
+   */
+  async #giveUp(active: ActiveInstance, deadline: Promise<void>): Promise<void> {
+    active.halt();
+    const others = (): boolean => this.consumer.runs().some(({ handed, started }) => handed !== undefined && started);
+    const over = deadline.then(() => true);
+    while (others()) if (await Promise.race([over, sleep(LOOK)])) break;
     await active.release();
     this.#pull.forgetOutstanding();
     this.consumer.giveBackUnstarted(0);
@@ -382,3 +391,8 @@ export class ConsumerRuntime {
     }
   }
 }
+
+const sleep = async (milliseconds: number): Promise<false> =>
+  new Promise((resolve) => {
+    setTimeout(() => resolve(false), milliseconds).unref();
+  });

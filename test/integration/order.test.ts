@@ -94,3 +94,57 @@ consumers:
   expect(refused.size).toBe(75);
   await client.nc.close();
 }, 240_000);
+
+test('a hot key leaves room for the others, and keeps its order over a crash and a long retry', async () => {
+  const server = await startServer();
+  const client = await connectTo(server);
+  await addStream(client, 'IN', ['in.>']);
+  const HOT = 400;
+  const COLD = 100;
+  const accepted: number[] = [];
+  const refused = new Set<number>();
+  let slow = true;
+  const target = await startHttpTarget(async ({ headers }) => {
+    const number = Number(headers['x-n']);
+    if (slow && number < HOT) await new Promise((resolve) => setTimeout(resolve, 25));
+    if (number === 150 && !refused.has(number)) {
+      refused.add(number);
+      return { status: 409 };
+    }
+    accepted.push(number);
+    return { status: 200 };
+  });
+  const config = `version: 1
+nats: { servers: "@NATS@" }
+http: { listen: "@HTTP@" }
+defaults: { retry: { attempts: 3, backoff: { first: 6s, factor: 1, jitter: 0 } } }
+targets: { partner: { webhook: { url: '${target.url}', allow_private: true, headers: { x-n: '{{ event.data.n }}' } } } }
+consumers:
+  ordered: { stream: IN, start: all, order_by: event.data.key, ack_wait: 3s, prefetch: 64, deliver: [{ to: partner }] }
+`;
+  const daemon = await startDaemon(config, { server });
+  await publishMany(client, HOT, (n) => ({ subject: 'in.x', body: { key: 'hot', n } }));
+  await publishMany(client, COLD, (n) => ({ subject: 'in.x', body: { key: `cold ${n % 20}`, n: HOT + n } }));
+  const cold = (): number => accepted.filter((number) => number >= HOT).length;
+  const hot = (): number[] => [...new Set(accepted.filter((number) => number < HOT))];
+  await waitFor(() => cold() >= COLD, { what: () => `the others, of which ${cold()} came`, timeout: 60_000 });
+  expect(hot().length).toBeLessThan(HOT);
+  // What waits is on the server, and its source is acked.
+  expect((await client.jsm.streams.info('OUZEL_LANES')).state.messages).toBeGreaterThan(0);
+  await waitFor(() => hot().length >= 60, { what: 'the hot key to go on', timeout: 60_000 });
+  await daemon.kill();
+  slow = false;
+
+  const again = await startDaemon(config, { server });
+  await waitFor(() => hot().length === HOT, {
+    what: () => `all of the hot key, of which ${hot().length} came`,
+    timeout: 90_000,
+  });
+  expect(hot()).toEqual(hot().toSorted((left, right) => left - right));
+  expect(refused.size).toBe(1);
+  await waitFor(async () => (await client.jsm.streams.info('OUZEL_LANES')).state.messages === 0, {
+    what: 'nothing to be left',
+  });
+  expect(await again.terminate()).toBe(0);
+  await client.nc.close();
+}, 240_000);

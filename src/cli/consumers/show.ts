@@ -4,7 +4,7 @@ import type { ConsumerConfig } from '../../config/schema.ts';
 import { formatPlace, OuzelError } from '../../errors.ts';
 import { type ActiveHolder, findActive, pinnedId } from '../../nats/active.ts';
 import { laneDurable } from '../../core/lane.ts';
-import { notedLanes } from '../../nats/lanes.ts';
+import { notedLanes } from '../../nats/lane-durables.ts';
 import { findDurable, isOurs } from '../../nats/provision.ts';
 import { print, printJson, table } from '../print.ts';
 import { exclusiveFor } from '../../reconcile/exclusive.ts';

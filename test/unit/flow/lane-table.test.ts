@@ -1,7 +1,7 @@
 /** Which lane an event belongs to, and how the room is shared. */
 import { describe, expect, it } from 'vitest';
 import { Lane } from '../../../src/core/lane.ts';
-import { LaneTable, shareOut } from '../../../src/flow/lanes.ts';
+import { LaneTable, shareOut } from '../../../src/flow/lane-table.ts';
 
 const lane = (name: string): Lane => new Lane(name, 1, 1, { room: 100, limits: { prefetch: 100, ackWait: 30_000 } });
 
