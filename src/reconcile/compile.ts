@@ -203,7 +203,8 @@ class PlanCompiler {
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
       ordered: flow.order.length > 0,
-      onSettled: both(admission?.onSettled, flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined),
+      // The next one of its key stands in line before a place is given away.
+      onSettled: both(flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined, admission?.onSettled),
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,
       flush: this.#routes.flush,

@@ -15,7 +15,14 @@ import { type Carrier, Event, type Position } from '../core/event.ts';
 import { Lane, laneDurable } from '../core/lane.ts';
 import { asOuzelError, OuzelError } from '../errors.ts';
 import { LaneTable, shareOut } from '../flow/lane-table.ts';
-import { isSettledUpTo, type LaneState, laneState, notedLanes, noteLeaving, serverTime } from '../nats/lane-durables.ts';
+import {
+  isSettledUpTo,
+  type LaneState,
+  laneState,
+  notedLanes,
+  noteLeaving,
+  serverTime,
+} from '../nats/lane-durables.ts';
 import type { Resumption } from '../nats/plan.ts';
 import { deleteDurable, type DurableSpec, ensureDurable, findDurable, findStream } from '../nats/provision.ts';
 import { Pull } from '../nats/pull.ts';
@@ -58,6 +65,12 @@ interface Found {
   readonly made: boolean;
 }
 
+/** The names of all lanes that there are, and the durables that were made. */
+interface Ready {
+  readonly names: readonly string[];
+  readonly made: readonly string[];
+}
+
 /** What one lane does and has, for people. */
 export interface LaneShown {
   readonly name: string;
@@ -75,6 +88,7 @@ export class LaneFeeds {
   #found = new Map<string, Found>();
   #table: LaneTable | undefined;
   #rest: Lane | undefined;
+  #turn: Promise<void> = Promise.resolve();
   #taking = false;
   #stopped = false;
   #askedAt = 0;
@@ -120,14 +134,28 @@ export class LaneFeeds {
    * it has no more.
    *
    * @param noted The lanes that the consumer's own durable notes, where that was asked already.
-   * @returns The names of all that there are, and the durables that were made; undefined where there is nothing to look for.
+   * @returns Undefined where there is nothing to look for
    * @throws OuzelError as `ensureDurable`
    */
   async provision(
-    { laneSpecs: lanes, exclusive, spec: own }: Blueprint,
+    blueprint: Blueprint,
     streamMade: string | undefined,
     noted: readonly string[] = [],
-  ): Promise<{ readonly names: readonly string[]; readonly made: readonly string[] } | undefined> {
+  ): Promise<Ready | undefined> {
+    // One after the other: a reload, a reconnect and a durable that is gone may all want it at once.
+    const mine = this.#turn.then(() => this.#provision(blueprint, streamMade, noted));
+    this.#turn = mine.then(
+      () => undefined,
+      () => undefined,
+    );
+    return mine;
+  }
+
+  async #provision(
+    { laneSpecs: lanes, exclusive, spec: own }: Blueprint,
+    streamMade: string | undefined,
+    noted: readonly string[],
+  ): Promise<Ready | undefined> {
     if (lanes.length === 0 && this.#feeds.size === 0 && noted.length === 0) return undefined;
     const { manager } = this.#options;
     const info = await findDurable(manager, own.stream, own.name);

@@ -97,14 +97,14 @@ test('lanes are let in by their weights, each in its order, and none waits for a
   await addStream(client, 'IN', ['in.>']);
   const partner = await startPartner();
   for (const lane of ['rest', 'b', 'a'])
-    await publishMany(client, 400, (n) => ({ subject: `in.${lane}`, body: { n: `${lane}${n}` } }));
+    await publishMany(client, 60, (n) => ({ subject: `in.${lane}`, body: { n: `${lane}${n}` } }));
   const daemon = await startDaemon(
     `${HEAD}${partnerOf(partner.target.url)}
 consumers:
   fair:
     stream: IN
     start: all
-    prefetch: 500
+    prefetch: 50
     timeout: 25s
     concurrency: { max: 1 }
     lanes: [{ name: a, subjects: [in.a], weight: 3 }, { name: b, subjects: [in.b] }]
@@ -112,22 +112,22 @@ consumers:
 `,
     { server },
   );
-  // Each lane has its share of what is in hand: 300, 100, 100.
-  await inHand(daemon, 'fair', 500);
+  // Each lane has its share of what is in hand: 30, 10, 10.
+  await inHand(daemon, 'fair', 50);
   partner.open();
-  await untilEnded(daemon, 'fair', 1200, 60_000);
+  await untilEnded(daemon, 'fair', 180, 60_000);
   const order = partner.order();
-  const taken = (lane: string): string[] => order.slice(1, 101).filter((n) => n.startsWith(lane));
-  expect(taken('a')).toHaveLength(60);
-  expect(taken('b')).toHaveLength(20);
-  expect(taken('rest')).toHaveLength(20);
+  const taken = (lane: string): string[] => order.slice(1, 21).filter((n) => n.startsWith(lane));
+  expect(taken('a')).toHaveLength(12);
+  expect(taken('b')).toHaveLength(4);
+  expect(taken('rest')).toHaveLength(4);
   for (const lane of ['a', 'b', 'rest'])
-    expect(order.filter((n) => n.startsWith(lane))).toEqual(Array.from({ length: 400 }, (_, n) => `${lane}${n}`));
+    expect(order.filter((n) => n.startsWith(lane))).toEqual(Array.from({ length: 60 }, (_, n) => `${lane}${n}`));
   const shown = (await (await fetch(`${daemon.http}/api/v1/consumers/fair`)).json()) as { lanes: unknown };
   expect(shown.lanes).toMatchObject([
-    { name: 'a', durable: 'fair-a', weight: 3, prefetch: 300, held: 0, leaving: false },
-    { name: 'b', durable: 'fair-b', weight: 1, prefetch: 100 },
-    { name: 'rest', durable: 'fair', weight: 1, prefetch: 100 },
+    { name: 'a', durable: 'fair-a', weight: 3, prefetch: 30, held: 0, leaving: false },
+    { name: 'b', durable: 'fair-b', weight: 1, prefetch: 10 },
+    { name: 'rest', durable: 'fair', weight: 1, prefetch: 10 },
   ]);
 }, 120_000);
 
