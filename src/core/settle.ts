@@ -312,7 +312,8 @@ export class Settle {
     run.settled = true;
     run.returned = true;
     // Whoever takes over waits for all that is out, so that nothing is for longer than that.
-    if (run.plan.ordered === true && run.handed?.lane === undefined) delay = Math.min(delay, this.#consumer.limits.ackWait);
+    if (run.plan.ordered === true && run.handed?.lane === undefined)
+      delay = Math.min(delay, this.#consumer.limits.ackWait);
     if (delay > 0 && run.handed === undefined) this.#consumer.delayed.add(run.sequence, Date.now() + delay);
     // A nak that comes late would take the event from whoever has it now.
     if (!run.lost) this.#ports.acks.nak(run.reply, delay);

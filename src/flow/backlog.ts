@@ -20,8 +20,8 @@ export interface BacklogPorts {
   readonly store: LaneStore;
   /** Takes an event in hand that was stored. */
   readonly receive: (event: Event, handed: Handed) => void;
-  /** Events in hand, and how many may be. */
-  readonly hand: () => { readonly held: number; readonly prefetch: number; readonly ackWait: number };
+  /** How many events may be in hand, and for how long, in milliseconds. */
+  readonly hand: () => { readonly prefetch: number; readonly ackWait: number };
 }
 
 /** What it needs of the lanes. */
@@ -49,6 +49,8 @@ export class Backlog {
   /** Lanes that are to be read when there is room. */
   readonly #waiting = new Set<Lane>();
   #reads = 0;
+  /** Events in hand that were stored. */
+  #inHand = 0;
 
   constructor(ports: BacklogPorts, view: LanesView) {
     this.#ports = ports;
@@ -170,6 +172,7 @@ export class Backlog {
 
   /** A run ended that was stored. */
   ended(run: Run, { name, number }: NonNullable<Handed['lane']>): void {
+    this.#inHand--;
     if (!run.returned) this.#ports.store.remove(number);
     const lane = this.#stored.get(name);
     const stored = lane?.stored;
@@ -267,8 +270,7 @@ export class Backlog {
   #read(lane: Lane, stored: Stored): void {
     if (!this.#view.isOpen()) return;
     if (stored.next !== undefined) return this.#take(stored, stored.next);
-    const { held, prefetch } = this.#ports.hand();
-    if (this.#reads >= READS || held >= prefetch) return void this.#waiting.add(lane);
+    if (!this.#mayRead()) return void this.#waiting.add(lane);
     stored.reading = true;
     this.#reads++;
     const { name, tier, again } = stored;
@@ -317,14 +319,19 @@ export class Backlog {
     stored.next = undefined;
     stored.reading = true;
     clearTimeout(stored.timer);
+    this.#inHand++;
     this.#ports.receive(event, handed);
+  }
+
+  /** Whether there is room: what is in hand already may wait for what is stored, and does not count. */
+  #mayRead(): boolean {
+    return this.#reads < READS && this.#inHand < this.#ports.hand().prefetch;
   }
 
   /** Reads on where there was no room. */
   #readWaiting(): void {
     for (const lane of this.#waiting) {
-      const { held, prefetch } = this.#ports.hand();
-      if (this.#reads >= READS || held >= prefetch) return;
+      if (!this.#mayRead()) return;
       this.#waiting.delete(lane);
       this.#view.ready(lane);
     }

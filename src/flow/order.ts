@@ -33,7 +33,7 @@ export class Lanes {
   /** Milliseconds of the monotonic clock until which events may begin; 0: the gate is closed. */
   #until = 0;
   /** Whether some event could have begun, had the gate been open. */
-  #stalled = false;
+  #stalled = true;
   readonly #ready: Lane[] = [];
   #starting = false;
   #begun = 0;

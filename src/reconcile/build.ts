@@ -290,7 +290,7 @@ export function buildRuntime(blueprint: Blueprint, services: Services, domain: s
       decode: () => runtime.blueprint.decode,
     }),
     receive: (event, handed) => consumer.receive(event, handed),
-    hand: () => ({ held: consumer.held, ...consumer.limits }),
+    hand: () => consumer.limits,
   });
   const runtime: ConsumerRuntime = new ConsumerRuntime({ ...services, consumer, blueprint, domain });
   return runtime;

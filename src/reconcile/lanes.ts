@@ -12,21 +12,14 @@
 import { performance } from 'node:perf_hooks';
 import type { ConsumerInfo } from '@nats-io/jetstream';
 import { type Carrier, Event, type Position } from '../core/event.ts';
-import { Lane, laneDurable } from '../core/lane.ts';
-import { asOuzelError, OuzelError } from '../errors.ts';
+import { Lane } from '../core/lane.ts';
+import { asOuzelError } from '../errors.ts';
 import { LaneTable, shareOut } from '../flow/lane-table.ts';
-import {
-  isSettledUpTo,
-  type LaneState,
-  laneState,
-  notedLanes,
-  noteLeaving,
-  serverTime,
-} from '../nats/lane-durables.ts';
-import type { Resumption } from '../nats/plan.ts';
+import { isSettledUpTo, type LaneState, laneState, noteLeaving, serverTime } from '../nats/lane-durables.ts';
 import { deleteDurable, type DurableSpec, ensureDurable, findDurable, findStream } from '../nats/provision.ts';
 import { Pull } from '../nats/pull.ts';
 import type { Blueprint } from './build.ts';
+import { durablesMade, type FoundLane, provisionLanes, unmakeLanes } from './lane-provision.ts';
 import type { RuntimeOptions } from './runtime.ts';
 
 /** Milliseconds for which it may be relied on what the server said of the lanes; less than the notice that is given. */
@@ -39,13 +32,6 @@ export interface LaneOptions extends Omit<RuntimeOptions, 'blueprint' | 'bodies'
   readonly blueprint: () => Blueprint;
 }
 
-/** What goes by several durables is in no order, and on no one instance. */
-const stillHas = (lane: string, { name, stream }: DurableSpec, features: readonly string[]): OuzelError =>
-  new OuzelError(
-    'DURABLE_REFUSED',
-    `consumer ${name} on ${stream} still has the lane "${lane}", and ${features.join(', ')} needs all of its events in one. Take the lanes out first, and add it when nats consumer ls ${stream} shows no ${laneDurable(name, lane)} any more`,
-  );
-
 /** A lane as it runs. */
 interface Feed {
   readonly spec: DurableSpec;
@@ -55,14 +41,6 @@ interface Feed {
   leaving: boolean;
   /** The last event of the stream when its time was over: what comes up to there is its own. */
   last: number | undefined;
-}
-
-/** A lane's durable as it was found, or made. */
-interface Found {
-  readonly spec: DurableSpec;
-  readonly state: LaneState;
-  /** Set until that is in force. */
-  readonly made: boolean;
 }
 
 /** The names of all lanes that there are, and the durables that were made. */
@@ -85,7 +63,7 @@ export class LaneFeeds {
   readonly #options: LaneOptions;
   readonly #feeds = new Map<string, Feed>();
   /** What was found on the server for the blueprint that is, or is to be, in force. */
-  #found = new Map<string, Found>();
+  #found = new Map<string, FoundLane>();
   #table: LaneTable | undefined;
   #rest: Lane | undefined;
   #turn: Promise<void> = Promise.resolve();
@@ -152,67 +130,24 @@ export class LaneFeeds {
   }
 
   async #provision(
-    { laneSpecs: lanes, exclusive, spec: own }: Blueprint,
+    blueprint: Blueprint,
     streamMade: string | undefined,
     noted: readonly string[],
   ): Promise<Ready | undefined> {
-    if (lanes.length === 0 && this.#feeds.size === 0 && noted.length === 0) return undefined;
-    const { manager } = this.#options;
-    const info = await findDurable(manager, own.stream, own.name);
-    const found = new Map<string, Found>();
-    const made = (): string[] => [...found.values()].filter((each) => each.made).map(({ spec }) => spec.name);
-    const ensure = async (name: string, spec: DurableSpec): Promise<void> => {
-      const from = this.#feeds.get(name)?.state.floor ?? info?.ack_floor.stream_seq;
-      found.set(name, await this.#ensure(spec, from === undefined ? undefined : { sequence: from + 1, streamMade }));
-    };
-    try {
-      for (const { name, spec } of lanes) await ensure(name, spec);
-      for (const name of new Set([...noted, ...notedLanes(info)])) {
-        if (found.has(name)) continue;
-        const spec = await this.#leavingSpec(name, own);
-        if (spec === undefined) continue;
-        if (exclusive.length > 0) throw stillHas(name, own, exclusive);
-        await ensure(name, spec);
-      }
-    } catch (error) {
-      await this.unmake(own.stream, made());
-      throw error;
-    }
+    if (blueprint.laneSpecs.length === 0 && this.#feeds.size === 0 && noted.length === 0) return undefined;
+    const found = await provisionLanes(
+      { ...this.#options, streamMade, known: (name) => this.#feeds.get(name)?.state },
+      blueprint,
+      noted,
+    );
     this.#found = found;
     this.#askedAt = performance.now();
-    return { names: [...found.keys()], made: made() };
+    return { names: [...found.keys()], made: durablesMade(found) };
   }
 
   /** Deletes durables that were made for what is not to be after all. */
-  async unmake(stream: string, durables: readonly string[]): Promise<void> {
-    const { manager, logger } = this.#options;
-    for (const durable of durables)
-      await deleteDurable(manager, stream, durable).catch((error: unknown) =>
-        logger.error({ durable, error: String(error) }, 'the durable of a lane that is refused could not be deleted'),
-      );
-  }
-
-  async #ensure(spec: DurableSpec, resumption: Resumption | undefined): Promise<Found> {
-    const { manager } = this.#options;
-    const before = await findDurable(manager, spec.stream, spec.name);
-    // One that leaves stays as it is until it is gone, also where it is wanted again.
-    if (before !== undefined && laneState(before).until !== undefined)
-      return { spec: { ...spec, subjects: laneState(before).subjects }, state: laneState(before), made: false };
-    const { made, ackFloor } = await ensureDurable(manager, spec, resumption);
-    const { subjects, lane } = spec;
-    const until = lane?.until === undefined ? undefined : Date.parse(lane.until);
-    return { spec, state: { subjects, until, floor: ackFloor }, made };
-  }
-
-  /** The durable of a lane that is not configured; undefined when there is none, and none that was lost. */
-  async #leavingSpec(name: string, own: DurableSpec): Promise<DurableSpec | undefined> {
-    const durable = laneDurable(own.name, name);
-    const running = this.#feeds.get(name);
-    const info = await findDurable(this.#options.manager, own.stream, durable);
-    const state = info === undefined ? running?.state : laneState(info);
-    if (state === undefined) return undefined;
-    const until = state.until === undefined ? undefined : new Date(state.until).toISOString();
-    return { ...own, name: durable, subjects: state.subjects, lane: { consumer: own.name, name, until } };
+  unmake(stream: string, durables: readonly string[]): Promise<void> {
+    return unmakeLanes(this.#options, stream, durables);
   }
 
   /** Puts in force what `provision` found; the blueprint is in force by now. */
@@ -268,8 +203,10 @@ export class LaneFeeds {
   }
 
   /** Asks the server how the lanes stand, and lets go of those that are done. @param own The consumer's own durable. */
-  async poll(own: ConsumerInfo): Promise<{ readonly pending: number; readonly ackPending: number }> {
-    const sum = { pending: 0, ackPending: 0 };
+  async poll(
+    own: ConsumerInfo,
+  ): Promise<{ readonly pending: number; readonly ackPending: number; readonly redelivered: number }> {
+    const sum = { pending: 0, ackPending: 0, redelivered: 0 };
     if (this.#feeds.size === 0) return sum;
     const { manager, metrics, consumer, logger } = this.#options;
     let all = true;
@@ -279,6 +216,7 @@ export class LaneFeeds {
       if (info === undefined || this.#stopped) continue;
       sum.pending += info.num_pending;
       sum.ackPending += info.num_ack_pending;
+      sum.redelivered += info.num_redelivered;
       metrics.lanePending.with(consumer.name, name).set(info.num_pending);
       feed.state = laneState(info);
       if (feed.leaving)

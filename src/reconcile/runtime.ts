@@ -1,4 +1,5 @@
 /** One consumer on its way through life: provisioned, pulling, lost and found again, drained. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Consumer } from '../core/consumer.ts';
@@ -117,6 +118,8 @@ export class ConsumerRuntime {
       spec: () => this.#blueprint.spec,
       decode: () => this.#blueprint.decode,
     });
+    // So that the first one is seen as an increase.
+    options.metrics.consumerRecreated.with(this.name);
     this.#limit();
     this.#lanes.apply();
     this.#show();
@@ -264,7 +267,7 @@ export class ConsumerRuntime {
     active.halt();
     const others = (): boolean => this.consumer.runs().some(({ handed, started }) => handed !== undefined && started);
     const over = deadline.then(() => true);
-    while (others()) if (await Promise.race([over, sleep(LOOK)])) break;
+    while (others()) if (await Promise.race([over, sleep(LOOK, false, { ref: false })])) break;
     await active.release();
     this.#pull.forgetOutstanding();
     this.consumer.giveBackUnstarted(0);
@@ -295,6 +298,7 @@ export class ConsumerRuntime {
     const lanes = await this.#lanes.poll(info);
     metrics.consumerPending.with(this.name).set(info.num_pending + lanes.pending);
     metrics.consumerAckPending.with(this.name).set(info.num_ack_pending + lanes.ackPending);
+    metrics.consumerRedelivered.with(this.name).set(info.num_redelivered + lanes.redelivered);
   }
 
   #run(): void {
@@ -391,8 +395,3 @@ export class ConsumerRuntime {
     }
   }
 }
-
-const sleep = async (milliseconds: number): Promise<false> =>
-  new Promise((resolve) => {
-    setTimeout(() => resolve(false), milliseconds).unref();
-  });

@@ -105,7 +105,7 @@ const instance = (
     lanes.backlog?.putFirst(run.place, run, record, done);
   };
   // The model says itself when an event is lost.
-  const hand = () => ({ held: consumer.held, prefetch: options.prefetch, ackWait: options.ackWait });
+  const hand = () => options;
   consumer.limits = { prefetch: options.prefetch, ackWait: options.ackWait };
   lanes.attach({
     store: store.of(sequences, () => alive),
