@@ -7,6 +7,8 @@ import { duration, expression, instant, literal, name, named, subject } from './
 import { delay } from './flow/delay.ts';
 import { expire } from './flow/expire.ts';
 import { rateLimit, throttle } from './flow/limits.ts';
+import { lanes } from './flow/lanes.ts';
+import { priority } from './flow/priority.ts';
 import { orderBy } from './flow/order.ts';
 import { alone, PLUGIN_KEY } from './plugins.ts';
 import { refuse } from './refuse.ts';
@@ -81,7 +83,9 @@ const consumer = z.strictObject({
   start: start
     .default('new')
     .describe('Where to begin when the durable is first made: new, all, last, {time: …} or {sequence: …}.'),
+  lanes,
   expire,
+  priority,
   order_by: orderBy,
   concurrency: z
     .strictObject({

@@ -8,6 +8,7 @@ import { Acked, Delayed } from './attempts.ts';
 import type { InFlight } from '../flow/in-flight.ts';
 import type { Event } from './event.ts';
 import type { Handed } from './handover.ts';
+import type { Lane } from './lane.ts';
 import type { Pauses } from './pauses.ts';
 import type { Plan } from './plan.ts';
 import { Redeliveries } from './redelivery.ts';
@@ -52,6 +53,8 @@ export class Consumer {
   heldBytes = 0;
   /** Set for good when the consumer drains: what is queued does not start any more. */
   draining = false;
+  /** The lane of an event that was handed over; undefined where there are no lanes. */
+  laneOf: ((event: Event) => Lane) | undefined;
   /** Set while all is taken that the server has handed out before: whether it could be delivered does not matter. */
   catchingUp = false;
   /** Called when events were settled, so that the pulls can ask for more. */
@@ -94,9 +97,10 @@ export class Consumer {
    * Takes an event in hand; its run begins when it is its turn.
    *
    * @param handed What came with it when it was handed over by a timer or a re-drive.
+   * @param lane Whose durable brought it, where the consumer has lanes.
    */
-  receive(event: Event, handed?: Handed): void {
-    const run = this.#accept(event, handed);
+  receive(event: Event, handed?: Handed, lane?: Lane): void {
+    const run = this.#accept(event, handed, lane);
     const { deliveries, sequence } = event.position;
     // It may have lain in the socket until the server gave it to somebody else, who has it in hand now.
     if (this.#pauses.age(run.receivedAt) > this.limits.ackWait / 2) return this.settle.lose(run);
@@ -201,14 +205,19 @@ export class Consumer {
   }
 
   /** Takes an event in hand only to give it back: the consumer is stopping. */
-  refuse(event: Event, handed?: Handed): Run {
-    const run = this.#accept(event, handed);
+  refuse(event: Event, handed?: Handed, lane?: Lane): Run {
+    const run = this.#accept(event, handed, lane);
     run.startedAt = 0;
     return run;
   }
 
-  #accept(event: Event, handed?: Handed): Run {
+  #accept(event: Event, handed: Handed | undefined, lane: Lane | undefined): Run {
     const run = new Run(this, this.plan, event, performance.now(), handed);
+    run.lane = lane ?? (handed === undefined ? undefined : this.laneOf?.(event));
+    if (lane !== undefined && handed === undefined) {
+      lane.held++;
+      lane.heldBytes += event.carrier.body.length;
+    }
     this.#received.increment();
     this.#inFlight.increment();
     const { sequence } = event.position;
@@ -253,6 +262,10 @@ export class Consumer {
     run.next = undefined;
     this.held--;
     this.heldBytes -= run.event.carrier.body.length;
+    if (run.lane !== undefined && run.handed === undefined) {
+      run.lane.held--;
+      run.lane.heldBytes -= run.event.carrier.body.length;
+    }
     if (this.#bySequence !== undefined) this.#forgetNote(run);
     run.plan.onSettled?.(run);
     run.waitingFor?.breaker.leave(run);

@@ -12,6 +12,7 @@ import type { Consumer } from './consumer.ts';
 import type { Event } from './event.ts';
 import { FIRST_RUN, type Handed, replayOf } from './handover.ts';
 import { headerEntries } from './headers.ts';
+import type { Lane } from './lane.ts';
 import { ONCE_STAGES, type OnceStage, type Outcome, type Plan, type Step } from './plan.ts';
 import type { AttemptSpan } from './ports.ts';
 
@@ -78,6 +79,10 @@ export class Run implements Scope, MessageView {
   atWork: 'none' | 'taken' | 'left' = 'none';
   /** Milliseconds for which it was throttled. */
   throttledFor = 0;
+  /** Where it stands in line for one (`flow/priority.ts`); 0 where nothing has priority. */
+  rank = 0;
+  /** The lane of its consumer that it belongs to; undefined where there are none. */
+  lane: Lane | undefined;
   /** Its place in the order of its key (`flow/order.ts`); undefined without one. */
   place: Place | undefined;
   /** Set when it came again, and is noted as begun only when its handling begins (`core/redelivery.ts`). */

@@ -279,6 +279,11 @@ export class Settle {
     this.#nak(run, Math.max(1, until - Date.now()));
   }
 
+  /** Another lane of the consumer has this event: its durable brings it, and this delivery is let go uncounted. */
+  passOn(reply: Uint8Array): void {
+    this.#ports.acks.ack(reply);
+  }
+
   /** The event was acked before, and the ack was lost. */
   ackAgain(run: Run): void {
     this.#ports.acks.ack(run.reply);

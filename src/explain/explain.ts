@@ -25,6 +25,7 @@ import { Expression, toJson } from '../expression/index.ts';
 import { Admission } from '../flow/admit.ts';
 import '../hash.ts';
 import { cellsOf } from '../reconcile/build.ts';
+import { laneShown } from './lane.ts';
 import { bindFilters, compileExplained, expressionsOf, type StageInfo } from '../reconcile/compile.ts';
 import { compileKeys } from '../reconcile/keys.ts';
 import { throttleInWords } from '../reconcile/limits.ts';
@@ -85,7 +86,9 @@ class Explainer {
     const { source, plugins, tables, schemas } = this.#loaded;
     const revision = consumerRevision(source, this.#config, this.#name, plugins, tables, schemas);
     const { plan, run, ended } = this.#begin(revision);
-    const head = { consumer: this.#name, stream, revision, event: this.#shown(run) };
+    const { subject } = this.#event.carrier;
+    const lane = laneShown(this.#settings, subject);
+    const head = { consumer: this.#name, stream, revision, event: this.#shown(run), ...lane };
     try {
       const notTaken = this.#notTaken(subjects);
       if (notTaken !== undefined) return { ...head, stages: [], outcome: notTaken };
@@ -210,7 +213,7 @@ class Explainer {
     if (component !== undefined) stage.component = component;
     if (kind === 'types') stage.types = this.#settings.types ?? [];
     if (info?.version !== undefined) stage.version = versionShown(info.version, run);
-    if (kind === 'admit') stage.max = this.#settings.concurrency?.max ?? 0;
+    if (kind === 'admit' && info?.dry !== true) stage.max = this.#settings.concurrency?.max ?? 0;
     if (options instanceof Expression) stage.condition = this.#clause(options, run);
     if (kind === 'deliver') stage.routes = this.#routes(run);
     return stage;

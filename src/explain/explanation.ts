@@ -98,6 +98,8 @@ export interface Explanation {
   /** Of the consumer's configuration. */
   readonly revision: string;
   readonly event: EventShown;
+  /** The lane that the event goes by, where its consumer has lanes. */
+  readonly lane?: { readonly name: string; readonly weight: number };
   readonly stages: readonly StageShown[];
   readonly outcome: OutcomeShown;
 }

@@ -35,6 +35,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
 export function renderExplanation(explanation: Explanation, style: Style): string {
   const page = new Page(style);
   page.decode(explanation.event);
+  if (explanation.lane !== undefined) page.lane(explanation.lane);
   for (const stage of explanation.stages) page.stage(stage);
   page.outcome(explanation);
   return page.text();
@@ -76,6 +77,11 @@ class Page {
     else this.#field('data', json(event.data));
   }
 
+  lane({ name, weight }: NonNullable<Explanation['lane']>): void {
+    this.#begin('lane');
+    this.#row(0, '', `${name}, weight ${weight}`);
+  }
+
   stage(stage: StageShown): void {
     this.#begin(LABELS[stage.stage]);
     const mark = stage.result === 'failed' ? '!' : stage.result === 'ended' ? '✗' : '✓';
@@ -92,7 +98,8 @@ class Page {
         this.#version(stage, mark);
         break;
       case 'admit':
-        this.#row(0, mark, stage.says ?? `at most ${stage.max} at once`);
+        this.#row(0, mark, stage.max === undefined ? (stage.says ?? '') : `at most ${stage.max} at once`);
+        if (stage.max !== undefined && stage.says !== undefined) this.#row(1, '', stage.says);
         break;
       case 'in_flight':
       case 'expire':

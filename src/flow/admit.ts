@@ -1,12 +1,15 @@
-/** Admission: how many runs of a consumer are at work at once. The rest wait in hand, first come, first served. */
+/** Admission: how many runs of a consumer are at work at once. The rest wait in hand (`queue.ts`). */
 import type { Step } from '../core/plan.ts';
 import { PENDING, type Run, type Verdict } from '../core/run.ts';
+import { createQueue, type Discipline } from './queue.ts';
+
+const IN_TURN: Discipline = { ranked: false, rest: undefined };
 
 export class Admission {
   #max: number;
   #running = 0;
-  #queue: Run[] = [];
-  #head = 0;
+  #queue = createQueue(IN_TURN);
+  #discipline = IN_TURN;
   #draining = false;
 
   constructor(max: number) {
@@ -18,7 +21,7 @@ export class Admission {
   }
 
   get queued(): number {
-    return this.#queue.length - this.#head;
+    return this.#queue.size;
   }
 
   /** Changes how many runs are at work at most, from now on. */
@@ -27,21 +30,41 @@ export class Admission {
     this.#startQueued();
   }
 
+  /** Changes who of those that wait is next, from now on. */
+  order(discipline: Discipline): void {
+    const { ranked, rest } = this.#discipline;
+    if (ranked === discipline.ranked && rest === discipline.rest) return;
+    this.#discipline = discipline;
+    const waiting = this.#queue;
+    this.#queue = createQueue(discipline);
+    for (let run = waiting.take(); run !== undefined; run = waiting.take()) this.#queue.push(run);
+  }
+
   /** The stage of a plan that lets runs in. */
-  readonly step: Step = {
-    name: 'admit',
-    run: (run: Run): Verdict => {
-      // It has its place, and comes by once more because it was noted as begun again (`Consumer.goOn`).
-      if (run.admitted) return undefined;
-      if (this.#running < this.#max && this.queued === 0) {
-        this.#admit(run);
-        return undefined;
-      }
-      run.consumer.waits(run);
-      this.#queue.push(run);
-      return PENDING;
-    },
-  };
+  readonly step: Step = { name: 'admit', run: (run) => this.#enter(run) };
+
+  /** The same for a plan with priorities. @param rankOf Where an event stands in line; the smallest is first. */
+  rankedStep(rankOf: (run: Run) => number): Step {
+    return {
+      name: 'admit',
+      run: (run) => {
+        if (!run.admitted) run.rank = rankOf(run);
+        return this.#enter(run);
+      },
+    };
+  }
+
+  #enter(run: Run): Verdict {
+    // It has its place, and comes by once more because it was noted as begun again (`Consumer.goOn`).
+    if (run.admitted) return undefined;
+    if (this.#running < this.#max && this.queued === 0) {
+      this.#admit(run);
+      return undefined;
+    }
+    run.consumer.waits(run);
+    this.#queue.push(run);
+    return PENDING;
+  }
 
   /** To be called for every run that ended: its place goes to the next one. */
   readonly onSettled = (run: Run): void => {
@@ -60,8 +83,9 @@ export class Admission {
     if (this.#draining) return;
     this.#draining = true;
     try {
-      while (this.#running < this.#max && this.#head < this.#queue.length) {
-        const run = this.#queue[this.#head++] as Run;
+      while (this.#running < this.#max) {
+        const run = this.#queue.take();
+        if (run === undefined) break;
         if (!run.consumer.mayStart(run, performance.now())) continue;
         this.#admit(run);
         if (run.recorded) run.consumer.goOn(run);
@@ -69,10 +93,6 @@ export class Admission {
       }
     } finally {
       this.#draining = false;
-    }
-    if (this.#head === this.#queue.length || this.#head > 1024) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
     }
   }
 }

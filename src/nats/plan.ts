@@ -52,6 +52,10 @@ export interface DurableSpec {
   readonly onRemove: 'keep' | 'delete';
   /** Hash of the consumer's configuration. */
   readonly revision: string;
+  /** Of a lane's durable: whose it is. */
+  readonly lane?: { readonly consumer: string; readonly name: string; readonly until?: string | undefined } | undefined;
+  /** Of a consumer's own durable: the lanes that it has beside it. Undefined: what is noted stays. */
+  readonly lanes?: readonly string[] | undefined;
 }
 
 /** One thing that differs: what the server has and what the configuration says. */
@@ -91,6 +95,12 @@ export type DurablePlan =
 const OWNER = 'ouzel.owner';
 const REVISION = 'ouzel.revision';
 const ON_REMOVE = 'ouzel.on_remove';
+/** Of a lane: its consumer, its name, and until when it has its events, once it leaves. */
+const LANE_OF = 'ouzel.lane_of';
+const LANE = 'ouzel.lane';
+export const UNTIL = 'ouzel.until';
+/** Of a consumer's own durable: the names of its lanes. */
+export const LANES = 'ouzel.lanes';
 
 const NANOSECONDS = 1_000_000;
 
@@ -180,12 +190,23 @@ const metadata = (spec: DurableSpec): Record<string, string> => ({
   [OWNER]: 'ouzel',
   [REVISION]: spec.revision,
   [ON_REMOVE]: spec.onRemove,
+  ...(spec.lane === undefined ? {} : { [LANE_OF]: spec.lane.consumer, [LANE]: spec.lane.name }),
+  ...(spec.lane?.until === undefined ? {} : { [UNTIL]: spec.lane.until }),
+  ...(spec.lanes === undefined ? {} : { [LANES]: spec.lanes.join(',') }),
 });
+
+/** The consumer and lane that a durable is of; undefined for a consumer's own. */
+export function laneOf({ config: { metadata } }: ConsumerInfo): { consumer: string; lane: string } | undefined {
+  const consumer = metadata?.[LANE_OF];
+  const lane = metadata?.[LANE];
+  return consumer === undefined || lane === undefined ? undefined : { consumer, lane };
+}
 
 /** Whether Ouzel made (or adopted) this durable. */
 export const isOurs = (info: ConsumerInfo): boolean => info.config.metadata?.[OWNER] === 'ouzel';
 
-const subjectsOf = ({ filter_subject: one, filter_subjects: several }: ConsumerConfig): string[] =>
+/** What a durable is handed; empty: all of its stream. */
+export const subjectsOf = ({ filter_subject: one, filter_subjects: several }: ConsumerConfig): string[] =>
   several !== undefined && several.length > 0 ? several : one === undefined || one === '' ? [] : [one];
 
 /** @throws OuzelError when what cannot be changed differs. */
@@ -205,6 +226,17 @@ function checkUnchangeable(info: ConsumerInfo, spec: DurableSpec): void {
       'DURABLE_REFUSED',
       `durable ${spec.name} on ${spec.stream} cannot be used: ${problems.join('; ')}. Delete it (nats consumer rm ${spec.stream} ${spec.name}) or name the consumer otherwise`,
     );
+}
+
+/** @throws OuzelError when a lane would get other subjects: what came before was handled elsewhere, or is to be. */
+function checkLane(info: ConsumerInfo, { name, stream, lane, subjects }: DurableSpec): void {
+  if (lane === undefined || !isOurs(info)) return;
+  const has = subjectsOf(info.config);
+  if (comparable(has) === comparable(subjects)) return;
+  throw new OuzelError(
+    'DURABLE_REFUSED',
+    `durable ${name} on ${stream}: the lane "${lane.name}" has ${has.join(', ')} and cannot get ${subjects.join(', ')}: events would be handled twice or not at all. Give the changed lane another name; the old one leaves when it is empty`,
+  );
 }
 
 /** @throws OuzelError when the stream is not there, or holds none of the consumer's subjects. */
@@ -283,6 +315,7 @@ export function planDurable(on: DurableState, spec: DurableSpec, resumption?: Re
     };
   }
   checkUnchangeable(found, spec);
+  checkLane(found, spec);
   if (!isOurs(found) && !spec.adopt)
     throw new OuzelError(
       'DURABLE_FOREIGN',

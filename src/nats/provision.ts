@@ -4,6 +4,7 @@
  */
 import { type ConsumerInfo, JetStreamApiError, type JetStreamManager, type StreamInfo } from '@nats-io/jetstream';
 import { OuzelError } from '../errors.ts';
+import { notedLanes } from './lane-durables.ts';
 import {
   type Difference,
   type DurableSpec,
@@ -13,7 +14,7 @@ import {
   type StreamSpec,
 } from './plan.ts';
 
-export { isOurs } from './plan.ts';
+export { isOurs, laneOf } from './plan.ts';
 export type { Difference, DurableSpec, Resumption, StreamSpec } from './plan.ts';
 
 export interface Provisioned {
@@ -114,6 +115,8 @@ export interface ProvisionedDurable extends Provisioned {
   readonly streamMade: string;
   /** Everything up to this number has its outcome, on whichever instance. */
   readonly ackFloor: number;
+  /** The lanes that it notes. */
+  readonly lanes: readonly string[];
 }
 
 /**
@@ -145,5 +148,6 @@ export async function ensureDurable(
     kept: [],
     streamMade: String(stream?.created),
     ackFloor: durable?.ack_floor.stream_seq ?? 0,
+    lanes: notedLanes(durable),
   };
 }

@@ -10,6 +10,7 @@ import { headerDescription, headerStatus, headerValue } from '../core/headers.ts
 import type { Consumer } from '../core/consumer.ts';
 import type { Carrier, Event, Position } from '../core/event.ts';
 import type { Handed } from '../core/handover.ts';
+import type { Lane } from '../core/lane.ts';
 import type { Run } from '../core/run.ts';
 import type { Pin } from './pin.ts';
 import { numbersAt, parsePosition } from './position.ts';
@@ -26,6 +27,8 @@ export interface PullOptions {
   readonly consumer: Consumer;
   /** Makes an event of a message and hands it to the consumer, now or later. */
   readonly open: (carrier: Carrier, position: Position, take: Take) => void;
+  /** The lane whose durable this is; undefined where the consumer has none. Asked anew for each event and request. */
+  readonly lane?: (() => Lane | undefined) | undefined;
   /** Events on their way for this pull, at most; what is in hand is bounded by the consumer. */
   readonly most?: number;
   /** Of a durable that hands out to one instance alone. */
@@ -113,8 +116,20 @@ export class Pull {
 
   /** Whether there is no room for further events. */
   get full(): boolean {
+    const lane = this.#options.lane?.();
     const { held, heldBytes, limits } = this.#options.consumer;
+    if (lane !== undefined) return lane.held >= lane.prefetch || lane.heldBytes >= BYTES * lane.share;
     return held >= limits.prefetch || heldBytes >= BYTES;
+  }
+
+  /** Whether nothing is asked for. */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** What is in hand that this pull brought, as far as it is counted, and how much of it may be. */
+  get #hand(): Pick<Lane, 'held' | 'heldBytes' | 'room'> {
+    return this.#options.lane?.() ?? this.#options.consumer;
   }
 
   /** Starts asking, or starts again after a reconnect or after the durable was lost. */
@@ -171,6 +186,7 @@ export class Pull {
     }
     this.#subscription.unsubscribe();
     this.#giveBackRefused();
+    this.#leave();
   }
 
   /** Milliseconds in which what is given back may still come straight back here, because a request is under way. */
@@ -182,6 +198,18 @@ export class Pull {
   discard(): void {
     clearInterval(this.#watch);
     this.#subscription.unsubscribe();
+    this.#leave();
+  }
+
+  /** Asks again: what came was let go, and nothing was settled that would say so. */
+  askAgain(): void {
+    this.#ask();
+  }
+
+  #leave(): void {
+    const { onRelease } = this.#options.consumer;
+    const at = onRelease.indexOf(this.#ask);
+    if (at !== -1) onRelease.splice(at, 1);
   }
 
   #subscribe(): Subscription {
@@ -215,8 +243,9 @@ export class Pull {
 
   readonly #take: Take = (event, handed) => {
     const { consumer } = this.#options;
-    if (this.#stopping || this.#holding) this.#refused.push(consumer.refuse(event, handed));
-    else consumer.receive(event, handed);
+    const lane = this.#options.lane?.();
+    if (this.#stopping || this.#holding) this.#refused.push(consumer.refuse(event, handed, lane));
+    else consumer.receive(event, handed, lane);
   };
 
   #status(message: Msg): void {
@@ -233,7 +262,7 @@ export class Pull {
     if (status === 503 || /consumer deleted|no responders/i.test(description))
       return this.#lost(description || 'no responders');
     // The whole request came back: the next event alone is larger than the bound.
-    if (/maxbytes/i.test(description) && left > 0 && this.#options.consumer.held === 0) this.#large = true;
+    if (/maxbytes/i.test(description) && left > 0 && this.#hand.held === 0) this.#large = true;
     if (status === 409 && !forgotten && !/maxbytes|batch completed/i.test(description))
       this.#options.onWarning(`the server ended a pull: ${status} ${description}`);
     this.#spent();
@@ -270,19 +299,19 @@ export class Pull {
    * requests that a load has cut into pieces become one again.
    */
   #renew(): void {
-    const { held, room } = this.#options.consumer;
+    const { held, room } = this.#hand;
     if (held > 0 || this.#outstanding < room / 4) this.#ask();
   }
 
   readonly #ask = (): void => {
     if (this.#stopping || this.#paused || this.#endedAt !== undefined || !this.#options.wire.connected) return;
     const { consumer, connection, wire, pin } = this.#options;
-    const { room } = consumer;
+    const { held, heldBytes, room } = this.#hand;
     const most = this.#most;
-    const free = Math.min(room - consumer.held, most) - this.#outstanding;
+    const free = Math.min(room - held, most) - this.#outstanding;
     // Small requests are saved up, as long as something is still on its way or in hand.
-    if (free < 1 || (free < Math.min(room, most) / 4 && this.#outstanding + consumer.held > 0)) return;
-    if (consumer.heldBytes >= BYTES) return;
+    if (free < 1 || (free < Math.min(room, most) / 4 && this.#outstanding + held > 0)) return;
+    if (heldBytes >= BYTES * (this.#options.lane?.()?.share ?? 1)) return;
     const batch = this.#large ? 1 : free;
     // Nothing was to be heard while nothing was asked for.
     if (this.#outstanding === 0) this.#lastHeard = performance.now();

@@ -137,16 +137,19 @@ export class Reconciler {
         const runtime = this.#runtimes.get(blueprint.name);
         if (runtime === undefined || blueprint.paused) continue;
         const before = runtime.blueprint;
+        const { stream } = before.spec;
         undo.push(() => runtime.provision(before));
-        await runtime.provision(blueprint);
+        const { lanesMade } = await runtime.provision(blueprint);
+        for (const lane of lanesMade) undo.push(() => deleteDurable(this.#services.manager, stream, lane));
       }
       for (const { blueprint, runtime } of begun) {
         if (blueprint.paused) continue;
         const before = this.#runtimes.get(blueprint.name);
         const sameDurable = before?.blueprint.spec.stream === blueprint.spec.stream;
         if (before !== undefined && sameDurable) undo.push(() => before.provision(before.blueprint));
-        const { made } = await runtime.provision(blueprint);
-        if (made) undo.push(() => deleteDurable(this.#services.manager, blueprint.spec.stream, blueprint.name));
+        const { made, lanesMade } = await runtime.provision(blueprint);
+        for (const durable of [...(made ? [blueprint.name] : []), ...lanesMade])
+          undo.push(() => deleteDurable(this.#services.manager, blueprint.spec.stream, durable));
       }
       await confirm?.();
     } catch (error) {
@@ -192,7 +195,8 @@ export class Reconciler {
     this.#leaving.add(runtime);
     const drained = runtime.stop(new Promise(() => undefined)).then(async () => {
       this.#leaving.delete(runtime);
-      if (spec.onRemove === 'delete') await deleteDurable(manager, spec.stream, name);
+      if (spec.onRemove === 'delete')
+        for (const durable of runtime.durables) await deleteDurable(manager, spec.stream, durable);
       // A consumer of this name may have come back meanwhile.
       if (forGood && !this.#runtimes.has(name)) this.#forget(name);
       this.#forgetTargets();

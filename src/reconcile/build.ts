@@ -6,6 +6,7 @@ import type { Config, ConsumerConfig } from '../config/schema.ts';
 import { createDecoder } from '../contracts/decode.ts';
 import { Consumer, type ConsumerCells } from '../core/consumer.ts';
 import type { Decoder } from '../core/event.ts';
+import { laneDurable, REST } from '../core/lane.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Acknowledger, AttemptStore, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
 import type { Pauses } from '../core/pauses.ts';
@@ -102,6 +103,35 @@ export function durableSpec(name: string, consumer: ConsumerConfig, revision: st
   };
 }
 
+/** A lane that is configured, with the durable that it is to have. */
+export interface LaneSpec {
+  readonly name: string;
+  readonly weight: number;
+  readonly spec: DurableSpec;
+}
+
+/** The lanes with subjects that a consumer is to have; what is in none of them comes by its own durable. */
+export function laneSpecs(name: string, consumer: ConsumerConfig, revision: string): LaneSpec[] {
+  const own = durableSpec(name, consumer, revision);
+  return (consumer.lanes ?? []).flatMap(({ name: lane, subjects, weight }) =>
+    subjects === undefined
+      ? []
+      : [
+          {
+            name: lane,
+            weight,
+            spec: { ...own, name: laneDurable(name, lane), subjects, lane: { consumer: name, name: lane } },
+          },
+        ],
+  );
+}
+
+/** The lane of what is in no other. */
+export function restOf({ lanes }: ConsumerConfig): Blueprint['rest'] {
+  const { name = REST, weight = 1 } = lanes?.find(({ subjects }) => subjects === undefined) ?? {};
+  return { name, weight };
+}
+
 /** The patterns that a consumer's events are subjects of; none where the stream is not ours to know. */
 const subjectsOf = (config: Config, { stream, subjects }: ConsumerConfig): readonly string[] =>
   subjects ?? config.streams[stream]?.subjects ?? [];
@@ -160,6 +190,11 @@ export interface Blueprint {
   readonly keyed: KeyedAdmission | undefined;
   /** Runs at work at once. */
   readonly concurrency: number | undefined;
+  /** Whether those that wait stand in line by rank. */
+  readonly ranked: boolean;
+  /** The lanes beside the consumer's own durable, and that of what is in none of them. */
+  readonly laneSpecs: readonly LaneSpec[];
+  readonly rest: Pick<LaneSpec, 'name' | 'weight'>;
 }
 
 /** The names of all consumers with their revisions. */
@@ -228,6 +263,9 @@ export function blueprintOf(
     admission: admits,
     keyed,
     concurrency,
+    ranked: settings.priority !== undefined,
+    laneSpecs: laneSpecs(name, settings, revision),
+    rest: restOf(settings),
   };
 }
 

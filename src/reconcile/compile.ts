@@ -1,4 +1,5 @@
 /** From a consumer's configuration to its plan: the stages in the one order, compiled and bound. */
+import { formatDuration } from '../config/fields.ts';
 import type { Config, ConsumerConfig, StageConfig } from '../config/schema.ts';
 import { typeMatcher } from '../contracts/match.ts';
 import type { Schemas } from '../contracts/validate.ts';
@@ -16,6 +17,7 @@ import type { KeyedAdmission } from '../flow/keyed-admission.ts';
 import type { Limits } from '../flow/limits.ts';
 import type { Lanes } from '../flow/order.ts';
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
+import { headStart, rankOf } from '../flow/priority.ts';
 import type { Tables } from '../lookup/tables/table.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
 import { condition } from '../pipeline/faults.ts';
@@ -212,13 +214,32 @@ class PlanCompiler {
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
       ordered: flow.order.length > 0,
-      onSettled: both(keyed?.onSettled ?? admission?.onSettled, flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined),
+      // The next one of its key stands in line before a place is given away.
+      onSettled: both(
+        flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined,
+        keyed?.onSettled ?? admission?.onSettled,
+      ),
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,
       flush: this.#routes.flush,
       close: this.close,
     };
     return { plan, stages: stages.map(({ info }) => info) };
+  }
+
+  /** Who waits for a place, and who of them is next. */
+  #admit(admission: Admission): Stage {
+    const { priority } = this.#consumer;
+    if (priority === undefined) return { info: { kind: 'admit' }, leads: false, step: admission.step };
+    const entries = priority.map(({ when, ahead }) => ({
+      when: condition(when.bind(this.#filters), when, this.#countMissing),
+      ahead,
+    }));
+    const says = (run: Run): string => {
+      const ahead = headStart(entries, run);
+      return ahead === 0 ? 'no head start' : `stands in line as if it had come ${formatDuration(ahead)} earlier`;
+    };
+    return { info: { kind: 'admit', says }, leads: false, step: admission.rankedStep(rankOf(entries)) };
   }
 
   /** Lets go of what was made so far. */
@@ -287,7 +308,7 @@ class PlanCompiler {
   #admitting(): Stage[] {
     const { admission, keyed, inFlight, config } = this.#input;
     const stages: Stage[] = [];
-    if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
+    if (admission !== undefined) stages.push(this.#admit(admission));
     const { concurrency } = this.#consumer;
     if (concurrency?.by !== undefined)
       stages.push(this.#dry('admit', keyedStage({ ...concurrency, by: concurrency.by }, keyed, this.#limitContext())));

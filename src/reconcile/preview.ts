@@ -23,7 +23,7 @@ import { SCHEDULES_PREFIX, SCHEDULES_STREAM } from '../nats/ticks.ts';
 import { TIMER_STREAM, timerSubject } from '../nats/timers.ts';
 import { INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import { CONFIG_STREAM, CONFIG_SUBJECTS } from '../fleet/store.ts';
-import { durableSpec, revisionsOf, streamSpecs } from './build.ts';
+import { durableSpec, laneSpecs, revisionsOf, streamSpecs } from './build.ts';
 import { auditSpec, incidentSpec, schedulesSpec, systemSpecs } from './system-streams.ts';
 
 /** One thing that was looked at. */
@@ -93,7 +93,8 @@ class Previewer {
       await this.#looked('stream', spec.name, () => this.#stream(spec));
     this.#need(INCIDENT_SUBJECTS, 'for incidents', false);
     for (const [name, revision] of revisionsOf(this.#loaded))
-      await this.#looked('consumer', name, () => this.#consumer(name, revision));
+      for (const spec of this.#durables(name, revision))
+        await this.#looked('consumer', spec.name, () => this.#consumer(name, spec), name);
     this.#need(this.#api(`STREAM.MSG.GET.${ATTEMPTS_STREAM}`), 'to read what is known of failing events');
     for (const action of ['CREATE', 'INFO', 'MSG.NEXT'])
       this.#need(this.#api(`CONSUMER.${action}.${CONFIG_STREAM}.>`), "to follow the fleet's configuration");
@@ -105,14 +106,19 @@ class Previewer {
   }
 
   /** Notes what comes of looking; what is refused is an answer too. */
-  async #looked(kind: 'stream' | 'consumer', name: string, look: () => Promise<Omit<PlanItem, 'kind' | 'name'>>) {
+  async #looked(
+    kind: 'stream' | 'consumer',
+    name: string,
+    look: () => Promise<Omit<PlanItem, 'kind' | 'name'>>,
+    entry = name,
+  ) {
     try {
       this.#items.push({ kind, name, ...(await look()) });
     } catch (error) {
       const { code, message } = asOuzelError(error);
       if (code === 'NATS_UNAVAILABLE' || code === 'INTERNAL') throw error;
       const section = kind === 'stream' ? 'streams' : 'consumers';
-      this.#items.push({ kind, name, action: 'refuse', detail: message, code, ...this.#place(section, name) });
+      this.#items.push({ kind, name, action: 'refuse', detail: message, code, ...this.#place(section, entry) });
     }
   }
 
@@ -172,11 +178,18 @@ class Previewer {
       .map(([name]) => name);
   }
 
-  async #consumer(name: string, revision: string): Promise<Omit<PlanItem, 'kind' | 'name'>> {
+  /** The durables of a consumer on its stream: its own, and those of its lanes. */
+  #durables(name: string, revision: string): DurableSpec[] {
     const settings = this.#config.consumers[name];
     if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name}`);
-    const spec = durableSpec(name, settings, revision);
-    this.#needsOf(spec);
+    const lanes = laneSpecs(name, settings, revision).map(({ spec }) => spec);
+    return [durableSpec(name, settings, revision), ...lanes];
+  }
+
+  async #consumer(consumer: string, spec: DurableSpec): Promise<Omit<PlanItem, 'kind' | 'name'>> {
+    const { name } = spec;
+    if (spec.lane === undefined) this.#needsOf(spec);
+    else this.#needsOfDurable(spec);
     if (spec.pinned)
       this.#need(this.#api(`CONSUMER.UNPIN.${spec.stream}.${name}`), `to hand ${name} over to another instance`);
     const stream = this.#streams.has(spec.stream)
@@ -185,7 +198,8 @@ class Previewer {
     this.#streams.set(spec.stream, stream);
     const durable = await findDurable(this.#manager, spec.stream, name);
     const plan = planDurable({ stream, durable }, spec);
-    if (settings.paused) return { action: 'none', detail: 'paused: its durable is left as it is' };
+    if (this.#config.consumers[consumer]?.paused === true)
+      return { action: 'none', detail: 'paused: its durable is left as it is' };
     if (plan.action === 'none') return { action: 'none' };
     if (plan.action === 'make') return { action: 'make', detail: `durable on ${spec.stream}, ${startOf(spec)}` };
     if (plan.changed.length > 0) return { action: 'change', differences: plan.changed };
@@ -196,12 +210,17 @@ class Previewer {
     };
   }
 
-  #needsOf({ name, stream }: Pick<DurableSpec, 'name' | 'stream'>): void {
+  /** A lane shares what its consumer has beside its durable. */
+  #needsOfDurable({ name, stream }: Pick<DurableSpec, 'name' | 'stream'>): void {
     this.#need(this.#api(`CONSUMER.INFO.${stream}.${name}`), `to look at the durable of ${name}`);
     this.#need(this.#api(`CONSUMER.CREATE.${stream}.${name}`), `to make the durable of ${name}`);
     this.#need(this.#api(`CONSUMER.MSG.NEXT.${stream}.${name}`), `to pull for ${name}`);
     // Fewer tokens than an ack has: nobody hears it. In a domain the subject holds the account, which is not known here.
     if (this.#config.nats.domain === undefined) this.#need(`$JS.ACK.${stream}.${name}.probe`, `to ack for ${name}`);
+  }
+
+  #needsOf({ name, stream }: Pick<DurableSpec, 'name' | 'stream'>): void {
+    this.#needsOfDurable({ name, stream });
     this.#need(deadLetterSubject(name), `for the dead letters of ${name}`, false);
     this.#need(`${ATTEMPTS_PREFIX}${name}.>`, `to note failed attempts of ${name}`, false);
     this.#need(timerSubject(name, 'retry', '*'), `to park retries of ${name}`, false);

@@ -1,4 +1,5 @@
 /** One consumer on its way through life: provisioned, pulling, lost and found again, drained. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Consumer } from '../core/consumer.ts';
@@ -7,7 +8,7 @@ import { asOuzelError } from '../errors.ts';
 import type { Publisher } from '../deliver/ports.ts';
 import { findActive, noteActive, type ActiveHolder } from '../nats/active.ts';
 import type { Bodies } from '../nats/bodies.ts';
-import { type Difference, ensureDurable, findDurable, type Provisioned } from '../nats/provision.ts';
+import { findDurable } from '../nats/provision.ts';
 import { Pull, SILENCE } from '../nats/pull.ts';
 import type { Wire } from '../nats/wire.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -16,6 +17,8 @@ import { CONSUMER_STATES, type ConsumerState } from '../telemetry/names.ts';
 import type { Blueprint } from './build.ts';
 import { ActiveInstance } from './active.ts';
 import { DueEvents } from './due.ts';
+import { OwnDurable } from './durable.ts';
+import { LaneFeeds, type LaneShown } from './lanes.ts';
 
 export interface RuntimeOptions {
   readonly consumer: Consumer;
@@ -48,6 +51,8 @@ export class ConsumerRuntime {
   readonly #options: RuntimeOptions;
   readonly #pull: Pull;
   readonly #due: DueEvents;
+  readonly #lanes: LaneFeeds;
+  readonly #durable: OwnDurable;
   /** Undefined for a consumer whose instances share its events. */
   readonly #active: ActiveInstance | undefined;
   #blueprint: Blueprint;
@@ -57,10 +62,6 @@ export class ConsumerRuntime {
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
   #silenceSaidAt = Number.NEGATIVE_INFINITY;
-  /** Last of the durable's acknowledgements that is known, for making it anew where it was. */
-  #ackFloor: number | undefined;
-  /** When its stream was made: one that is deleted and made anew counts from 1 again. */
-  #streamMade: string | undefined;
 
   constructor(options: RuntimeOptions) {
     const { consumer, connection, wire, domain, blueprint, logger } = options;
@@ -70,6 +71,12 @@ export class ConsumerRuntime {
     this.consumer = consumer;
     this.#options = options;
     this.#blueprint = blueprint;
+    this.#lanes = new LaneFeeds({ ...options, blueprint: () => this.#blueprint });
+    this.#durable = new OwnDurable({
+      ...options,
+      lanes: this.#lanes,
+      onMadeAnew: async () => this.#active?.release(),
+    });
     this.#active =
       blueprint.lanes === undefined
         ? undefined
@@ -96,7 +103,12 @@ export class ConsumerRuntime {
       durable: spec.name,
       consumer,
       pin: this.#active?.pin,
-      open: (carrier, position, take) => take(new Event(carrier, position, stream, this.#blueprint.decode)),
+      lane: () => this.#lanes.rest,
+      open: (carrier, position, take) => {
+        if (this.#lanes.takes(this.#lanes.rest, carrier, position))
+          take(new Event(carrier, position, stream, this.#blueprint.decode));
+        else this.#pull.askAgain();
+      },
       domain,
       onLost: (reason) => this.#lost(reason),
       onWarning: (message) => logger.warn({ consumer: this.name }, message),
@@ -109,6 +121,7 @@ export class ConsumerRuntime {
     // So that the first one is seen as an increase.
     options.metrics.consumerRecreated.with(this.name);
     this.#limit();
+    this.#lanes.apply();
     this.#show();
   }
 
@@ -152,32 +165,19 @@ export class ConsumerRuntime {
     return this.#blueprint;
   }
 
-  /**
-   * Brings the durable on the server in line with a blueprint, which need not be the one in force yet.
-   *
-   * @throws OuzelError as `ensureDurable`
-   */
-  async provision({ spec }: Blueprint): Promise<Provisioned> {
-    const { manager, logger, metrics } = this.#options;
-    const sequence = this.#resumeFrom();
-    const streamMade = this.#streamMade;
-    const done = await ensureDurable(manager, spec, sequence === undefined ? undefined : { sequence, streamMade });
-    if (streamMade !== undefined && streamMade !== done.streamMade) {
-      this.consumer.startOver();
-      this.#ackFloor = undefined;
-    }
-    this.#streamMade = done.streamMade;
-    this.#ackFloor = done.ackFloor;
-    if (done.made && sequence === undefined) logger.info({ consumer: this.name, stream: spec.stream }, 'durable made');
-    else if (done.made) {
-      await this.#active?.release();
-      this.consumer.comesAgain();
-      metrics.consumerRecreated.with(this.name).increment();
-      logger.warn({ consumer: this.name, from: sequence }, 'the durable was gone and has been made anew');
-    }
-    if (done.changed.length > 0)
-      logger.info({ consumer: this.name, changed: describe(done.changed) }, 'durable changed');
-    return done;
+  /** Its lanes, as they run; none where it has none. */
+  get lanes(): readonly LaneShown[] {
+    return this.#lanes.shown;
+  }
+
+  /** Its durables on its stream. */
+  get durables(): readonly string[] {
+    return [this.#blueprint.spec.name, ...this.#lanes.durables];
+  }
+
+  /** As `OwnDurable.provision`. */
+  provision(blueprint: Blueprint): ReturnType<OwnDurable['provision']> {
+    return this.#durable.provision(blueprint);
   }
 
   /**
@@ -192,7 +192,8 @@ export class ConsumerRuntime {
     // There is nobody to ask now; `reconnected` starts it.
     if (!this.#options.wire.connected) return this.#become('disconnected');
     try {
-      if (!provisioned) await this.provision(this.#blueprint);
+      // Lanes may have left meanwhile.
+      if (!provisioned || !this.#lanes.isFresh) await this.provision(this.#blueprint);
       this.#provisioned = true;
       this.#failures = 0;
       if (this.#closing) return;
@@ -216,6 +217,7 @@ export class ConsumerRuntime {
     if (admission !== undefined && concurrency !== undefined) admission.resize(concurrency);
     if (keyed !== undefined && concurrency !== undefined) keyed.resize(concurrency);
     this.#limit();
+    this.#lanes.apply();
     if (blueprint.paused) {
       this.#hold();
       this.#become('paused');
@@ -245,7 +247,7 @@ export class ConsumerRuntime {
     clearTimeout(this.#retry);
     this.consumer.draining = true;
     if (this.#active !== undefined) await this.#giveUp(this.#active, deadline);
-    await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop()]), deadline]);
+    await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop(), this.#lanes.stop()]), deadline]);
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
     await Promise.race([this.consumer.idle(), deadline]);
     if (this.consumer.held > 0) {
@@ -266,7 +268,7 @@ export class ConsumerRuntime {
     active.halt();
     const others = (): boolean => this.consumer.runs().some(({ handed, started }) => handed !== undefined && started);
     const over = deadline.then(() => true);
-    while (others()) if (await Promise.race([over, sleep(LOOK)])) break;
+    while (others()) if (await Promise.race([over, sleep(LOOK, false, { ref: false })])) break;
     await active.release();
     this.#pull.forgetOutstanding();
     this.consumer.giveBackUnstarted(0);
@@ -292,28 +294,33 @@ export class ConsumerRuntime {
     if (this.#state !== 'running' && this.#state !== 'paused') return;
     const info = await findDurable(manager, spec.stream, spec.name).catch(() => undefined);
     if (info === undefined) return;
-    this.#ackFloor = info.ack_floor.stream_seq;
+    this.#durable.seen(info.ack_floor.stream_seq);
     await this.#active?.seen(info);
-    metrics.consumerPending.with(this.name).set(info.num_pending);
-    metrics.consumerAckPending.with(this.name).set(info.num_ack_pending);
-    metrics.consumerRedelivered.with(this.name).set(info.num_redelivered);
+    const lanes = await this.#lanes.poll(info);
+    metrics.consumerPending.with(this.name).set(info.num_pending + lanes.pending);
+    metrics.consumerAckPending.with(this.name).set(info.num_ack_pending + lanes.ackPending);
+    metrics.consumerRedelivered.with(this.name).set(info.num_redelivered + lanes.redelivered);
   }
 
   #run(): void {
     this.#become('running');
+    this.#lanes.apply();
     this.#active?.resumed();
     this.#pull.resume();
+    this.#lanes.take(true);
     if (this.#active === undefined) this.#due.take(true);
   }
 
   #pause(): void {
     this.#pull.pause();
+    this.#lanes.take(false);
     this.#due.take(false);
   }
 
   /** Somebody paused it: what has not started is given back, and comes when it is resumed. */
   #hold(): void {
     this.#pull.hold();
+    this.#lanes.hold();
     this.#due.hold();
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
     this.#active?.release().catch(() => undefined);
@@ -388,23 +395,4 @@ export class ConsumerRuntime {
       this.#failed(error, () => this.#recover());
     }
   }
-
-  /**
-   * Where a durable that is gone is made anew: behind the last event that all instances were done with, as far as is
-   * known. This instance may be further, but others, or one that died, may have had earlier ones in hand. What was done
-   * since is done again, with the same ids.
-   */
-  #resumeFrom(): number | undefined {
-    return this.#ackFloor === undefined ? undefined : this.#ackFloor + 1;
-  }
 }
-
-const sleep = async (milliseconds: number): Promise<false> =>
-  new Promise((resolve) => {
-    setTimeout(() => resolve(false), milliseconds).unref();
-  });
-
-const describe = (changed: readonly Difference[]): string =>
-  changed
-    .map(({ field, server, config }) => `${field}: ${JSON.stringify(server)} → ${JSON.stringify(config)}`)
-    .join('; ');

@@ -105,6 +105,11 @@ export class Family<T extends Cell | HistogramCell> {
     return this.#series.values();
   }
 
+  /** Drops one series. */
+  drop(...values: readonly string[]): void {
+    this.#series.delete(values.join('\u0000'));
+  }
+
   /** Drops the series whose label has this value, so that what left the configuration leaves the metrics too. */
   remove(label: string, value: string): void {
     for (const [key, series] of this.#series) if (series.labels[label] === value) this.#series.delete(key);

@@ -94,6 +94,11 @@ export const METRICS = {
     'Events that the durable has handed out more than once and that are not yet acknowledged.',
     ['consumer'],
   ),
+  lanePending: gauge(
+    'consumer_lane_pending',
+    'Events in the stream that the durable of a lane has not yet handed out.',
+    ['consumer', 'lane'],
+  ),
   consumerState: gauge('consumer_state', '1 for the state that the consumer is in, 0 for the others.', [
     'consumer',
     'state',

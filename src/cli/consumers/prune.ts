@@ -1,7 +1,7 @@
 import type { ConsumerInfo } from '@nats-io/jetstream';
 import { Command } from 'commander';
 import { EXIT } from '../../errors.ts';
-import { deleteDurable, isOurs } from '../../nats/provision.ts';
+import { deleteDurable, isOurs, laneOf } from '../../nats/provision.ts';
 import { agreed, needsSomebody } from '../confirm.ts';
 import { print, printJson, table } from '../print.ts';
 import { CONFIG_OPTION, type FleetSession, withFleet } from '../session.ts';
@@ -72,7 +72,8 @@ async function orphansOf({ loaded, manager, aside }: FleetSession): Promise<Orph
   const orphans: Orphan[] = [];
   for await (const { config } of manager.streams.list())
     for await (const info of manager.consumers.list(config.name))
-      if (isOurs(info) && !isConfigured(info.name)) orphans.push(orphanOf(info));
+      // A lane that left the configuration is its consumer's to empty and delete.
+      if (isOurs(info) && !isConfigured(laneOf(info)?.consumer ?? info.name)) orphans.push(orphanOf(info));
   return orphans.toSorted((a, b) => a.name.localeCompare(b.name) || a.stream.localeCompare(b.stream));
 }
 

@@ -3,6 +3,8 @@ import { Command } from 'commander';
 import type { ConsumerConfig } from '../../config/schema.ts';
 import { formatPlace, OuzelError } from '../../errors.ts';
 import { type ActiveHolder, findActive, pinnedId } from '../../nats/active.ts';
+import { laneDurable } from '../../core/lane.ts';
+import { notedLanes } from '../../nats/lane-durables.ts';
 import { findDurable, isOurs } from '../../nats/provision.ts';
 import { print, printJson, table } from '../print.ts';
 import { exclusiveFor } from '../../reconcile/exclusive.ts';
@@ -114,6 +116,25 @@ const described = (consumer: ConsumerConfig): [string, string][] => [
 const activeShown = (active: ActiveHolder | undefined, exclusive: readonly string[]): string =>
   `${active === undefined ? 'no instance' : `${active.instance}, since ${active.since}`} (one at a time, for ${exclusive.join(', ')})`;
 
+/** The lanes with a durable of their own: those that are configured, and those that still leave. */
+async function lanesOf(
+  { manager }: FleetSession,
+  consumer: string,
+  { stream, lanes = [] }: ConsumerConfig,
+  own: ConsumerInfo | undefined,
+) {
+  const configured = lanes.filter(({ subjects }) => subjects !== undefined);
+  const names = new Set([...configured.map(({ name }) => name), ...notedLanes(own)]);
+  return Promise.all(
+    [...names].map(async (name) => {
+      const durable = laneDurable(consumer, name);
+      const { pending, ack_pending } = standing(await findDurable(manager, stream, durable));
+      const weight = configured.find((each) => each.name === name)?.weight ?? null;
+      return { name, durable, weight, pending, ack_pending, leaving: weight === null };
+    }),
+  );
+}
+
 async function show(session: FleetSession, name: string, json: boolean): Promise<void> {
   const { loaded, manager, aside } = session;
   const consumer = loaded.config.consumers[name];
@@ -127,6 +148,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
     );
   const info = await findDurable(manager, consumer.stream, name);
   const state = standing(info);
+  const lanes = await lanesOf(session, name, consumer, info);
   const active = info === undefined ? undefined : await findActive(manager, name, pinnedId(info));
   const { owner, place, paused, pause } = owned(session, name);
   const source = (loaded.source['consumers'] as Record<string, unknown>)[name];
@@ -140,6 +162,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
       config: source,
       ...state,
       active: active ?? null,
+      lanes,
       ack_floor: info?.ack_floor.stream_seq ?? 0,
       created: info?.created ?? null,
     });
@@ -164,5 +187,9 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
   if (info !== undefined) rows.push(['acked up to', String(info.ack_floor.stream_seq)], ['durable made', info.created]);
   const exclusive = exclusiveFor(consumer);
   if (exclusive.length > 0) rows.push(['active', activeShown(active, exclusive)]);
-  for (const [label, value] of rows) print(`${label.padEnd(13)}${value}`);
+  for (const { name: lane, durable, weight, leaving, pending, ack_pending: out } of lanes) {
+    const how = leaving ? 'leaving' : `weight ${weight}`;
+    rows.push([`lane ${lane}`, `${durable}, ${how}: ${pending} pending, ${out} ack pending`]);
+  }
+  for (const [label, value] of rows) print(`${label.padEnd(13)}${label.length < 13 ? '' : ' '}${value}`);
 }

@@ -87,12 +87,24 @@ const durable = z.strictObject({
   metadata: z.record(z.string(), z.string()),
 });
 
+const lane = z.strictObject({
+  name: z.string(),
+  durable: z.string(),
+  weight: count,
+  prefetch: count.describe('Events of it in hand on an instance, at most.'),
+  held: count.describe('Events of it in hand on this instance.'),
+  leaving: z.boolean().describe('It left the configuration, and takes what it still has.'),
+});
+
 const detail = z
   .strictObject({
     ...resourceShape,
     ...summaryShape,
     pause: pause.nullable().describe('Who paused it while it runs, if anybody did.'),
     config_revision: z.string().nullable().describe('Of all that it is made of; the durable bears it.'),
+    lanes: z
+      .array(lane)
+      .describe('As they run on this instance; empty where it has none. The last one takes the rest.'),
     durable: durable.nullable().describe('As the server says; null where there is none, or no server.'),
   })
   .meta({ id: 'ConsumerDetail', description: 'A consumer, live and as configured.' });
@@ -224,6 +236,7 @@ async function detailOf(context: HttpContext, name: string): Promise<Detail> {
     ...found,
     pause: paused === undefined ? null : { by: paused.by.name, from: paused.by.from, at: paused.at },
     config_revision: runtime?.blueprint.revision ?? null,
+    lanes: [...(runtime?.lanes ?? [])],
     durable: durableNow,
   };
 }
