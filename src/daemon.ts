@@ -41,6 +41,15 @@ const CUT_OFF = 1_500;
 /** Milliseconds that a shutdown waits for a trace collector, at most. */
 const FLUSH_SPANS = 5_000;
 
+/** Who wants to know what the daemon is about. */
+export interface DaemonHooks {
+  /** All consumers were looked after; twice a second, as long as the loop turns. */
+  readonly swept?: (() => void) | undefined;
+  /** A change of the configuration is read, and has been put in force or refused. */
+  readonly reloading?: () => void;
+  readonly reloaded?: () => void;
+}
+
 /** Where a running daemon is reached. */
 export interface Address {
   /** `http://host:port` of the admin listener. */
@@ -77,7 +86,7 @@ export class Daemon {
    * @param loaded What to start with.
    * @param load How to read it again, with what the fleet has on top.
    */
-  constructor(loaded: LoadedConfig, load: LayeredLoader, logger: Logger) {
+  constructor(loaded: LoadedConfig, load: LayeredLoader, logger: Logger, hooks: DaemonHooks = {}) {
     this.#loaded = loaded;
     this.#logger = logger;
     this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
@@ -118,6 +127,8 @@ export class Daemon {
       current: () => this.#loaded,
       apply: (next, confirm) => this.#apply(next, confirm),
       onRejected: (outcome) => this.#incidents.reloadRejected(outcome),
+      onBegin: hooks.reloading,
+      onEnd: hooks.reloaded,
       metrics,
       logger,
     });
@@ -129,6 +140,7 @@ export class Daemon {
       pauses: this.#pauses,
       addFleet: (fleet) => this.#addFleet(fleet),
       targetsChanged: () => this.#disabled.sync(),
+      swept: hooks.swept,
       metrics,
       logger,
     });

@@ -177,6 +177,8 @@ class Previewer {
     if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name}`);
     const spec = durableSpec(name, settings, revision);
     this.#needsOf(spec);
+    if (spec.pinned)
+      this.#need(this.#api(`CONSUMER.UNPIN.${spec.stream}.${name}`), `to hand ${name} over to another instance`);
     const stream = this.#streams.has(spec.stream)
       ? this.#streams.get(spec.stream)
       : await findStream(this.#manager, spec.stream);

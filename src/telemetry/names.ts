@@ -84,6 +84,11 @@ export const METRICS = {
   consumerAckPending: gauge('consumer_ack_pending', 'Events handed out by the durable and not yet acknowledged.', [
     'consumer',
   ]),
+  consumerRedelivered: gauge(
+    'consumer_redelivered',
+    'Events that the durable has handed out more than once and that are not yet acknowledged.',
+    ['consumer'],
+  ),
   consumerState: gauge('consumer_state', '1 for the state that the consumer is in, 0 for the others.', [
     'consumer',
     'state',
@@ -136,6 +141,10 @@ export const METRICS = {
     'config_last_success_timestamp_seconds',
     'When a configuration was last applied, in seconds since the epoch.',
   ),
+  configLastReloadSuccessful: gauge(
+    'config_last_reload_successful',
+    '0 while the last change of the configuration was rejected, else 1.',
+  ),
   natsConnected: gauge('nats_connected', '1 while connected to NATS, else 0.'),
   natsReconnects: counter('nats_reconnects_total', 'Reconnections to NATS.'),
   pluginStrayErrors: counter(
@@ -171,6 +180,7 @@ export const METRICS = {
 export const CONSUMER_STATES = [
   'starting',
   'running',
+  'standby',
   'backpressured',
   'blocked',
   'paused',
