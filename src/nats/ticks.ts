@@ -109,13 +109,19 @@ export function createLedger({ client, manager, prepare }: LedgerOptions): Ledge
         let last = after;
         for (let looked = 0; looked < LOOKED_THROUGH; looked++) {
           const next = await message(stream, { next_by_subj: subject, seq: last + 1 });
-          // What was removed since leaves no number behind.
-          if (next === null)
-            return { found: undefined, last: looked === 0 ? (await lastOn(stream, subject)).last : last };
-          last = next.seq;
-          if (next.header.get('Nats-Msg-Id') === id) return { found: last, last };
+          if (next !== null) {
+            last = next.seq;
+            if (next.header.get('Nats-Msg-Id') === id) return { found: last, last };
+            continue;
+          }
+          if (last > after) return { found: undefined, last };
+          // Where messages were removed, the last one is before what was looked at. One behind it has come since, and
+          // was not looked at.
+          const head = await lastOn(stream, subject);
+          if (head.last <= last) return { found: undefined, last: head.last };
         }
-        return { found: undefined, last: (await lastOn(stream, subject)).last };
+        const { last: head, id: headId } = await lastOn(stream, subject);
+        return { found: headId === id ? head : undefined, last: head };
       }),
     publish: (given, timeout, last) =>
       asked(`publish to ${given.subject}`, async () => {

@@ -8,24 +8,27 @@ import type { Ledger } from '../../src/sources/schedules/ledger.ts';
 import { type Client, publish } from './publish.ts';
 import { waitFor } from './wait.ts';
 
+/** What every request to the server goes through: it may be held up, or fail. */
+export type Hand = <T>(work: () => Promise<T>) => Promise<T>;
+
 /** Records of schedules on the server of a client. */
-export const ledgerOf = ({ js, jsm }: Client): Ledger =>
-  createLedger({
-    client: js,
-    manager: jsm,
+export function ledgerOf({ js, jsm }: Client, hand: Hand = (work) => work()): Ledger {
+  const streams = watched(jsm.streams, { getMessage: (...args) => hand(() => jsm.streams.getMessage(...args)) });
+  return createLedger({
+    client: watched(js, { publish: (...args) => hand(() => js.publish(...args)) }),
+    manager: watched(jsm, { streams }),
     prepare: async () => void (await ensureStream(jsm, schedulesSpec({ nats: { system: { replicas: 1 } } } as Config))),
   });
+}
 
-/** A ledger whose calls go through a hand, which may hold them up or let them fail. */
-export const watchedLedger = (ledger: Ledger, call: <T>(work: () => Promise<T>) => Promise<T>): Ledger => ({
-  read: (...args) => call(() => ledger.read(...args)),
-  write: (...args) => call(() => ledger.write(...args)),
-  forget: (...args) => call(() => ledger.forget(...args)),
-  streamOf: (...args) => call(() => ledger.streamOf(...args)),
-  lastOn: (...args) => call(() => ledger.lastOn(...args)),
-  find: (...args) => call(() => ledger.find(...args)),
-  publish: (...args) => call(() => ledger.publish(...args)),
-});
+/** An object with some of its members in another's place. */
+const watched = <T extends object>(of: T, own: Partial<T>): T =>
+  new Proxy(of, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(name in own ? own : target, name);
+      return typeof value === 'function' && !(name in own) ? (value.bind(target) as unknown) : value;
+    },
+  });
 
 /** Waits until the stream of a subject has forgotten the ids that it was given up to now. */
 export async function windowIsOver(client: Client, subject: string): Promise<void> {
