@@ -212,7 +212,10 @@ class PlanCompiler {
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
       ordered: flow.order.length > 0,
-      onSettled: both(keyed?.onSettled ?? admission?.onSettled, flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined),
+      onSettled: both(
+        keyed?.onSettled ?? admission?.onSettled,
+        flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined,
+      ),
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,
       flush: this.#routes.flush,
