@@ -22,6 +22,7 @@ import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { type Confirm, Reloads } from './reconcile/reload.ts';
 import { ReplayHost } from './replay/host.ts';
+import { startSchedules, type RunningSchedules } from './sources/schedules/index.ts';
 import type { Shared } from './services.ts';
 import { type DaemonStatus, statusOf } from './status.ts';
 import { Incidents } from './telemetry/incidents.ts';
@@ -68,6 +69,7 @@ export class Daemon {
   #watching: Watching | undefined;
   #http: HttpServer | undefined;
   readonly #ingress: Ingress;
+  readonly #schedules: RunningSchedules;
   readonly #engine: Engine;
   readonly #files: FileStore;
   readonly #pauses = new Pauses();
@@ -109,6 +111,13 @@ export class Daemon {
       publisher: () => this.#natsAccess().publisher,
       trace: () => this.#traces?.request,
       check: () => postedCheckOf(this.#loaded),
+      metrics,
+      logger,
+    });
+    this.#schedules = startSchedules({
+      config: () => this.#loaded.config,
+      nats: () => this.#engine.letterAccess(),
+      incidents: this.#incidents,
       metrics,
       logger,
     });
@@ -164,6 +173,7 @@ export class Daemon {
         this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf, sees), sink),
       deadLetters: () => this.#engine.letterAccess(),
       replays: this.#replays,
+      schedules: this.#schedules,
       fleet: () => this.#engine.fleetAccess(),
       loaded: () => this.#loaded,
       runtimes: () => this.#engine.runtimes,
@@ -183,6 +193,7 @@ export class Daemon {
       dropped: this.#metrics.spansDropped.with(),
       redact: (text) => this.#loaded.redact(text),
     });
+    this.#schedules.follow();
     this.#engine.run().catch((error: unknown) => this.#unexpected(error));
     this.#watching = watchFiles({
       files: () => this.#reloads.files,
@@ -247,7 +258,7 @@ export class Daemon {
     const answered = this.#ingress.close(deadline);
     await Promise.race([this.#reloads.close(), deadline]);
     const replays = Promise.race([this.#replays.close(), deadline]);
-    await Promise.all([answered, replays, this.#engine.drain(deadline)]);
+    await Promise.all([answered, replays, this.#schedules.close(deadline), this.#engine.drain(deadline)]);
     this.#disabled.close();
     // Confirmed before the connection closes; without one, nothing is waited for.
     await this.#incidents.close(this.#engine.connected ? deadline : Promise.resolve());
@@ -300,6 +311,7 @@ export class Daemon {
     }
     await this.#ingress.prepare(this.#loaded.config).catch((error: unknown) => this.#unexpected(error));
     this.#ingress.follow();
+    this.#schedules.follow();
   }
 
   #natsAccess(): NatsAccess {
@@ -318,6 +330,7 @@ export class Daemon {
     });
     this.#loaded = next;
     this.#ingress.follow();
+    this.#schedules.follow();
     this.#keys = undefined;
     this.#disabled.sync();
     this.#logger.level = next.config.telemetry.log.level;
