@@ -25,6 +25,7 @@ const LEGENDS = 5;
 /** Grafana's names of colours, as they are drawn here. */
 const NAMED: Readonly<Record<string, string>> = {
   green: '#73bf69',
+  'light-green': '#b7e3b0',
   red: '#e02f44',
   'dark-red': '#8b1a2b',
   orange: '#ff9830',

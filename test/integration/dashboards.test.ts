@@ -3,7 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { expect, test } from 'vitest';
-import { CONSUMER_STATES, METRICS } from '../../src/telemetry/names.ts';
+import { STATES } from '../../grafana/src/common.ts';
+import { METRICS } from '../../src/telemetry/names.ts';
 import { type Daemon, startDaemon } from '../helpers/daemon.ts';
 import { expectedOf, filledIn, panelQueries, type Values, withoutRates, written } from '../helpers/dashboards.ts';
 import { EVERY_CASE, EVERY_CASE_FILES, partnerAnswers, publishEveryCase, rejectReload } from '../helpers/every-case.ts';
@@ -45,9 +46,9 @@ test('what all instances report the same of is not added up', () => {
 });
 
 /** What no load brings about: the daemon would have to lose what it never does, or durables to be deleted. */
-const AT_ZERO = /incidents_dropped|audit_dropped|events_returned|consumer_recreated/;
+const AT_ZERO = /schedule_missed|incidents_dropped|audit_dropped|events_returned|consumer_recreated/;
 /** What is another number at each look. */
-const NEVER_STILL = /process_|nodejs_|time\(\)|oldest_unsettled/;
+const NEVER_STILL = /schedule_|process_|nodejs_|time\(\)|oldest_unsettled/;
 
 /** What panels show whose expressions have a form of their own, of all samples. */
 const OF_THEIR_OWN: Readonly<Record<string, (metrics: Metrics) => Values>> = {
@@ -78,7 +79,7 @@ const OF_THEIR_OWN: Readonly<Record<string, (metrics: Metrics) => Values>> = {
       all
         .select('ouzel_consumer_state')
         .filter(({ value }) => value === 1)
-        .map(({ labels }) => [`consumer=${labels['consumer']}`, CONSUMER_STATES.indexOf(labels['state'] as 'running')]),
+        .map(({ labels }) => [`consumer=${labels['consumer']}`, STATES.indexOf(labels['state'] as 'running')]),
     ),
 };
 
