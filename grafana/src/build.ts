@@ -124,7 +124,7 @@ function lines({ kind }: PanelSpec): LinesBuilder {
     .showPoints(VisibilityMode.Never)
     .lineWidth(1)
     .fillOpacity(kind === 'stack' ? 25 : 5)
-    .min(0);
+    .axisSoftMin(0);
   return kind === 'stack' ? panel.stacking(new StackingConfigBuilder().mode(StackingMode.Normal).group('A')) : panel;
 }
 

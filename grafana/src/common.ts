@@ -1,5 +1,5 @@
 /** Panels that both dashboards have: one consumer or all of them is a matter of what is chosen. */
-import { CONSUMER_STATES, METRICS } from '../../src/telemetry/names.ts';
+import { CONSUMER_STATES, type ConsumerState, METRICS } from '../../src/telemetry/names.ts';
 import { one, type PanelSpec, type Query } from './panels.ts';
 import { errorShare, max, quantile, rate, series, sum } from './promql.ts';
 
@@ -149,6 +149,7 @@ export const breakers: PanelSpec = {
 
 const COLOURS: Readonly<Record<string, string>> = {
   running: 'green',
+  standby: 'light-green',
   backpressured: 'yellow',
   blocked: 'orange',
   failed: 'red',
@@ -156,15 +157,18 @@ const COLOURS: Readonly<Record<string, string>> = {
   paused: 'blue',
 };
 
-/** Each state is a number: its place in `CONSUMER_STATES`. */
+/** A hot standby beside an active instance is no news; of all others, what comes later is worse. */
+export const STATES: readonly ConsumerState[] = ['standby', ...CONSUMER_STATES.filter((state) => state !== 'standby')];
+
+/** Each state is a number: its place in `STATES`. */
 export const states: PanelSpec = {
   title: 'States',
-  description: 'Of several instances, the one that comes last in docs/telemetry.md, which says what the states mean.',
+  description: 'Of several instances the worst. What they mean: docs/telemetry.md.',
   kind: 'states',
   unit: 'short',
-  names: CONSUMER_STATES.map((state, index) => [index, state, COLOURS[state] ?? 'grey'] as const),
+  names: STATES.map((state, index) => [index, state, COLOURS[state] ?? 'grey'] as const),
   queries: one(
-    `max by (consumer) (${CONSUMER_STATES.map(
+    `max by (consumer) (${STATES.map(
       (state, index) => `${series(M.consumerState, { state: `="${state}"` })} * ${index}`,
     ).join(' or ')})`,
     '{{consumer}}',

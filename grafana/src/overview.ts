@@ -165,6 +165,26 @@ const ingress: PanelSpec = {
   queries: one(rate(M.ingressRequests, ['source', 'result']), '{{source}} {{result}}'),
 };
 
+const schedules: readonly PanelSpec[] = [
+  {
+    title: 'Ticks of schedules',
+    description: 'By source: published, could not be made (rejected), or left out because nobody was there (missed).',
+    kind: 'line',
+    unit: 'ops',
+    queries: [
+      ...one(rate(M.scheduleTicks, ['source', 'result']), '{{source}} {{result}}'),
+      ...one(rate(M.scheduleMissed, ['source']), '{{source}} missed'),
+    ],
+  },
+  {
+    title: 'Next tick',
+    description: 'Time until the schedule ticks next. Below zero: it is overdue.',
+    kind: 'line',
+    unit: 's',
+    queries: one(`${max(M.scheduleNext, ['source'])} - time()`, '{{source}}'),
+  },
+];
+
 export const overview: DashboardSpec = {
   uid: 'ouzel-overview',
   title: 'Ouzel: Overview',
@@ -182,6 +202,7 @@ export const overview: DashboardSpec = {
       title: 'Targets and sources',
       panels: [common.deliveries, common.deliveryDuration, common.breakers, ingress, common.timers],
     },
+    { title: 'Schedules', panels: schedules },
     { title: 'Consumers', panels: [{ ...common.states, width: 24 }] },
     { title: 'Instances', panels: process },
   ],

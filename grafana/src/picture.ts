@@ -25,6 +25,7 @@ const LEGENDS = 5;
 /** Grafana's names of colours, as they are drawn here. */
 const NAMED: Readonly<Record<string, string>> = {
   green: '#73bf69',
+  'light-green': '#b7e3b0',
   red: '#e02f44',
   'dark-red': '#8b1a2b',
   orange: '#ff9830',
@@ -147,8 +148,10 @@ function drawStates(panel: PanelSpec, lines: readonly Line[], width: number, hei
   const x = (time: number): number => left + ((time - range.from) / (range.to - range.from)) * (right - left);
   const bars = lines.map(({ legend, points }, index) => {
     const y = top + index * each;
-    const parts = points.map(([time, value], at) => {
-      const until = points[at + 1]?.[0] ?? time;
+    // A rectangle for each time that it stayed the same.
+    const changes = points.filter(([, value], at) => value !== points[at - 1]?.[1]);
+    const parts = changes.map(([time, value], at) => {
+      const until = changes[at + 1]?.[0] ?? points.at(-1)?.[0] ?? time;
       const named = panel.names?.find(([number]) => number === value)?.[2] ?? 'grey';
       return `<rect x="${x(time).toFixed(1)}" y="${y}" width="${Math.max(0.5, x(until) - x(time) + 0.3).toFixed(1)}" height="${each - 5}" fill="${NAMED[named]}"/>`;
     });

@@ -39,6 +39,7 @@ sources:
   shop:
     webhook: { path: /shop, verify: { token: { secret: lighthouse-keeper } } }
     publish: { subject: events.orders.created }
+  clock: { schedule: { every: 1s, missed: skip }, publish: { subject: events.clock.ticked } }
 `;
 
 const PROFILES = JSON.stringify({ 'c-1': { tier: 'gold' } });

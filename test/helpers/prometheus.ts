@@ -18,8 +18,8 @@ export interface Series {
 export interface Prometheus extends AsyncDisposable {
   /** What an expression is now. */
   query(expr: string): Promise<Series[]>;
-  /** What it was from then on (seconds since the epoch) until now, second by second. */
-  queryRange(expr: string, start: number): Promise<Series[]>;
+  /** What it was from then on (seconds since the epoch) until now, every so many seconds (default 1). */
+  queryRange(expr: string, start: number, step?: number): Promise<Series[]>;
 }
 
 async function found(binary: string): Promise<boolean> {
@@ -114,8 +114,8 @@ export async function startPrometheus(targets: readonly string[], rules: readonl
   };
   return {
     query: (query) => ask('query', { query }),
-    queryRange: (query, start) =>
-      ask('query_range', { query, start: String(start), end: String(Date.now() / 1000), step: '1' }),
+    queryRange: (query, start, step = 1) =>
+      ask('query_range', { query, start: String(start), end: String(Date.now() / 1000), step: String(step) }),
     [Symbol.asyncDispose]: releasing(async () => {
       child.kill('SIGTERM');
       await end;

@@ -1,6 +1,6 @@
 /** The image, without Docker: its steps as plain commands, then what it starts, on files that nobody may change. */
 import { execFile, spawn } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -50,7 +50,9 @@ async function build(below: string): Promise<string> {
         if (from === undefined) expect(ignored, 'what is copied and left out of the context').toContain(`!${path}`);
         const to = target.startsWith('/') ? join(root, target) : join(root, workdir, target);
         const source = from === undefined ? join(ROOT, path) : join(roots.get(from) ?? '', path);
-        await cp(source, target.endsWith('./') ? join(to, path) : to, { recursive: true, verbatimSymlinks: true });
+        // What a stage has made is not needed there any more.
+        if (from !== undefined) await rm(to, { recursive: true, force: true }).then(() => rename(source, to));
+        else await cp(source, target.endsWith('./') ? join(to, path) : to, { recursive: true, verbatimSymlinks: true });
       }
     } else if (word === 'RUN') {
       const env = { ...process.env, npm_config_prefer_offline: 'true' };

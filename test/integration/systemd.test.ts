@@ -84,7 +84,7 @@ test.skipIf(notThere !== undefined)(
     await receiver.until('STATUS', 'Consumers: 1 running', receiver.notifications.length);
 
     await using client = await connectTo(server);
-    await publish(client, { subject: 'ev.x', body: { milliseconds: 6_000 } });
+    await publish(client, { subject: 'ev.x', body: { milliseconds: 4_000 } });
     const { from, to } = await waitFor(() => daemon.logLines().find((line) => 'hung' in line)?.['hung'] as Hung, {
       what: () => `the loop to hang. The log: ${daemon.log()}`,
       timeout: 20_000,

@@ -42,7 +42,7 @@ async function load(prometheusOf: (targets: readonly string[]) => Promise<Promet
   const client = await connectTo(server);
   const from = Date.now() / 1000;
   const share = (): number => (Date.now() / 1000 - from) / (minutes * 60);
-  const troubles: [number, () => Promise<unknown> | unknown][] = [
+  const troubles: [number, () => unknown][] = [
     [0.2, () => (away = true)],
     [0.45, () => (away = false)],
     [0.55, () => rejectReload(daemons[0], yamls[0] ?? '', 'mistake: 1\n')],
@@ -75,7 +75,7 @@ async function draw(spec: DashboardSpec, prometheus: Prometheus, range: Range, c
         expr.replaceAll('$consumer', consumers).replaceAll('$__range', `${Math.round(range.to - range.from)}s`),
         '15s',
       );
-      const found = await prometheus.queryRange(chosen, range.from);
+      const found = await prometheus.queryRange(chosen, range.from, 3);
       drawn.push(
         ...found.map((series) => ({
           legend: legendOf(legend, series),
