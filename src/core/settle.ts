@@ -13,6 +13,7 @@ import type {
   AttemptStore,
   DeadLetterStore,
   Done,
+  HoldKey,
   Keepsake,
   Observer,
   Parking,
@@ -35,6 +36,8 @@ export interface SettlePorts {
   readonly letters: DeadLetterStore;
   readonly attempts: AttemptStore;
   readonly parking: Parking;
+  /** Undefined where no key is held. */
+  readonly hold?: HoldKey | undefined;
   readonly observer: Observer;
   readonly cells: SettleCells;
 }
@@ -181,16 +184,23 @@ export class Settle {
   }
 
   #bury(run: Run, failure: Failure, reason: string): void {
-    const { letters, observer, cells } = this.#ports;
-    this.#keep(
-      run,
-      'dead letter',
-      (done) => letters.store(run, failure, reason, done),
-      () => {
-        this.#tell(() => observer.deadLettered(run, failure, reason));
-        this.#end(run, cells.deadLettered(reason));
-      },
-    );
+    const { letters, observer, cells, hold } = this.#ports;
+    let letter: number | undefined;
+    const store = (done: Done): void =>
+      letters.store(run, failure, reason, (error, number) => {
+        letter = number;
+        done(error);
+      });
+    const end = (): void => {
+      this.#tell(() => observer.deadLettered(run, failure, reason));
+      this.#end(run, cells.deadLettered(reason));
+    };
+    this.#keep(run, 'dead letter', store, () => {
+      const number = letter;
+      if (hold === undefined || number === undefined || run.plan.holds !== true || run.place === undefined)
+        return end();
+      this.#keep(run, 'hold of the key', (done) => hold(run, number, done), end);
+    });
   }
 
   /**
@@ -307,7 +317,8 @@ export class Settle {
     run.settled = true;
     run.returned = true;
     // Whoever takes over waits for all that is out, so that nothing is for longer than that.
-    if (run.plan.ordered === true && run.handed?.lane === undefined) delay = Math.min(delay, this.#consumer.limits.ackWait);
+    if (run.plan.ordered === true && run.handed?.lane === undefined)
+      delay = Math.min(delay, this.#consumer.limits.ackWait);
     if (delay > 0 && run.handed === undefined) this.#consumer.delayed.add(run.sequence, Date.now() + delay);
     // A nak that comes late would take the event from whoever has it now.
     if (!run.lost) this.#ports.acks.nak(run.reply, delay);

@@ -39,6 +39,7 @@ export type ActivePhase = 'standby' | 'taking' | 'active';
 
 export class ActiveInstance {
   readonly pin: Pin;
+  #releasing = false;
   readonly #options: ActiveOptions;
   #phase: ActivePhase = 'standby';
   /** Of each take-over one; what an earlier one waits for does not matter any more. */
@@ -98,6 +99,14 @@ export class ActiveInstance {
     if (pin === this.#seenPin && (pin === undefined || this.#holder !== undefined)) return;
     this.#seenPin = pin;
     this.#holder = await this.#options.holder(pin);
+  }
+
+  /** Lets the keys go on whose dead letters are gone. To be called every second or so. */
+  async tend(): Promise<void> {
+    const { backlog } = this.#options.lanes;
+    if (this.#phase !== 'active' || backlog === undefined || this.#releasing) return;
+    this.#releasing = true;
+    await backlog.releaseHeld().finally(() => (this.#releasing = false));
   }
 
   /** The consumer pulls, for the first time or again. */

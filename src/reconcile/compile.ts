@@ -201,6 +201,7 @@ class PlanCompiler {
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
       ordered: flow.order.length > 0,
+      holds: this.#consumer.on_dead_letter === 'hold',
       onSettled: both(admission?.onSettled, flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined),
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,

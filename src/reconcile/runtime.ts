@@ -146,6 +146,11 @@ export class ConsumerRuntime {
     return this.#due.tend();
   }
 
+  /** Looks after what waits on the server. To be called every second or so. */
+  async tend(): Promise<void> {
+    await this.#active?.tend();
+  }
+
   get blueprint(): Blueprint {
     return this.#blueprint;
   }
