@@ -13,8 +13,8 @@ import { type ActiveHolder, pinnedId } from '../nats/active.ts';
 import { FENCE, Pin, type PinOptions } from '../nats/pin.ts';
 import type { Logger } from '../telemetry/log.ts';
 
-/** Milliseconds between questions to the server while it is waited for what is out. */
-const LOOK = 250;
+/** Milliseconds between looks at what is waited for: what is out, and what has to end. */
+const LOOK = 100;
 
 export interface ActiveOptions extends Pick<PinOptions, 'connection' | 'wire' | 'stream' | 'durable' | 'domain'> {
   readonly consumer: Consumer;
@@ -128,6 +128,22 @@ export class ActiveInstance {
     await this.pin.unpin();
   }
 
+  /**
+   * The consumer drains, and another instance is to be active at once. Of what has begun, the server keeps the events of
+   * the stream from it; others it would begin at once, so that they end before.
+   *
+   * @param deadline Resolves when there is no more time.
+   */
+  async giveUp(deadline: Promise<void>): Promise<void> {
+    const { consumer } = this.#options;
+    this.halt();
+    const others = (): boolean => consumer.runs().some(({ handed, started }) => handed !== undefined && started);
+    let over = false;
+    const end = deadline.then(() => (over = true));
+    while (others() && !over) await Promise.race([end, sleep(LOOK)]);
+    await this.release();
+  }
+
   close(): void {
     this.#rest();
     this.pin.close();
@@ -186,7 +202,7 @@ export class ActiveInstance {
       }
       this.#waitsFor = missing ?? 0;
       if (missing !== undefined) bound(missing);
-      await new Promise((resolve) => setTimeout(resolve, LOOK).unref());
+      await sleep(LOOK);
     }
     return false;
   }
@@ -228,3 +244,8 @@ export class ActiveInstance {
     return Math.max(0, pending - inHand - lanes.out.ofStream);
   }
 }
+
+const sleep = async (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, milliseconds).unref();
+  });

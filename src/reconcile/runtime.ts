@@ -37,8 +37,6 @@ const RETRY_FIRST = 1_000;
 const RETRY_MAX = 15_000;
 /** Milliseconds after which it is said again that a server says nothing. */
 const SAY_AGAIN = 60_000;
-/** Milliseconds between looks at what has to end before another instance takes over. */
-const LOOK = 25;
 /** Milliseconds that events which are cut off at the end of a drain have to be noted and given back. */
 const INTERRUPT = 1_000;
 
@@ -246,7 +244,11 @@ export class ConsumerRuntime {
     this.#become('draining');
     clearTimeout(this.#retry);
     this.consumer.draining = true;
-    if (this.#active !== undefined) await this.#giveUp(this.#active, deadline);
+    if (this.#active !== undefined) {
+      await this.#active.giveUp(deadline);
+      this.#pull.forgetOutstanding();
+      this.consumer.giveBackUnstarted(0);
+    }
     await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop()]), deadline]);
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
     await Promise.race([this.consumer.idle(), deadline]);
@@ -258,20 +260,6 @@ export class ConsumerRuntime {
     this.consumer.plan.close();
     this.#active?.close();
     this.#become('stopped');
-  }
-
-  /**
-   * Another instance is to be active at once: the pin goes first, and then what has not begun. Of what has begun, the
-   * server keeps the events of the stream from it; others it would begin at once, so that they end before.
-   */
-  async #giveUp(active: ActiveInstance, deadline: Promise<void>): Promise<void> {
-    active.halt();
-    const others = (): boolean => this.consumer.runs().some(({ handed, started }) => handed !== undefined && started);
-    const over = deadline.then(() => true);
-    while (others()) if (await Promise.race([over, sleep(LOOK)])) break;
-    await active.release();
-    this.#pull.forgetOutstanding();
-    this.consumer.giveBackUnstarted(0);
   }
 
   /** Lets go of a consumer that never started. */
@@ -399,11 +387,6 @@ export class ConsumerRuntime {
     return this.#ackFloor === undefined ? undefined : this.#ackFloor + 1;
   }
 }
-
-const sleep = async (milliseconds: number): Promise<false> =>
-  new Promise((resolve) => {
-    setTimeout(() => resolve(false), milliseconds).unref();
-  });
 
 const describe = (changed: readonly Difference[]): string =>
   changed

@@ -190,14 +190,7 @@ consumers:
   expect(accepted.toSorted((left, right) => left - right)).toEqual([30, 41]);
 
   mended = true;
-  const driven = await runCli([
-    'dlq',
-    'redrive',
-    '--where',
-    'event.data.key == "odd"',
-    '--config',
-    again.configFile,
-  ]);
+  const driven = await runCli(['dlq', 'redrive', '--where', 'event.data.key == "odd"', '--config', again.configFile]);
   expect(driven.stderr + driven.stdout).toMatch(/1 /);
   await waitFor(() => accepted.includes(11), { what: 'the key to go on behind the letter' });
   expect(accepted.slice(2)).toEqual([1, 21, 11]);
