@@ -191,7 +191,7 @@ export class Backlog {
 
   /** Lets the keys go on whose letters are gone, or all where letters hold none any more. */
   async releaseHeld(): Promise<void> {
-    for (const lane of [...this.#stored.values()]) {
+    for (const lane of this.#stored.values()) {
       const { stored } = lane;
       const hold = stored?.hold;
       if (stored === undefined || hold === undefined || !this.#view.isOpen()) continue;
@@ -295,9 +295,10 @@ export class Backlog {
 
   /** Stores what is in hand of a lane whose first event waits for long. */
   #storeAll(lane: Lane, stored: Stored): void {
-    for (const place of [...lane.places]) {
-      const { run, sequence, ofStream, id } = place;
-      if (!ofStream || id !== '' || place.begun || run === undefined || run.decided) continue;
+    const waiting = lane.places.filter(({ ofStream, id, begun }) => ofStream && id === '' && !begun);
+    for (const place of waiting) {
+      const { run, sequence } = place;
+      if (run === undefined || run.decided) continue;
       const tier: Tier | undefined =
         stored.rest === 0 || sequence > stored.last ? 'rest' : sequence < stored.restFrom ? 'front' : undefined;
       if (tier === undefined) continue;

@@ -29,6 +29,9 @@ export const isOfStream = (reply: Uint8Array): boolean => reply[0] === DOLLAR;
 
 const prefixOf = (consumer: string): string => `ouzel.lane.${consumer}.`;
 
+/** Where all is that is stored for a consumer. */
+export const laneSubjects = (consumer: string): string => `${prefixOf(consumer)}>`;
+
 /** Milliseconds to wait for an answer of the server, and before something is asked again. */
 const TIMEOUT = 10_000;
 const AGAIN = 1_000;
