@@ -159,7 +159,7 @@ async function rounds(bench: Bench, how: Options): Promise<Map<string, Figures[]
       const result = await workload(bench);
       await removeConsumers(bench.jsm);
       figures.push(result);
-      say(`round ${round} ${name.padEnd(8)} ${describe(result)}`);
+      say(`round ${round} ${name.padEnd(14)} ${describe(result)}`);
     }
     longest = Math.max(longest, performance.now() - begin);
   }
@@ -217,9 +217,9 @@ function table({ loads, reload, register }: Measured): string {
     ['spans', 'spans'],
     ['dropped', 'spans_dropped'],
   ];
-  const head = ['workload'.padEnd(10), ...columns.map(([title]) => title.padStart(12))].join('');
+  const head = ['workload'.padEnd(15), ...columns.map(([title]) => title.padStart(12))].join('');
   const rows = Object.entries(loads).map(([name, result]) =>
-    [name.padEnd(10), ...columns.map(([, key]) => String(result[key] ?? '').padStart(12))].join(''),
+    [name.padEnd(15), ...columns.map(([, key]) => String(result[key] ?? '').padStart(12))].join(''),
   );
   const machine = `Node ${process.version}, ${cpus()[0]?.model.trim() ?? 'unknown CPU'}, ${availableParallelism()} cores`;
   const changes = [

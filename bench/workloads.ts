@@ -52,7 +52,13 @@ async function answer(child: ChildProcess): Promise<Progress> {
 }
 
 /** The daemon's configuration: two filters, half of the events pass, one `set`, every metric on. */
-const config = (url: string, address: string, deliver: boolean, collector: string): string => `version: 1
+const config = (
+  url: string,
+  address: string,
+  deliver: boolean,
+  collector: string,
+  orderBy?: string,
+): string => `version: 1
 nats: { servers: "${url}" }
 http: { listen: "${address}" }
 telemetry: { traces: { endpoint: "${collector}" } }
@@ -67,12 +73,12 @@ consumers:
   ${DURABLE}:
     stream: ${STREAM}
     start: all
-    pipeline: [not-test, big, with-vat]
+${orderBy === undefined ? '' : `    order_by: ${orderBy}\n`}    pipeline: [not-test, big, with-vat]
 ${deliver ? `    deliver: [{ to: { publish: { subject: "${OUT_SUBJECT}" } } }]\n` : ''}`;
 
-const ouzel = (deliver: boolean, sink?: Sink): Workload =>
+const ouzel = (deliver: boolean, sink?: Sink, orderBy?: string): Workload =>
   daemonWorkload({
-    config: (url, address) => config(url, address, deliver, sink?.url ?? ''),
+    config: (url, address) => config(url, address, deliver, sink?.url ?? '', orderBy),
     async check({ jsm, events }, http) {
       if (deliver) await checkDelivered(jsm, countBig(events));
       return sink === undefined ? {} : await countedSpans(sink, events, http);
@@ -105,12 +111,17 @@ async function checkDelivered(jsm: JetStreamManager, expected: number): Promise<
   if (state.messages !== expected) throw new Error(`${state.messages} events were published, not ${expected}`);
 }
 
+/** 10,000 keys. */
+const KEY = 'msg.seq % 10000';
+
 /** By the name that they have in the results, in the order of a round. `raw` comes first: the others' ratios refer to it. */
 export const WORKLOADS: ReadonlyMap<string, Workload> = new Map([
   ['raw', raw],
   ['nowhere', ouzel(false)],
   ['publish', ouzel(true)],
   ['traced', traced],
+  ['order', ouzel(false, undefined, KEY)],
+  ['order_publish', ouzel(true, undefined, KEY)],
   ['sqlite', sqlite],
   ['postgres', postgres],
   ['webhook', webhook],
@@ -118,4 +129,11 @@ export const WORKLOADS: ReadonlyMap<string, Workload> = new Map([
 ]);
 
 /** Measured on request only. */
-export const ON_REQUEST: readonly string[] = ['sqlite', 'postgres', 'webhook', ...LIMITS.map(([name]) => name)];
+export const ON_REQUEST: readonly string[] = [
+  'order',
+  'order_publish',
+  'sqlite',
+  'postgres',
+  'webhook',
+  ...LIMITS.map(([name]) => name),
+];

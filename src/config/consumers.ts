@@ -9,7 +9,7 @@ import { expire } from './flow/expire.ts';
 import { rateLimit, throttle } from './flow/limits.ts';
 import { lanes } from './flow/lanes.ts';
 import { priority } from './flow/priority.ts';
-import { orderBy } from './flow/order.ts';
+import { onDeadLetter, orderBy } from './flow/order.ts';
 import { alone, PLUGIN_KEY } from './plugins.ts';
 import { refuse } from './refuse.ts';
 import { target } from './targets.ts';
@@ -70,66 +70,74 @@ const route = z
       );
   });
 
-const consumer = z.strictObject({
-  stream: literal().describe(
-    'The stream to take events from: one of `streams`, one that is on the server, or OUZEL_EVENTS for what Ouzel says about itself.',
-  ),
-  types: z
-    .array(literal())
-    .min(1)
-    .optional()
-    .describe('Types to take; `*` stands for one part, `>` at the end for the rest. Default: all.'),
-  subjects: z.array(subject()).min(1).optional().describe('Subjects to take. Default: all of the stream.'),
-  start: start
-    .default('new')
-    .describe('Where to begin when the durable is first made: new, all, last, {time: …} or {sequence: …}.'),
-  lanes,
-  expire,
-  priority,
-  order_by: orderBy,
-  concurrency: z
-    .strictObject({
-      max: z.number().int().min(1).max(100_000).describe('Events in work at once, at most.'),
-      by: expression().optional().describe('So many for each value of this. All events without the field share one.'),
-    })
-    .optional()
-    .describe('How much is done at once.'),
-  pipeline: z
-    .array(z.union([literal(), inlineStage]))
-    .default([])
-    .describe('Filters and transformers in order: names, or written here (`{filter: …}`, `{set: …}`, `{plugin: …}`).'),
-  rate_limit: rateLimit,
-  delay,
-  throttle: throttle('deliveries'),
-  deliver: z
-    .array(route)
-    .min(1)
-    .optional()
-    .describe(
-      'Where events go: every entry whose `when` holds. Without it events are processed and delivered nowhere.',
+const consumer = z
+  .strictObject({
+    stream: literal().describe(
+      'The stream to take events from: one of `streams`, one that is on the server, or OUZEL_EVENTS for what Ouzel says about itself.',
     ),
-  ack_wait: duration({ min: 1000, max: 86_400_000 })
-    .optional()
-    .describe(
-      'When the server delivers again what this process does not answer for (a crash). Default: 30s; 10s for a consumer that runs on one instance at a time (`order_by`).',
-    ),
-  prefetch: z.number().int().min(1).max(100_000).default(2000).describe('Events fetched ahead, at most.'),
-  timeout: duration().optional().describe('How long one attempt at an event may take. Default: `defaults.timeout`.'),
-  retry: retryOverride().describe('What happens when an event fails, where it differs from `defaults`.'),
-  failing: z
-    .strictObject({
-      errors: z.number().int().min(1).max(10_000).default(10).describe('Attempts that fail, at least.'),
-      within: duration({ min: 1000, max: 86_400_000 }).default(300_000).describe('The time within which they do.'),
-    })
-    .prefault({})
-    .describe('When the consumer counts as failing: an incident says so, and another one that it recovered.'),
-  paused: z.boolean().default(false).describe('Takes no events for now; the durable stays.'),
-  adopt: z.boolean().default(false).describe('Takes over a durable of this name that Ouzel did not make.'),
-  on_remove: z
-    .enum(['keep', 'delete'])
-    .default('keep')
-    .describe('What becomes of the durable when the consumer leaves the configuration.'),
-});
+    types: z
+      .array(literal())
+      .min(1)
+      .optional()
+      .describe('Types to take; `*` stands for one part, `>` at the end for the rest. Default: all.'),
+    subjects: z.array(subject()).min(1).optional().describe('Subjects to take. Default: all of the stream.'),
+    start: start
+      .default('new')
+      .describe('Where to begin when the durable is first made: new, all, last, {time: …} or {sequence: …}.'),
+    lanes,
+    expire,
+    priority,
+    order_by: orderBy,
+    on_dead_letter: onDeadLetter,
+    concurrency: z
+      .strictObject({
+        max: z.number().int().min(1).max(100_000).describe('Events in work at once, at most.'),
+        by: expression().optional().describe('So many for each value of this. All events without the field share one.'),
+      })
+      .optional()
+      .describe('How much is done at once.'),
+    pipeline: z
+      .array(z.union([literal(), inlineStage]))
+      .default([])
+      .describe(
+        'Filters and transformers in order: names, or written here (`{filter: …}`, `{set: …}`, `{plugin: …}`).',
+      ),
+    rate_limit: rateLimit,
+    delay,
+    throttle: throttle('deliveries'),
+    deliver: z
+      .array(route)
+      .min(1)
+      .optional()
+      .describe(
+        'Where events go: every entry whose `when` holds. Without it events are processed and delivered nowhere.',
+      ),
+    ack_wait: duration({ min: 1000, max: 86_400_000 })
+      .optional()
+      .describe(
+        'When the server delivers again what this process does not answer for (a crash). Default: 30s; 10s for a consumer that runs on one instance at a time (`order_by`).',
+      ),
+    prefetch: z.number().int().min(1).max(100_000).default(2000).describe('Events fetched ahead, at most.'),
+    timeout: duration().optional().describe('How long one attempt at an event may take. Default: `defaults.timeout`.'),
+    retry: retryOverride().describe('What happens when an event fails, where it differs from `defaults`.'),
+    failing: z
+      .strictObject({
+        errors: z.number().int().min(1).max(10_000).default(10).describe('Attempts that fail, at least.'),
+        within: duration({ min: 1000, max: 86_400_000 }).default(300_000).describe('The time within which they do.'),
+      })
+      .prefault({})
+      .describe('When the consumer counts as failing: an incident says so, and another one that it recovered.'),
+    paused: z.boolean().default(false).describe('Takes no events for now; the durable stays.'),
+    adopt: z.boolean().default(false).describe('Takes over a durable of this name that Ouzel did not make.'),
+    on_remove: z
+      .enum(['keep', 'delete'])
+      .default('keep')
+      .describe('What becomes of the durable when the consumer leaves the configuration.'),
+  })
+  .superRefine((value, context) => {
+    if (value.on_dead_letter === 'hold' && value.order_by === undefined)
+      refuse(context, 'there is no key to hold', 'say order_by too, or leave on_dead_letter out', ['on_dead_letter']);
+  });
 
 export const consumers = named(consumer)
   .prefault({})

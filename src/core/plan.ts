@@ -62,6 +62,8 @@ export interface Plan {
   readonly timeout: number;
   /** Whether the events of a key are handled in order (`flow/order.ts`), on one instance alone. */
   readonly ordered?: boolean;
+  /** Whether a dead letter holds those behind it. */
+  readonly holds?: boolean;
   /** Hears of every run that ended, whichever way. */
   readonly onSettled: ((run: Run) => void) | undefined;
   /** Resolves when all is there that its first run needs. @throws OuzelError when it cannot be used */

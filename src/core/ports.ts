@@ -15,14 +15,15 @@ export interface Acknowledger {
 }
 
 /** What has to be stored before an event may go, as the log calls it. */
-export type Keepsake = 'dead letter' | 'attempts' | 'timer' | 'removal of the dead letter';
+export type Keepsake = 'dead letter' | 'attempts' | 'timer' | 'removal of the dead letter' | 'hold of the key';
 
 /** Calls back once: without an error when what was asked for is done for good. */
 export type Done = (error?: Error) => void;
 
 /** Keeps events that could not be delivered. */
 export interface DeadLetterStore {
-  store(run: Run, failure: Failure, reason: string, done: Done): void;
+  /** @param done Hears the letter's number too, where that is known. */
+  store(run: Run, failure: Failure, reason: string, done: (error?: Error, letter?: number) => void): void;
   /** Takes a letter away whose event was driven again. One that is gone is taken away already. */
   remove(sequence: number, done: Done): void;
 }
@@ -37,6 +38,9 @@ export interface AttemptStore {
 
 /** Why an event waits: it is tried again, or a stage holds it back. */
 export type TimerKind = 'retry' | 'throttle' | OnceStage;
+
+/** Stops the key of an event until its dead letter was driven again or discarded. */
+export type HoldKey = (run: Run, letter: number, done: Done) => void;
 
 /** Hands events over to timers, which bring them back. */
 export interface Parking {

@@ -13,6 +13,7 @@ import type {
   AttemptStore,
   DeadLetterStore,
   Done,
+  HoldKey,
   Keepsake,
   Observer,
   Parking,
@@ -35,6 +36,8 @@ export interface SettlePorts {
   readonly letters: DeadLetterStore;
   readonly attempts: AttemptStore;
   readonly parking: Parking;
+  /** Undefined where no key is held. */
+  readonly hold?: HoldKey | undefined;
   readonly observer: Observer;
   readonly cells: SettleCells;
 }
@@ -185,16 +188,23 @@ export class Settle {
   }
 
   #bury(run: Run, failure: Failure, reason: string): void {
-    const { letters, observer, cells } = this.#ports;
-    this.#keep(
-      run,
-      'dead letter',
-      (done) => letters.store(run, failure, reason, done),
-      () => {
-        this.#tell(() => observer.deadLettered(run, failure, reason));
-        this.#end(run, cells.deadLettered(reason));
-      },
-    );
+    const { letters, observer, cells, hold } = this.#ports;
+    let letter: number | undefined;
+    const store = (done: Done): void =>
+      letters.store(run, failure, reason, (error, number) => {
+        letter = number;
+        done(error);
+      });
+    const end = (): void => {
+      this.#tell(() => observer.deadLettered(run, failure, reason));
+      this.#end(run, cells.deadLettered(reason));
+    };
+    this.#keep(run, 'dead letter', store, () => {
+      const number = letter;
+      if (hold === undefined || number === undefined || run.plan.holds !== true || run.place === undefined)
+        return end();
+      this.#keep(run, 'hold of the key', (done) => hold(run, number, done), end);
+    });
   }
 
   /**

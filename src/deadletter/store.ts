@@ -117,7 +117,10 @@ export function createDeadLetterStore(
       const original = originalLines(event);
       const lines = letterLines(run, failure, reason, id, options);
       const publish = (block: string, rest: Uint8Array, failed: (error: OuzelError) => void): void =>
-        publisher.publish(subject, headerBlock(block), rest, TIMEOUT, { confirmed: () => done(), failed });
+        publisher.publish(subject, headerBlock(block), rest, TIMEOUT, {
+          confirmed: (_duplicate, sequence) => done(undefined, sequence),
+          failed,
+        });
       /** Tries a letter that is smaller when the one before was too large. */
       const otherwise = (smaller: () => Promise<void>) => (error: OuzelError) => {
         if (error.code !== 'TARGET_TOO_LARGE') return done(error);

@@ -20,6 +20,8 @@ export interface BacklogPorts {
   readonly store: LaneStore;
   /** Takes an event in hand that was stored. */
   readonly receive: (event: Event, handed: Handed) => void;
+  /** Whether a dead letter stops its key. */
+  readonly holds: () => boolean;
   /** How many events may be in hand, and for how long, in milliseconds. */
   readonly hand: () => { readonly prefetch: number; readonly ackWait: number };
 }
@@ -113,7 +115,7 @@ export class Backlog {
    */
   takes(lane: Lane, run: Run, stays: () => void): boolean {
     const { stored } = lane;
-    if (run.handed?.lane !== undefined || !this.#view.isOpen()) return false;
+    if (run.handed?.lane !== undefined || !this.#view.isOpen() || stored?.awaits(run) === true) return false;
     if (stored === undefined || stored.empty) {
       if (lane.places.length < this.#bound(lane)) return false;
     } else if (run.id === '' && run.sequence <= stored.last) return false;
@@ -143,6 +145,7 @@ export class Backlog {
   isNext(lane: Lane, place: Place): boolean {
     const { stored } = lane;
     if (stored === undefined || stored.empty || place.run?.handed?.lane !== undefined) return true;
+    if (stored.hold !== undefined) return stored.awaits(place.run);
     if (place.id !== '') return true;
     const { upcoming, underway } = stored;
     if (underway.some((sequence) => sequence < place.sequence)) return false;
@@ -161,12 +164,58 @@ export class Backlog {
     const [place] = lane.places;
     const isFirst = place !== undefined && this.isNext(lane, place);
     if (isFirst) return false;
+    if (stored.hold !== undefined) return this.#isHeld(lane, stored);
     if (stored.count === 0) return true;
     const wait = stored.due - Date.now();
     if (wait > 0) {
       this.#wake(lane, stored, wait);
       if (wait > this.#ports.hand().ackWait) this.#storeAll(lane, stored);
     } else this.#read(lane, stored);
+    return true;
+  }
+
+  /** A dead letter stops the key of an event, until it was driven again or discarded. */
+  hold({ lane }: Place, letter: number, done: Done): void {
+    const stored = this.#storedOf(lane);
+    this.#ports.store.hold(stored.name, letter, (error, number) => {
+      if (error === undefined && number !== undefined) stored.hold = { letter, number };
+      done(error);
+    });
+  }
+
+  /** A letter that was driven again has an outcome: its key goes on, unless it is a letter again. */
+  letterEnded({ handed, place }: Run): void {
+    if (place === undefined || place.stored === true) return;
+    if (place.lane.stored?.hold?.letter === handed?.letter) this.#release(place.lane);
+  }
+
+  /** Lets the keys go on whose letters are gone, or all where letters hold none any more. */
+  async releaseHeld(): Promise<void> {
+    for (const lane of this.#stored.values()) {
+      const { stored } = lane;
+      const hold = stored?.hold;
+      if (stored === undefined || hold === undefined || !this.#view.isOpen()) continue;
+      const holds = this.#ports.holds() && (await this.#ports.store.isLetter(hold.letter));
+      if (!holds && stored.hold === hold && lane.stored === stored) this.#release(lane);
+    }
+  }
+
+  #release(lane: Lane): void {
+    const { stored } = lane;
+    if (stored?.hold === undefined) return;
+    this.#ports.store.remove(stored.hold.number);
+    stored.hold = undefined;
+    this.#view.ready(lane);
+  }
+
+  /** The key is stopped: only the letter that stops it passes, driven again. @returns True. */
+  #isHeld(lane: Lane, stored: Stored): boolean {
+    this.#storeAll(lane, stored);
+    // It may be in front itself, when it failed once more and waits for long.
+    if (stored.front === 0 || stored.next !== undefined) return true;
+    const wait = stored.due - Date.now();
+    if (wait > 0) this.#wake(lane, stored, wait);
+    else this.#read(lane, stored);
     return true;
   }
 
@@ -246,9 +295,10 @@ export class Backlog {
 
   /** Stores what is in hand of a lane whose first event waits for long. */
   #storeAll(lane: Lane, stored: Stored): void {
-    for (const place of [...lane.places]) {
-      const { run, sequence, ofStream, id } = place;
-      if (!ofStream || id !== '' || place.begun || run === undefined || run.decided) continue;
+    const waiting = lane.places.filter(({ ofStream, id, begun }) => ofStream && id === '' && !begun);
+    for (const place of waiting) {
+      const { run, sequence } = place;
+      if (run === undefined || run.decided) continue;
       const tier: Tier | undefined =
         stored.rest === 0 || sequence > stored.last ? 'rest' : sequence < stored.restFrom ? 'front' : undefined;
       if (tier === undefined) continue;
@@ -308,6 +358,7 @@ export class Backlog {
     stored.next = found;
     const [place] = lane.places;
     if (place !== undefined && this.isNext(lane, place)) return this.#view.ready(lane);
+    if (stored.hold !== undefined && handed.letter !== stored.hold.letter) return;
     this.#take(stored, found);
   }
 

@@ -13,6 +13,15 @@ export interface StoredLane {
   readonly rest: number;
   /** The highest number in the event stream that is stored. */
   readonly last: number;
+  /** Undefined for a key that goes on. */
+  readonly hold?: Hold | undefined;
+}
+
+/** A key that is stopped by a dead letter. */
+export interface Hold {
+  readonly letter: number;
+  /** Where that is written down in the store. */
+  readonly number: number;
 }
 
 /** An event that was stored. */
@@ -40,8 +49,12 @@ export interface LaneStore {
    * @param again Whether it may have been tried before: then what is known of that is looked up.
    */
   next(lane: string, tier: Tier, from: number, again: boolean): Promise<StoredEvent | undefined>;
-  /** Takes an event away, however long that takes. */
+  /** Takes an event away, or a hold, however long that takes. */
   remove(number: number): void;
+  /** Writes down that a key is stopped by a dead letter; an earlier hold of it goes. */
+  hold(lane: string, letter: number, done: (error?: Error, number?: number) => void): void;
+  /** Whether a dead letter is there still. */
+  isLetter(letter: number): Promise<boolean>;
 }
 
 /** The place of one event in its lane. */
@@ -91,23 +104,31 @@ export class Stored {
   /** Not before this instant, in milliseconds since the epoch. */
   due = 0;
   timer: ReturnType<typeof setTimeout> | undefined;
+  /** Set while a dead letter stops the key. */
+  hold: Hold | undefined;
   /** The highest number in the event stream that has its outcome: what is stored below it is there twice. */
   done = 0;
 
-  constructor(name: string, { front, rest, last }: StoredLane = { front: 0, rest: 0, last: 0 }) {
+  constructor(name: string, { front, rest, last, hold }: StoredLane = { front: 0, rest: 0, last: 0 }) {
     this.name = name;
     this.front = front;
     this.rest = rest;
     this.last = last;
+    this.hold = hold;
   }
 
   get count(): number {
     return this.front + this.rest;
   }
 
-  /** Whether nothing is stored, and nothing on its way there. */
+  /** Whether an event is the one that the key is stopped for, driven again. */
+  awaits(run: Run | undefined): boolean {
+    return this.hold !== undefined && run?.handed?.letter === this.hold.letter;
+  }
+
+  /** Whether nothing is stored, nothing is on its way there, and the key is not stopped. */
   get empty(): boolean {
-    return this.count === 0 && this.underway.length === 0;
+    return this.count === 0 && this.underway.length === 0 && this.hold === undefined;
   }
 
   get tier(): Tier {

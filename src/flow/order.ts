@@ -108,6 +108,7 @@ export class Lanes {
     this.#ended++;
     const { place } = run;
     if (run.handed?.lane !== undefined) this.#backlog?.ended(run, run.handed.lane);
+    if (run.handed?.letter !== undefined && !run.returned) this.#backlog?.letterEnded(run);
     if (place === undefined) {
       if (run.returned && run.handed === undefined) this.onMissed?.();
       return;
@@ -182,8 +183,8 @@ export class Lanes {
     const { sequence, id, handed } = run;
     const place: Place = { lane, sequence, id, ofStream: handed === undefined, run, begun: false };
     run.place = place;
-    // What was stored was read because its turn has come.
-    if (handed?.lane === undefined) insert(lane.places, place);
+    // What was stored was read because its turn has come; and a letter that is driven again is what its key waits for.
+    if (handed?.lane === undefined && lane.stored?.awaits(run) !== true) insert(lane.places, place);
     else lane.places.unshift(place);
     return place;
   }

@@ -8,11 +8,12 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import { writeRecord } from '../core/attempts.ts';
 import { type Decoder, Event } from '../core/event.ts';
 import { type Handed, handoverLines, readHandover } from '../core/handover.ts';
-import { headerBlock, headerLine } from '../core/headers.ts';
+import { headerBlock, headerLine, headerValue } from '../core/headers.ts';
+import { DEAD_LETTER_STREAM } from '../deadletter/store.ts';
 import { messageIds } from '../deliver/ids.ts';
 import type { Publisher, Requester } from '../deliver/ports.ts';
 import { asOuzelError, OuzelError } from '../errors.ts';
-import type { LaneStore, StoredEvent, StoredLane, Tier } from '../flow/lane.ts';
+import type { Hold, LaneStore, StoredEvent, StoredLane, Tier } from '../flow/lane.ts';
 import type { Bodies } from './bodies.ts';
 import { findStream } from './provision.ts';
 
@@ -28,6 +29,9 @@ export const isOfStream = (reply: Uint8Array): boolean => reply[0] === DOLLAR;
 
 const prefixOf = (consumer: string): string => `ouzel.lane.${consumer}.`;
 
+/** Where all is that is stored for a consumer. */
+export const laneSubjects = (consumer: string): string => `${prefixOf(consumer)}>`;
+
 /** Milliseconds to wait for an answer of the server, and before something is asked again. */
 const TIMEOUT = 10_000;
 const AGAIN = 1_000;
@@ -35,6 +39,8 @@ const AGAIN = 1_000;
 const AT_ONCE = 64;
 /** Letters of a lane's name: as many as make two keys of one name out of the question. */
 const NAME = 24;
+/** A hold of which only is known that it is there. */
+const NOT_READ: Hold = { letter: 0, number: 0 };
 /** JetStream API: no message found; no such message. */
 const NOT_FOUND = new Set([10037, 10057, 10059]);
 
@@ -71,17 +77,30 @@ export function createLaneStore(options: LaneStoreOptions): LaneStore {
   const api = `${domain === undefined ? '$JS' : `$JS.${domain}`}.API.STREAM.MSG.`;
   const prefix = prefixOf(consumer);
 
-  const ask = async (verb: 'GET' | 'DELETE', question: object): Promise<StoredMessage | undefined> =>
+  const ask = async (
+    verb: 'GET' | 'DELETE',
+    question: object,
+    stream = LANE_STREAM,
+  ): Promise<StoredMessage | undefined> =>
     new Promise((resolve, reject) => {
-      requester.request(`${api}${verb}.${LANE_STREAM}`, headerBlock(''), JSON.stringify(question), TIMEOUT, {
+      requester.request(`${api}${verb}.${stream}`, headerBlock(''), JSON.stringify(question), TIMEOUT, {
         failed: reject,
         replied: ({ body }) => {
           const { message, error } = JSON.parse(Buffer.from(body).toString()) as Answer;
           if (error === undefined || NOT_FOUND.has(error.err_code ?? 0)) resolve(message);
-          else reject(new OuzelError('NATS_UNAVAILABLE', `${LANE_STREAM}: ${error.description ?? ''}`));
+          else reject(new OuzelError('NATS_UNAVAILABLE', `${stream}: ${error.description ?? ''}`));
         },
       });
     });
+
+  /** The first one makes the stream; what could not be stored is when it is tried again. */
+  const whenMade = (error: OuzelError, done: (error: Error) => void): void => {
+    if (error.code !== 'TARGET_NO_STREAM') return done(error);
+    ensure().then(
+      () => done(error),
+      (reason: unknown) => done(asOuzelError(reason)),
+    );
+  };
 
   const remove = (number: number): void => {
     ask('DELETE', { seq: number, no_erase: true }).catch(() => void setTimeout(() => remove(number), AGAIN).unref());
@@ -109,14 +128,7 @@ export function createLaneStore(options: LaneStoreOptions): LaneStore {
       const rest = handed?.bodyName === undefined ? body : '';
       publisher.publish(`${prefix}${lane}.${tier}`, headerBlock(lines), rest, TIMEOUT, {
         confirmed: (duplicate) => done(undefined, !duplicate),
-        failed: (error) => {
-          if (error.code !== 'TARGET_NO_STREAM') return done(error);
-          // The first one makes the stream; it is stored when it is tried again.
-          ensure().then(
-            () => done(error),
-            (reason: unknown) => done(asOuzelError(reason)),
-          );
-        },
+        failed: (error) => whenMade(error, done),
       });
     },
     async next(lane, tier, from, again) {
@@ -124,23 +136,44 @@ export function createLaneStore(options: LaneStoreOptions): LaneStore {
       return message === undefined ? undefined : await stored(message, lane, again, options);
     },
     remove,
+    hold(lane, letter, done) {
+      let lines = headerLine('Nats-Rollup', 'sub');
+      lines += headerLine('Ouzel-Letter', String(letter));
+      publisher.publish(`${prefix}${lane}.hold`, headerBlock(lines), '', TIMEOUT, {
+        confirmed: (_duplicate, sequence) => done(undefined, sequence),
+        failed: (error) => whenMade(error, done),
+      });
+    },
+    async isLetter(letter) {
+      return (await ask('GET', { seq: letter }, DEAD_LETTER_STREAM)) !== undefined;
+    },
     async lanes() {
       if ((await findStream(manager, LANE_STREAM)) === undefined) return new Map();
       const { state } = await manager.streams.info(LANE_STREAM, { subjects_filter: `${prefix}>` });
-      const counts = new Map<string, { front: number; rest: number; last: number }>();
+      const counts = new Map<string, { front: number; rest: number; last: number; hold?: Hold | undefined }>();
       for (const [subject, count] of Object.entries(state.subjects ?? {})) {
         const [name = '', tier] = subject.slice(prefix.length).split('.');
         const known = counts.get(name) ?? { front: 0, rest: 0, last: 0 };
-        counts.set(name, { ...known, [tier as Tier]: count });
+        counts.set(name, tier === 'hold' ? { ...known, hold: NOT_READ } : { ...known, [tier as Tier]: count });
       }
       const rest = [...counts].values();
       const worker = async (): Promise<void> => {
-        for (const [name, found] of rest) found.last = await lastOf(name, found);
+        for (const [name, found] of rest) {
+          found.last = await lastOf(name, found);
+          if (found.hold !== undefined) found.hold = await holdOf(name);
+        }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, worker));
       return counts;
     },
   };
+
+  async function holdOf(name: string): Promise<Hold | undefined> {
+    const message = await ask('GET', { last_by_subj: `${prefix}${name}.hold` });
+    const headers = headersOf(message);
+    if (message === undefined || headers === undefined) return undefined;
+    return { letter: Number(headerValue(headers, 'Ouzel-Letter')), number: message.seq };
+  }
 
   /** The number in the event stream of the last one that a lane holds; of re-drives nothing is known. */
   async function lastOf(name: string, { rest }: StoredLane): Promise<number> {

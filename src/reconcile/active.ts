@@ -13,8 +13,8 @@ import { type ActiveHolder, pinnedId } from '../nats/active.ts';
 import { FENCE, Pin, type PinOptions } from '../nats/pin.ts';
 import type { Logger } from '../telemetry/log.ts';
 
-/** Milliseconds between questions to the server while it is waited for what is out. */
-const LOOK = 250;
+/** Milliseconds between looks at what is waited for: what is out, and what has to end. */
+const LOOK = 100;
 
 export interface ActiveOptions extends Pick<PinOptions, 'connection' | 'wire' | 'stream' | 'durable' | 'domain'> {
   readonly consumer: Consumer;
@@ -39,6 +39,7 @@ export type ActivePhase = 'standby' | 'taking' | 'active';
 
 export class ActiveInstance {
   readonly pin: Pin;
+  #releasing = false;
   readonly #options: ActiveOptions;
   #phase: ActivePhase = 'standby';
   /** Of each take-over one; what an earlier one waits for does not matter any more. */
@@ -100,6 +101,14 @@ export class ActiveInstance {
     this.#holder = await this.#options.holder(pin);
   }
 
+  /** Lets the keys go on whose dead letters are gone. To be called every second or so. */
+  async tend(): Promise<void> {
+    const { backlog } = this.#options.lanes;
+    if (this.#phase !== 'active' || backlog === undefined || this.#releasing) return;
+    this.#releasing = true;
+    await backlog.releaseHeld().finally(() => (this.#releasing = false));
+  }
+
   /** The consumer pulls, for the first time or again. */
   resumed(): void {
     if (this.pin.id === undefined) return;
@@ -117,6 +126,22 @@ export class ActiveInstance {
     this.#rest();
     this.#options.lanes.forgetOut();
     await this.pin.unpin();
+  }
+
+  /**
+   * The consumer drains, and another instance is to be active at once. Of what has begun, the server keeps the events of
+   * the stream from it; others it would begin at once, so that they end before.
+   *
+   * @param deadline Resolves when there is no more time.
+   */
+  async giveUp(deadline: Promise<void>): Promise<void> {
+    const { consumer } = this.#options;
+    this.halt();
+    const others = (): boolean => consumer.runs().some(({ handed, started }) => handed !== undefined && started);
+    let over = false;
+    const end = deadline.then(() => (over = true));
+    while (others() && !over) await Promise.race([end, sleep(LOOK)]);
+    await this.release();
   }
 
   close(): void {
@@ -177,7 +202,7 @@ export class ActiveInstance {
       }
       this.#waitsFor = missing ?? 0;
       if (missing !== undefined) bound(missing);
-      await new Promise((resolve) => setTimeout(resolve, LOOK).unref());
+      await sleep(LOOK);
     }
     return false;
   }
@@ -219,3 +244,8 @@ export class ActiveInstance {
     return Math.max(0, pending - inHand - lanes.out.ofStream);
   }
 }
+
+const sleep = async (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, milliseconds).unref();
+  });

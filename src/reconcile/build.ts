@@ -284,6 +284,13 @@ export function buildRuntime(blueprint: Blueprint, services: Services, domain: s
     ...services,
     acks: lanes === undefined ? wire : acksOf(wire),
     cells: cellsOf(name, services.metrics),
+    hold:
+      lanes === undefined
+        ? undefined
+        : (run, letter, done) => {
+            if (run.place === undefined || lanes.backlog === undefined) return done();
+            lanes.backlog.hold(run.place, letter, done);
+          },
     parking: {
       park: (run, record, kind, done) => {
         // A retry that waits keeps its place, with those behind it.
@@ -305,6 +312,7 @@ export function buildRuntime(blueprint: Blueprint, services: Services, domain: s
     }),
     receive: (event, handed) => consumer.receive(event, handed),
     hand: () => consumer.limits,
+    holds: () => consumer.plan.holds === true,
   });
   const runtime: ConsumerRuntime = new ConsumerRuntime({ ...services, consumer, blueprint, domain });
   return runtime;

@@ -214,6 +214,7 @@ class PlanCompiler {
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
       ordered: flow.order.length > 0,
+      holds: this.#consumer.on_dead_letter === 'hold',
       // The next one of its key stands in line before a place is given away.
       onSettled: both(
         flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined,

@@ -21,5 +21,9 @@ export async function pollDurables(
 /** Whose events are due: whoever set their timers may be gone, and a re-drive comes from anywhere. */
 export async function pollDue(manager: JetStreamManager, runtimes: readonly ConsumerRuntime[]): Promise<void> {
   const due = await dueCounts(manager);
-  for (const runtime of runtimes) if (due.has(runtime.name)) await runtime.tendDue();
+  for (const runtime of runtimes) {
+    if (due.has(runtime.name)) await runtime.tendDue();
+    // What is not answered is asked again the next time.
+    runtime.tend().catch(() => undefined);
+  }
 }

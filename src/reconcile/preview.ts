@@ -17,6 +17,7 @@ import {
   type StreamState,
 } from '../nats/plan.ts';
 import { ATTEMPTS_PREFIX, ATTEMPTS_STREAM } from '../nats/attempts.ts';
+import { LANE_STREAM, laneSubjects } from '../nats/lanes.ts';
 import { findDurable, findStream } from '../nats/provision.ts';
 import type { LookupOptions } from '../pipeline/transformers/lookup.ts';
 import { SCHEDULES_PREFIX, SCHEDULES_STREAM } from '../nats/ticks.ts';
@@ -190,8 +191,7 @@ class Previewer {
     const { name } = spec;
     if (spec.lane === undefined) this.#needsOf(spec);
     else this.#needsOfDurable(spec);
-    if (spec.pinned)
-      this.#need(this.#api(`CONSUMER.UNPIN.${spec.stream}.${name}`), `to hand ${name} over to another instance`);
+    if (spec.pinned) this.#needsOfPinned(spec);
     const stream = this.#streams.has(spec.stream)
       ? this.#streams.get(spec.stream)
       : await findStream(this.#manager, spec.stream);
@@ -208,6 +208,14 @@ class Previewer {
       action: 'change',
       detail: adopted ? 'taken over (adopt: true)' : 'notes another revision of the configuration',
     };
+  }
+
+  /** What a consumer needs that runs on one instance at a time, and keeps an order. */
+  #needsOfPinned({ name, stream }: DurableSpec): void {
+    this.#need(this.#api(`CONSUMER.UNPIN.${stream}.${name}`), `to hand ${name} over to another instance`);
+    this.#need(this.#api(`STREAM.MSG.GET.${LANE_STREAM}`), `to read what waits in the order of ${name}`);
+    this.#need(this.#api(`STREAM.MSG.DELETE.${LANE_STREAM}`), `to end what waited in the order of ${name}`, false);
+    this.#need(laneSubjects(name), `to store what waits in the order of ${name}`, false);
   }
 
   /** A lane shares what its consumer has beside its durable. */

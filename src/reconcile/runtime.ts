@@ -1,5 +1,4 @@
 /** One consumer on its way through life: provisioned, pulling, lost and found again, drained. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Consumer } from '../core/consumer.ts';
@@ -40,8 +39,6 @@ const RETRY_FIRST = 1_000;
 const RETRY_MAX = 15_000;
 /** Milliseconds after which it is said again that a server says nothing. */
 const SAY_AGAIN = 60_000;
-/** Milliseconds between looks at what has to end before another instance takes over. */
-const LOOK = 25;
 /** Milliseconds that events which are cut off at the end of a drain have to be noted and given back. */
 const INTERRUPT = 1_000;
 
@@ -161,6 +158,11 @@ export class ConsumerRuntime {
     return this.#due.tend();
   }
 
+  /** Looks after what waits on the server. To be called every second or so. */
+  async tend(): Promise<void> {
+    await this.#active?.tend();
+  }
+
   get blueprint(): Blueprint {
     return this.#blueprint;
   }
@@ -246,7 +248,11 @@ export class ConsumerRuntime {
     this.#become('draining');
     clearTimeout(this.#retry);
     this.consumer.draining = true;
-    if (this.#active !== undefined) await this.#giveUp(this.#active, deadline);
+    if (this.#active !== undefined) {
+      await this.#active.giveUp(deadline);
+      this.#pull.forgetOutstanding();
+      this.consumer.giveBackUnstarted(0);
+    }
     await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop(), this.#lanes.stop()]), deadline]);
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
     await Promise.race([this.consumer.idle(), deadline]);
@@ -258,20 +264,6 @@ export class ConsumerRuntime {
     this.consumer.plan.close();
     this.#active?.close();
     this.#become('stopped');
-  }
-
-  /**
-   * Another instance is to be active at once: the pin goes first, and then what has not begun. Of what has begun, the
-   * server keeps the events of the stream from it; others it would begin at once, so that they end before.
-   */
-  async #giveUp(active: ActiveInstance, deadline: Promise<void>): Promise<void> {
-    active.halt();
-    const others = (): boolean => this.consumer.runs().some(({ handed, started }) => handed !== undefined && started);
-    const over = deadline.then(() => true);
-    while (others()) if (await Promise.race([over, sleep(LOOK, false, { ref: false })])) break;
-    await active.release();
-    this.#pull.forgetOutstanding();
-    this.consumer.giveBackUnstarted(0);
   }
 
   /** Lets go of a consumer that never started. */

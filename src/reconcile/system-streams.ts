@@ -66,6 +66,7 @@ export const lanesSpec = ({ nats: { system } }: Config): StreamSpec => ({
   replicas: system.replicas,
   discard: 'new',
   description: 'Events of Ouzel that wait for their turn, in the order of their key',
+  options: { allow_rollup_hdrs: true },
   manage: false,
 });
 

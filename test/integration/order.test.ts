@@ -148,3 +148,57 @@ consumers:
   expect(await again.terminate()).toBe(0);
   await client.nc.close();
 }, 240_000);
+
+test('a dead letter holds its key over a restart, until it was driven again or discarded', async () => {
+  const server = await startServer();
+  const client = await connectTo(server);
+  await addStream(client, 'IN', ['in.>']);
+  const accepted: number[] = [];
+  let mended = false;
+  const target = await startHttpTarget(({ headers }) => {
+    const number = Number(headers['x-n']);
+    if (number < 10 && !mended) return { status: 422 };
+    accepted.push(number);
+    return { status: 200 };
+  });
+  const config = `version: 1
+nats: { servers: "@NATS@" }
+http: { listen: "@HTTP@" }
+targets: { partner: { webhook: { url: '${target.url}', allow_private: true, headers: { x-n: '{{ event.data.n }}' } } } }
+consumers:
+  ordered: { stream: IN, start: all, order_by: event.data.key, on_dead_letter: hold, deliver: [{ to: partner }] }
+`;
+  const daemon = await startDaemon(config, { server });
+  // The first of two keys becomes a letter; a third goes on.
+  const numbers = [1, 2, 20, 21, 30, 10, 11, 12];
+  await publishMany(client, numbers.length, (index) => {
+    const n = numbers[index] ?? 0;
+    return { subject: 'in.x', body: { key: n === 30 ? 'c' : n % 2 === 0 ? 'even' : 'odd', n } };
+  });
+  await waitFor(async () => (await client.jsm.streams.info('OUZEL_DLQ')).state.messages === 2, { what: 'two letters' });
+  await waitFor(() => accepted.includes(30), { what: 'the third key to go on' });
+  await waitFor(async () => (await client.jsm.consumers.info('IN', 'ordered')).num_ack_pending === 0, {
+    what: 'what is held to be on the server',
+  });
+  expect(await daemon.terminate()).toBe(0);
+  const again = await startDaemon(config, { server });
+  await publishMany(client, 2, (index) => ({
+    subject: 'in.x',
+    body: { key: index === 0 ? 'even' : 'c', n: 40 + index },
+  }));
+  await waitFor(() => accepted.includes(41), { what: 'the third key to go on' });
+  expect(accepted.toSorted((left, right) => left - right)).toEqual([30, 41]);
+
+  mended = true;
+  const driven = await runCli(['dlq', 'redrive', '--where', 'event.data.key == "odd"', '--config', again.configFile]);
+  expect(driven.stderr + driven.stdout).toMatch(/1 /);
+  await waitFor(() => accepted.includes(11), { what: 'the key to go on behind the letter' });
+  expect(accepted.slice(2)).toEqual([1, 21, 11]);
+  await runCli(['dlq', 'discard', '--consumer', 'ordered', '--why', 'a test', '--config', again.configFile]);
+  await waitFor(() => accepted.includes(40), { what: 'the key to go on without the letter' });
+  expect(accepted.slice(5)).toEqual([20, 10, 12, 40]);
+  await waitFor(async () => (await client.jsm.streams.info('OUZEL_LANES')).state.messages === 0, {
+    what: 'nothing to be left',
+  });
+  await client.nc.close();
+}, 240_000);

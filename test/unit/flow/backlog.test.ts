@@ -72,6 +72,8 @@ class ModelStore {
         });
         return { number, event, handed: { ...handed, lane: { name: lane, number } } };
       },
+      hold: (_lane, _letter, done) => done(undefined, ++this.#number),
+      isLetter: async () => true,
       remove: (number) => {
         this.kept = this.kept.filter((each) => each.number !== number);
       },
@@ -111,6 +113,7 @@ const instance = (
     store: store.of(sequences, () => alive),
     receive: (event: Event, handed) => alive && consumer.receive(event, handed),
     hand,
+    holds: () => false,
   });
   return {
     ...made,
