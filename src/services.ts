@@ -10,6 +10,7 @@ import { createDeadLetterStore } from './deadletter/store.ts';
 import { ConfigStore } from './fleet/store.ts';
 import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
+import { createHeld } from './nats/held.ts';
 import type { Link } from './nats/link.ts';
 import { createStateStore } from './nats/plugin-state.ts';
 import { SystemStreams } from './nats/system.ts';
@@ -52,7 +53,7 @@ export async function prepareServer(
   const options = domain === undefined ? {} : { domain };
   const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
   const client = jetstream(connection, options);
-  const streams = new SystemStreams(manager, systemSpecs(config), logger);
+  const streams = new SystemStreams(manager, () => systemSpecs(loaded().config), logger);
   await streams.ensure();
   const own = streams.watched(publisher);
   const bodies = createBodies(client, system.replicas);
@@ -78,6 +79,7 @@ export async function prepareServer(
       attempts: createAttemptStore(own, requester, { domain, onMissing: streams.missing }),
       parking: createParking(own),
       bodies,
+      heldOf: createHeld({ publisher: own, requester, bodies, domain, onMissing: streams.missing }),
       pluginState: createStateStore(client, manager, system.replicas),
       suspects: new Suspects(),
       turns: new Turns(),

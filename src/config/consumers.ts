@@ -4,6 +4,7 @@ import { transformers as transformerComponents } from '../pipeline/transformers/
 import { optionalShape, present } from './components.ts';
 import { retryOverride } from './defaults.ts';
 import { duration, expression, instant, literal, name, named, subject } from './fields.ts';
+import { debounce } from './flow/debounce.ts';
 import { delay } from './flow/delay.ts';
 import { expire } from './flow/expire.ts';
 import { alone, PLUGIN_KEY } from './plugins.ts';
@@ -81,6 +82,7 @@ const consumer = z.strictObject({
     .array(z.union([literal(), inlineStage]))
     .default([])
     .describe('Filters and transformers in order: names, or written here (`{filter: …}`, `{set: …}`, `{plugin: …}`).'),
+  debounce,
   delay,
   deliver: z
     .array(route)

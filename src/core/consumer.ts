@@ -8,7 +8,7 @@ import { Acked, Delayed } from './attempts.ts';
 import type { Event } from './event.ts';
 import type { Handed } from './handover.ts';
 import type { Pauses } from './pauses.ts';
-import type { Plan } from './plan.ts';
+import type { Outcome, Plan } from './plan.ts';
 import { Redeliveries } from './redelivery.ts';
 import { Run } from './run.ts';
 import { Settle, type SettleCells, type SettlePorts } from './settle.ts';
@@ -193,12 +193,26 @@ export class Consumer {
     return run;
   }
 
+  /**
+   * Takes an event in hand that was stored elsewhere, only to end it: nobody waits for an answer.
+   *
+   * @returns Resolves when it has ended.
+   */
+  endElsewhere(event: Event, handed: Handed | undefined, outcome: Outcome): Promise<void> {
+    const run = this.#accept(event, handed);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    run.whenOver = resolve;
+    this.settle.outcome(run, outcome);
+    return promise;
+  }
+
   #accept(event: Event, handed?: Handed): Run {
     const run = new Run(this, this.plan, event, performance.now(), handed);
     this.#received.increment();
     this.#inFlight.increment();
     const { sequence } = event.position;
-    if (sequence > this.#highestSequence && handed === undefined) this.#highestSequence = sequence;
+    if (sequence > this.#highestSequence && handed === undefined && event.carrier.reply.length > 0)
+      this.#highestSequence = sequence;
     if (this.#bySequence !== undefined) this.#note(run);
     this.held++;
     this.heldBytes += event.carrier.body.length;

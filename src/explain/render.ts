@@ -23,6 +23,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   admit: 'admit',
   transformer: 'transform',
   expire: 'expire',
+  debounce: 'debounce',
   delay: 'delay',
   deliver: 'deliver',
 };
@@ -90,6 +91,7 @@ class Page {
       case 'admit':
         this.#row(0, mark, `at most ${stage.max} at once`);
         break;
+      case 'debounce':
       case 'expire':
       case 'delay':
         this.#row(0, mark, stage.says ?? name);

@@ -17,7 +17,7 @@ interface PubAck {
 }
 
 /** JetStream API errors that a later attempt cannot mend: a malformed message, or an expectation that does not hold. */
-const REFUSALS = new Set([10060, 10070, 10071, 10072]);
+const REFUSALS = new Set([10060, 10070, 10071, 10072, 10164]);
 /** The message is larger than the stream takes, or its headers than the server does (64 KiB). */
 const TOO_LARGE = new Set([10054, 10097]);
 
@@ -25,8 +25,16 @@ function errorOf(subject: string, { code = 0, err_code: detail = 0, description 
   let kind: ErrorCode = 'TARGET_UNAVAILABLE';
   if (TOO_LARGE.has(detail)) kind = 'TARGET_TOO_LARGE';
   else if (REFUSALS.has(detail)) kind = 'TARGET_REJECTED';
-  return new OuzelError(kind, `publish to ${subject}: ${description} (JetStream error ${detail || code})`);
+  const cause = new Error(description, { cause: detail });
+  return new OuzelError(kind, `publish to ${subject}: ${description} (JetStream error ${detail || code})`, { cause });
 }
+
+/** Another message than the one that was expected stands last in the subject. */
+const WRONG_SEQUENCE: ReadonlySet<unknown> = new Set([10071, 10164]);
+
+/** Whether a publish failed because something else is there than `Nats-Expected-Last-Subject-Sequence` says. */
+export const isWrongSequence = (error: unknown): boolean =>
+  error instanceof OuzelError && error.cause instanceof Error && WRONG_SEQUENCE.has(error.cause.cause);
 
 /** A publish that waits for its PubAck. */
 class Pending extends Sent<PublishListener> {

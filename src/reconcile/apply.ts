@@ -10,6 +10,7 @@ import { type Blueprint, blueprintOf, buildRuntime, revisionsOf, type Services, 
 import { type Comparable, type ConsumerDiff, diffConsumers } from './diff.ts';
 import type { Confirm } from './reload.ts';
 import type { ConsumerRuntime } from './runtime.ts';
+import { flowSpecs } from './system-streams.ts';
 
 type Undo = () => Promise<unknown>;
 
@@ -128,7 +129,8 @@ export class Reconciler {
   ): Promise<void> {
     const undo: Undo[] = [];
     try {
-      for (const spec of streamSpecs(loaded.config)) await this.#provisionStream(spec);
+      for (const spec of [...flowSpecs(loaded.config), ...streamSpecs(loaded.config)])
+        await this.#provisionStream(spec);
       for (const blueprint of updated) {
         const runtime = this.#runtimes.get(blueprint.name);
         if (runtime === undefined || blueprint.paused) continue;

@@ -16,6 +16,7 @@ import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
 import type { Bodies } from '../nats/bodies.ts';
+import type { HeldOf } from '../nats/held.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
 import type { Wire } from '../nats/wire.ts';
 import { INCIDENT_PREFIX, INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
@@ -39,6 +40,7 @@ export interface Services {
   readonly attempts: AttemptStore;
   readonly parking: Parking;
   readonly bodies: Bodies;
+  readonly heldOf: HeldOf;
   readonly pluginState: StateStore;
   readonly breakers: Breakers;
   readonly suspects: Suspects;
@@ -130,6 +132,8 @@ export interface Blueprint {
   readonly decode: Decoder;
   readonly prefetch: number;
   readonly paused: boolean;
+  /** Whether a stage hands events to timers. */
+  readonly waits: boolean;
   /** Who lets runs in; the same one over all changes, so that it knows what is at work. */
   readonly admission: Admission | undefined;
   /** Runs at work at once. */
@@ -154,13 +158,14 @@ export function blueprintOf(
   name: string,
   revision: string,
   { config, plugins, tables, schemas, folderOf }: LoadedConfig,
-  { metrics, publisher, requester, files, breakers, logger, traces, pluginState }: Services,
+  { metrics, publisher, requester, files, breakers, logger, traces, pluginState, heldOf }: Services,
   admission?: Admission,
 ): Blueprint {
   const settings = config.consumers[name];
   if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
   const concurrency = settings.concurrency?.max;
   const admits = concurrency === undefined ? undefined : (admission ?? new Admission(concurrency));
+  const decode = decoderOf(config, settings.stream);
   const tracer = traces?.tracerFor({ name, stream: settings.stream, subjects: subjectsOf(config, settings) });
   return {
     name,
@@ -178,15 +183,17 @@ export function blueprintOf(
       folderOf,
       logger,
       admission: admits,
+      held: heldOf(name, () => decode),
       tracer,
       plugins,
       state: pluginState,
       tables,
       schemas,
     }),
-    decode: decoderOf(config, settings.stream),
+    decode,
     prefetch: settings.prefetch,
     paused: settings.paused,
+    waits: settings.debounce !== undefined || settings.delay !== undefined,
     admission: admits,
     concurrency,
   };
@@ -207,6 +214,7 @@ export function buildRuntime(blueprint: Blueprint, services: Services, domain: s
       },
     },
   });
-  const runtime: ConsumerRuntime = new ConsumerRuntime({ ...services, consumer, blueprint, domain });
+  const held = services.heldOf(name, () => runtime.blueprint.decode);
+  const runtime: ConsumerRuntime = new ConsumerRuntime({ ...services, consumer, blueprint, held, domain });
   return runtime;
 }

@@ -11,6 +11,7 @@ import { deliverStep, type PreparedTarget, type Preview } from '../deliver/route
 import { OuzelError, type Place } from '../errors.ts';
 import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
+import type { HeldEvents } from '../flow/held.ts';
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
 import type { Tables } from '../lookup/tables/table.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
@@ -41,6 +42,8 @@ export interface CompileInput {
   readonly folderOf: (place: Place | undefined) => string;
   readonly logger: Logger;
   readonly admission: Admission | undefined;
+  /** What debounce holds for the consumer; undefined where nothing is held. */
+  readonly held?: HeldEvents | undefined;
   /** Undefined while traces are off. */
   readonly tracer?: Tracer | undefined;
   /** The plugins that the configuration names. */
@@ -272,6 +275,8 @@ class PlanCompiler {
       settings: this.#consumer,
       bind: (expression) => expression.bind(this.#filters),
       dropped: (reason) => this.#outcome('dropped', reason),
+      missing: this.#countMissing,
+      held: this.#input.held,
     };
     const stageOf = ({ step, ...info }: FlowStage): Stage => {
       this.#steps.push(step);

@@ -2,6 +2,8 @@
 import type { Consumer } from '../core/consumer.ts';
 import type { Decoder } from '../core/event.ts';
 import { asOuzelError } from '../errors.ts';
+import { type Alarm, ring } from '../flow/debounce.ts';
+import type { HeldEvents } from '../flow/held.ts';
 import type { Bodies } from '../nats/bodies.ts';
 import { openHanded } from '../nats/handed.ts';
 import { type DurableSpec, ensureDurable } from '../nats/provision.ts';
@@ -11,6 +13,8 @@ import type { RuntimeOptions } from './runtime.ts';
 
 /** Events of this kind on their way, at most: they come when they are due, and must not push out the stream's. */
 const MOST = 256;
+/** Milliseconds for which it is remembered, at least, that an event that was held went on: older ones may be in hand. */
+const REMEMBERED = 60_000;
 /** Milliseconds before a durable that cannot be made is tried again. */
 const AGAIN = 5_000;
 /** Milliseconds that events may be due before it is asked whether they were acked. */
@@ -28,6 +32,8 @@ const dueSpec = (spec: DurableSpec): DurableSpec => ({
 export interface DueOptions extends Pick<RuntimeOptions, 'connection' | 'manager' | 'wire' | 'domain' | 'logger'> {
   readonly consumer: Consumer;
   readonly bodies: Pick<Bodies, 'get'>;
+  /** What is held for the consumer. */
+  readonly held: HeldEvents;
   /** Of the consumer as it is configured now. */
   readonly spec: () => DurableSpec;
   readonly decode: () => Decoder;
@@ -86,6 +92,18 @@ export class DueEvents {
     await this.#pull?.stop();
   }
 
+  /** What an alarm is for may go on now. One that nothing can be done about comes again. */
+  readonly #alarm = (alarm: Alarm, reply: Uint8Array): void => {
+    const { consumer, held, logger } = this.#options;
+    ring(held, alarm, Math.max(REMEMBERED, 3 * consumer.limits.ackWait)).then(
+      () => consumer.settle.answer(reply),
+      (error: unknown) => {
+        const { code, message } = asOuzelError(error);
+        logger.warn({ consumer: consumer.name, code }, `an event that is held cannot go on yet: ${message}`);
+      },
+    );
+  };
+
   #open(): void {
     const { wire, logger, consumer } = this.#options;
     if (!this.#wanted || !this.#taking || this.#stopped || this.#opening || !wire.connected) return;
@@ -111,7 +129,7 @@ export class DueEvents {
       stream: TIMER_STREAM,
       durable: consumer.name,
       consumer,
-      open: openHanded({ decode, bodies, onWarning }),
+      open: openHanded({ decode, bodies, alarm: this.#alarm, onWarning }),
       most: MOST,
       domain,
       onLost: () => this.#open(),

@@ -4,6 +4,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { Consumer } from '../core/consumer.ts';
 import { Event } from '../core/event.ts';
 import { asOuzelError } from '../errors.ts';
+import type { HeldEvents } from '../flow/held.ts';
 import type { Bodies } from '../nats/bodies.ts';
 import { type Difference, ensureDurable, findDurable, type Provisioned } from '../nats/provision.ts';
 import { Pull, SILENCE } from '../nats/pull.ts';
@@ -22,6 +23,8 @@ export interface RuntimeOptions {
   readonly manager: JetStreamManager;
   readonly wire: Wire;
   readonly bodies: Pick<Bodies, 'get'>;
+  /** What debounce holds for the consumer. */
+  readonly held: HeldEvents;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
@@ -256,8 +259,9 @@ export class ConsumerRuntime {
   }
 
   #limit(): void {
-    const { prefetch, spec } = this.#blueprint;
+    const { prefetch, spec, waits } = this.#blueprint;
     this.consumer.limits = { prefetch, ackWait: spec.ackWait };
+    if (waits) this.#due.want();
     this.consumer.ask();
   }
 

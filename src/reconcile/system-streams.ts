@@ -6,6 +6,7 @@ import { CONFIG_STREAM, CONFIG_STREAM_OPTIONS, CONFIG_SUBJECTS } from '../fleet/
 import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
 import { ATTEMPTS_STREAM, ATTEMPTS_STREAM_OPTIONS, ATTEMPTS_SUBJECTS } from '../nats/attempts.ts';
 import { KEPT } from '../nats/bodies.ts';
+import { HELD_STREAM, HELD_STREAM_OPTIONS, HELD_SUBJECTS } from '../nats/held.ts';
 import { ensureStream, type StreamSpec } from '../nats/provision.ts';
 import { TIMER_STREAM, TIMER_STREAM_OPTIONS, TIMER_SUBJECTS } from '../nats/timers.ts';
 import { INCIDENT_STREAM, INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
@@ -53,6 +54,17 @@ export const timersSpec = ({ nats: { system } }: Config): StreamSpec => ({
   manage: false,
 });
 
+/** The stream of what debounce holds. */
+const heldSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: HELD_STREAM,
+  subjects: HELD_SUBJECTS,
+  replicas: system.replicas,
+  discard: 'new',
+  description: 'Events that Ouzel holds back until a key is quiet',
+  options: HELD_STREAM_OPTIONS,
+  manage: false,
+});
+
 /** The bucket of the fleet's configuration. */
 const configSpec = ({ nats: { system } }: Config): StreamSpec => ({
   name: CONFIG_STREAM,
@@ -64,12 +76,17 @@ const configSpec = ({ nats: { system } }: Config): StreamSpec => ({
   manage: false,
 });
 
+/** The streams that stages of consumers need. */
+export const flowSpecs = (config: Config): StreamSpec[] =>
+  Object.values(config.consumers).some(({ debounce }) => debounce !== undefined) ? [heldSpec(config)] : [];
+
 /** The streams without which no event is handled. */
 export const systemSpecs = (config: Config): StreamSpec[] => [
   deadLetterSpec(config),
   attemptsSpec(config),
   timersSpec(config),
   configSpec(config),
+  ...flowSpecs(config),
 ];
 
 /** The stream of incidents. The oldest go where it is full: it must never stand in the way of what it speaks of. */
