@@ -13,6 +13,7 @@ import { createBodies } from './nats/bodies.ts';
 import { createHeld } from './nats/held.ts';
 import type { Link } from './nats/link.ts';
 import { createStateStore } from './nats/plugin-state.ts';
+import { createSeen } from './nats/seen.ts';
 import { SystemStreams } from './nats/system.ts';
 import { createParking } from './nats/timers.ts';
 import type { Services } from './reconcile/build.ts';
@@ -80,6 +81,7 @@ export async function prepareServer(
       parking: createParking(own),
       bodies,
       heldOf: createHeld({ publisher: own, requester, bodies, domain, onMissing: streams.missing }),
+      seen: createSeen({ publisher: own, requester, domain, onMissing: streams.missing }),
       pluginState: createStateStore(client, manager, system.replicas),
       suspects: new Suspects(),
       turns: new Turns(),

@@ -4,7 +4,9 @@ import { transformers as transformerComponents } from '../pipeline/transformers/
 import { optionalShape, present } from './components.ts';
 import { retryOverride } from './defaults.ts';
 import { duration, expression, instant, literal, name, named, subject } from './fields.ts';
+import { count } from './flow/count.ts';
 import { debounce } from './flow/debounce.ts';
+import { dedupe } from './flow/dedupe.ts';
 import { delay } from './flow/delay.ts';
 import { expire } from './flow/expire.ts';
 import { alone, PLUGIN_KEY } from './plugins.ts';
@@ -74,6 +76,7 @@ const consumer = z.strictObject({
     .default('new')
     .describe('Where to begin when the durable is first made: new, all, last, {time: …} or {sequence: …}.'),
   expire,
+  dedupe,
   concurrency: z
     .strictObject({ max: z.number().int().min(1).max(100_000).describe('Events in work at once, at most.') })
     .optional()
@@ -82,6 +85,7 @@ const consumer = z.strictObject({
     .array(z.union([literal(), inlineStage]))
     .default([])
     .describe('Filters and transformers in order: names, or written here (`{filter: …}`, `{set: …}`, `{plugin: …}`).'),
+  count,
   debounce,
   delay,
   deliver: z

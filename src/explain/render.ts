@@ -23,6 +23,8 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   admit: 'admit',
   transformer: 'transform',
   expire: 'expire',
+  dedupe: 'dedupe',
+  count: 'count',
   debounce: 'debounce',
   delay: 'delay',
   deliver: 'deliver',
@@ -91,6 +93,8 @@ class Page {
       case 'admit':
         this.#row(0, mark, `at most ${stage.max} at once`);
         break;
+      case 'dedupe':
+      case 'count':
       case 'debounce':
       case 'expire':
       case 'delay':

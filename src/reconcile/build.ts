@@ -18,6 +18,7 @@ import { Admission } from '../flow/admit.ts';
 import type { Bodies } from '../nats/bodies.ts';
 import type { HeldOf } from '../nats/held.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
+import type { Seen } from '../nats/seen.ts';
 import type { Wire } from '../nats/wire.ts';
 import { INCIDENT_PREFIX, INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { StateStore } from '../plugins/state.ts';
@@ -41,6 +42,7 @@ export interface Services {
   readonly parking: Parking;
   readonly bodies: Bodies;
   readonly heldOf: HeldOf;
+  readonly seen: Seen;
   readonly pluginState: StateStore;
   readonly breakers: Breakers;
   readonly suspects: Suspects;
@@ -158,7 +160,7 @@ export function blueprintOf(
   name: string,
   revision: string,
   { config, plugins, tables, schemas, folderOf }: LoadedConfig,
-  { metrics, publisher, requester, files, breakers, logger, traces, pluginState, heldOf }: Services,
+  { metrics, publisher, requester, files, breakers, logger, traces, pluginState, heldOf, seen }: Services,
   admission?: Admission,
 ): Blueprint {
   const settings = config.consumers[name];
@@ -184,6 +186,7 @@ export function blueprintOf(
       logger,
       admission: admits,
       held: heldOf(name, () => decode),
+      seen,
       tracer,
       plugins,
       state: pluginState,

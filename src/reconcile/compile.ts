@@ -13,6 +13,7 @@ import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
 import type { HeldEvents } from '../flow/held.ts';
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
+import type { CountedEvents, SeenKeys } from '../flow/seen.ts';
 import type { Tables } from '../lookup/tables/table.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
 import { condition } from '../pipeline/faults.ts';
@@ -44,6 +45,8 @@ export interface CompileInput {
   readonly admission: Admission | undefined;
   /** What debounce holds for the consumer; undefined where nothing is held. */
   readonly held?: HeldEvents | undefined;
+  /** What is remembered of events by key; undefined where nothing is. */
+  readonly seen?: (SeenKeys & CountedEvents) | undefined;
   /** Undefined while traces are off. */
   readonly tracer?: Tracer | undefined;
   /** The plugins that the configuration names. */
@@ -277,6 +280,7 @@ class PlanCompiler {
       dropped: (reason) => this.#outcome('dropped', reason),
       missing: this.#countMissing,
       held: this.#input.held,
+      seen: this.#input.seen,
     };
     const stageOf = ({ step, ...info }: FlowStage): Stage => {
       this.#steps.push(step);

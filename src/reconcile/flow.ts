@@ -1,16 +1,14 @@
 /** The stages of flow control that a consumer has, in the one order: a stage that is not configured does not exist. */
-import { formatDuration } from '../config/fields.ts';
 import type { ConsumerConfig } from '../config/schema.ts';
 import type { Outcome, Step } from '../core/plan.ts';
 import type { Run } from '../core/run.ts';
 import type { Evaluate, Expression } from '../expression/index.ts';
-import { OuzelError } from '../errors.ts';
-import { keyBy, type KeyOf } from '../flow/by.ts';
-import { Debounce, type DebounceOptions } from '../flow/debounce.ts';
 import { delayStep } from '../flow/delay.ts';
 import { expireStep } from '../flow/expire.ts';
 import type { HeldEvents } from '../flow/held.ts';
 import { type InstantOf, instantOf } from '../flow/instant.ts';
+import type { CountedEvents, SeenKeys } from '../flow/seen.ts';
+import { countStage, debounceStage, dedupeStage } from './keyed.ts';
 
 /** What the stages need of the plan that they are part of. */
 export interface FlowContext {
@@ -21,11 +19,13 @@ export interface FlowContext {
   readonly missing: (path: string) => void;
   /** What debounce holds; undefined where nothing runs. */
   readonly held: HeldEvents | undefined;
+  /** What is remembered of events by key; undefined where nothing runs. */
+  readonly seen: (SeenKeys & CountedEvents) | undefined;
 }
 
 /** A stage with its options as validated, for `explain`. */
 export interface FlowStage {
-  readonly kind: 'expire' | 'debounce' | 'delay';
+  readonly kind: 'expire' | 'dedupe' | 'count' | 'debounce' | 'delay';
   readonly options: unknown;
   readonly step: Step;
   /** What there is to say of an event that comes to it. */
@@ -49,13 +49,13 @@ export function stagesBefore(context: FlowContext): FlowStage[] {
       dry: false,
     });
   }
-  return stages;
+  return [...stages, ...[dedupeStage(context)].filter((stage) => stage !== undefined)];
 }
 
 /** What holds an event back when the pipeline has let it pass, before it is delivered. */
 export function stagesBehind(context: FlowContext): FlowStage[] {
   const { delay } = context.settings;
-  const stages: FlowStage[] = [debounceStage(context)].filter((stage) => stage !== undefined);
+  const stages: FlowStage[] = [countStage(context), debounceStage(context)].filter((stage) => stage !== undefined);
   if (delay !== undefined) {
     const { for: wait = 0, from, until } = delay;
     const begins = instant(until ?? from, context);
@@ -70,42 +70,6 @@ export function stagesBehind(context: FlowContext): FlowStage[] {
   }
   return stages;
 }
-
-/** `debounce`. */
-function debounceStage(context: FlowContext): FlowStage | undefined {
-  const { settings, dropped, held } = context;
-  if (settings.debounce === undefined) return undefined;
-  const { by, quiet, at_most: atMost } = settings.debounce;
-  const keyOf = key(by, context);
-  const bound = atMost === undefined ? '' : `, ${formatDuration(atMost)} in all`;
-  return {
-    kind: 'debounce',
-    options: settings.debounce,
-    step: debounceStep(held, { keyOf, quiet, atMost, superseded: dropped('superseded') }),
-    says: (run) =>
-      `waits until ${among(keyOf(run), by)} are quiet for ${formatDuration(quiet)}${bound}; the newest goes on`,
-    dry: true,
-  };
-}
-
-/** @throws OuzelError INTERNAL in its step, where nothing is held */
-function debounceStep(held: HeldEvents | undefined, options: Omit<DebounceOptions, 'held'>): Step {
-  if (held !== undefined) return new Debounce({ ...options, held }).step;
-  return {
-    name: 'debounce',
-    run: () => {
-      throw new OuzelError('INTERNAL', 'debounce without a place to hold events');
-    },
-  };
-}
-
-const among = (value: string | undefined, by: Expression | undefined): string => {
-  if (by === undefined) return 'all events of the consumer';
-  return value === undefined ? `those without ${by.source}` : `those with ${by.source} ${JSON.stringify(value)}`;
-};
-
-const key = (source: Expression | undefined, { bind, missing }: FlowContext): KeyOf =>
-  keyBy(source === undefined ? undefined : { source, evaluate: bind(source) }, missing);
 
 const shown = (instant: number): string => new Date(instant).toISOString();
 

@@ -8,6 +8,7 @@ import { ATTEMPTS_STREAM, ATTEMPTS_STREAM_OPTIONS, ATTEMPTS_SUBJECTS } from '../
 import { KEPT } from '../nats/bodies.ts';
 import { HELD_STREAM, HELD_STREAM_OPTIONS, HELD_SUBJECTS } from '../nats/held.ts';
 import { ensureStream, type StreamSpec } from '../nats/provision.ts';
+import { SEEN_STREAM, SEEN_STREAM_OPTIONS, SEEN_SUBJECTS } from '../nats/seen.ts';
 import { TIMER_STREAM, TIMER_STREAM_OPTIONS, TIMER_SUBJECTS } from '../nats/timers.ts';
 import { INCIDENT_STREAM, INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -76,9 +77,25 @@ const configSpec = ({ nats: { system } }: Config): StreamSpec => ({
   manage: false,
 });
 
+/** The stream of what `dedupe` and `count` remember. */
+const seenSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: SEEN_STREAM,
+  subjects: SEEN_SUBJECTS,
+  replicas: system.replicas,
+  discard: 'new',
+  description: 'Keys of events that Ouzel has seen',
+  options: SEEN_STREAM_OPTIONS,
+  manage: false,
+});
+
 /** The streams that stages of consumers need. */
-export const flowSpecs = (config: Config): StreamSpec[] =>
-  Object.values(config.consumers).some(({ debounce }) => debounce !== undefined) ? [heldSpec(config)] : [];
+export function flowSpecs(config: Config): StreamSpec[] {
+  const consumers = Object.values(config.consumers);
+  return [
+    ...(consumers.some(({ debounce }) => debounce !== undefined) ? [heldSpec(config)] : []),
+    ...(consumers.some(({ dedupe, count }) => (dedupe ?? count) !== undefined) ? [seenSpec(config)] : []),
+  ];
+}
 
 /** The streams without which no event is handled. */
 export const systemSpecs = (config: Config): StreamSpec[] => [
