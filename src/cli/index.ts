@@ -15,6 +15,7 @@ import { runCommand } from './run.ts';
 import { schemaCommand } from './schema.ts';
 import { tapCommand } from './tap.ts';
 import { targetsCommand } from './targets.ts';
+import { timersCommand } from './timers.ts';
 import { tokenCommand } from './token.ts';
 import { validateCommand } from './validate.ts';
 import { versionCommand } from './version.ts';
@@ -28,6 +29,7 @@ const commands = [
   applyCommand,
   configCommand,
   consumersCommand,
+  timersCommand,
   targetsCommand,
   dlqCommand,
   replayCommand,

@@ -194,7 +194,8 @@ export class Consumer {
   }
 
   /**
-   * Takes an event in hand that was stored elsewhere, only to end it: nobody waits for an answer.
+   * Takes an event in hand only to end it: one that was stored elsewhere, and has no answer that anybody waits for, or
+   * one that was cancelled.
    *
    * @returns Resolves when it has ended.
    */

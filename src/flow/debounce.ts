@@ -192,6 +192,27 @@ export async function ring(
   }
 }
 
+/**
+ * Lets what is held go on now, or ends it as cancelled.
+ *
+ * @returns False: it is not there any more, or goes on already
+ */
+export async function decide(
+  held: HeldEvents,
+  { place, revision }: { readonly place: string; readonly revision: number },
+  cancelled: boolean,
+  remembered: number,
+): Promise<boolean> {
+  const there = await held.get(place);
+  if (there?.revision !== revision || there.state !== 'waits') return false;
+  const decided = cancelled ? { ...there, handover: { ...there.handover, cancelled } } : there;
+  const released = await held.release(place, decided);
+  if (released === undefined) return false;
+  await held.handOver(decided);
+  await held.leave(place, decided, released, remembered);
+  return true;
+}
+
 const formerOf = ({ handover: { position }, state }: Held): Former => ({
   sequence: position.sequence,
   milliseconds: position.milliseconds,

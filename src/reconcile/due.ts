@@ -1,6 +1,7 @@
 /** What a consumer gets beside its stream: events that timers and re-drives hand to it, from OUZEL_TIMERS. */
 import type { Consumer } from '../core/consumer.ts';
-import type { Decoder } from '../core/event.ts';
+import type { Decoder, Event } from '../core/event.ts';
+import type { Handed } from '../core/handover.ts';
 import { asOuzelError } from '../errors.ts';
 import { type Alarm, ring } from '../flow/debounce.ts';
 import type { HeldEvents } from '../flow/held.ts';
@@ -20,6 +21,9 @@ const AGAIN = 5_000;
 /** Milliseconds that events may be due before it is asked whether they were acked. */
 const LEFT_OVER = 10_000;
 
+/** Milliseconds for which it is remembered that an event went on which was held. */
+export const rememberedFor = ({ limits }: Consumer): number => Math.max(REMEMBERED, 3 * limits.ackWait);
+
 /** The durable for what is due; the same in all but its stream. */
 const dueSpec = (spec: DurableSpec): DurableSpec => ({
   ...spec,
@@ -29,7 +33,10 @@ const dueSpec = (spec: DurableSpec): DurableSpec => ({
   start: 'all',
 });
 
-export interface DueOptions extends Pick<RuntimeOptions, 'connection' | 'manager' | 'wire' | 'domain' | 'logger'> {
+export interface DueOptions extends Pick<
+  RuntimeOptions,
+  'connection' | 'manager' | 'wire' | 'domain' | 'logger' | 'metrics'
+> {
   readonly consumer: Consumer;
   readonly bodies: Pick<Bodies, 'get'>;
   /** What is held for the consumer. */
@@ -95,13 +102,20 @@ export class DueEvents {
   /** What an alarm is for may go on now. One that nothing can be done about comes again. */
   readonly #alarm = (alarm: Alarm, reply: Uint8Array): void => {
     const { consumer, held, logger } = this.#options;
-    ring(held, alarm, Math.max(REMEMBERED, 3 * consumer.limits.ackWait)).then(
+    ring(held, alarm, rememberedFor(consumer)).then(
       () => consumer.settle.answer(reply),
       (error: unknown) => {
         const { code, message } = asOuzelError(error);
         logger.warn({ consumer: consumer.name, code }, `an event that is held cannot go on yet: ${message}`);
       },
     );
+  };
+
+  readonly #cancelled = (event: Event, handed: Handed): void => {
+    const { consumer, metrics } = this.#options;
+    const [kind, reason] = ['dropped', 'cancelled'] as const;
+    const outcome = { kind, reason, counter: metrics.events.with(consumer.name, kind, reason) };
+    consumer.endElsewhere(event, handed, outcome).catch(() => undefined);
   };
 
   #open(): void {
@@ -129,7 +143,7 @@ export class DueEvents {
       stream: TIMER_STREAM,
       durable: consumer.name,
       consumer,
-      open: openHanded({ decode, bodies, alarm: this.#alarm, onWarning }),
+      open: openHanded({ decode, bodies, alarm: this.#alarm, cancelled: this.#cancelled, onWarning }),
       most: MOST,
       domain,
       onLost: () => this.#open(),

@@ -2,7 +2,7 @@
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { LoadedConfig } from '../config/load.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config, ConsumerConfig } from '../config/schema.ts';
 import { overlaps } from '../core/subjects.ts';
 import { deadLetterSubject } from '../deadletter/store.ts';
 import { asOuzelError, type ErrorCode, formatPlace, OuzelError } from '../errors.ts';
@@ -19,7 +19,9 @@ import {
 import { ATTEMPTS_PREFIX, ATTEMPTS_STREAM } from '../nats/attempts.ts';
 import { findDurable, findStream } from '../nats/provision.ts';
 import type { LookupOptions } from '../pipeline/transformers/lookup.ts';
-import { TIMER_STREAM, timerSubject } from '../nats/timers.ts';
+import { HELD_STREAM, heldSubject } from '../nats/held.ts';
+import { SEEN_STREAM } from '../nats/seen.ts';
+import { dueSubject, TIMER_STREAM, timerSubject } from '../nats/timers.ts';
 import { INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import { CONFIG_STREAM, CONFIG_SUBJECTS } from '../fleet/store.ts';
 import { durableSpec, revisionsOf, streamSpecs } from './build.ts';
@@ -175,6 +177,7 @@ class Previewer {
     if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name}`);
     const spec = durableSpec(name, settings, revision);
     this.#needsOf(spec);
+    this.#flowNeeds(name, settings);
     const stream = this.#streams.has(spec.stream)
       ? this.#streams.get(spec.stream)
       : await findStream(this.#manager, spec.stream);
@@ -203,6 +206,20 @@ class Previewer {
     this.#need(timerSubject(name, 'retry', '*'), `to park retries of ${name}`, false);
     if (stream === TIMER_STREAM) return;
     this.#needsOf({ name, stream: TIMER_STREAM });
+  }
+
+  /** What stages of a consumer store and read. */
+  #flowNeeds(name: string, { debounce, dedupe, count }: ConsumerConfig): void {
+    if (debounce !== undefined) {
+      this.#need(heldSubject(name, '*'), `to hold events of ${name}`, false);
+      this.#need(timerSubject(name, 'debounce', '*'), `to set alarms for ${name}`, false);
+      this.#need(dueSubject(name), `to let held events of ${name} go on`, false);
+      this.#need(this.#api(`STREAM.MSG.GET.${HELD_STREAM}`), 'to read what is held');
+    }
+    if (dedupe !== undefined) this.#need(`ouzel.seen.${name}.*`, `to remember events of ${name}`, false);
+    if (count !== undefined) this.#need(`ouzel.counted.${name}.*`, `to count events of ${name}`, false);
+    if ((dedupe ?? count) !== undefined)
+      this.#need(this.#api(`STREAM.MSG.GET.${SEEN_STREAM}`), 'to read what is remembered');
   }
 
   /** What a consumer publishes needs a stream that takes it, and what it asks needs permission. */

@@ -111,6 +111,11 @@ export class ConsumerRuntime {
     return this.#due.tend();
   }
 
+  /** What debounce holds for it. */
+  get held(): HeldEvents {
+    return this.#options.held;
+  }
+
   get blueprint(): Blueprint {
     return this.#blueprint;
   }

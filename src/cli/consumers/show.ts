@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import type { ConsumerConfig } from '../../config/schema.ts';
 import { formatPlace, OuzelError } from '../../errors.ts';
 import { findDurable, isOurs } from '../../nats/provision.ts';
+import { listWaiting, type Waiting } from '../../nats/waiting.ts';
 import { print, printJson, table } from '../print.ts';
 import { CONFIG_OPTION, type FleetSession, withFleet } from '../session.ts';
 
@@ -10,6 +11,9 @@ interface Options {
   readonly config?: string;
   readonly json?: boolean;
 }
+
+/** Events that wait which are looked at, at most. */
+const WAITING = 1000;
 
 const LIST_HELP = `
 Those of the file and of the fleet, as NATS has them; no daemon is asked.
@@ -108,6 +112,16 @@ const described = (consumer: ConsumerConfig): [string, string][] => [
   ],
 ];
 
+/** What waits: how many for which reason, and the first instant. */
+function describeWaiting(waiting: readonly Waiting[]): string {
+  if (waiting.length === 0) return 'none';
+  const reasons = [...new Set(waiting.map(({ why }) => why))].map(
+    (why) => `${why} ${waiting.filter((each) => each.why === why).length}`,
+  );
+  const first = new Date(Math.min(...waiting.map(({ until }) => until))).toISOString();
+  return `${waiting.length}${waiting.length === WAITING ? ' or more' : ''}: ${reasons.join(', ')}; the first until ${first}`;
+}
+
 async function show(session: FleetSession, name: string, json: boolean): Promise<void> {
   const { loaded, manager, aside } = session;
   const consumer = loaded.config.consumers[name];
@@ -121,6 +135,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
     );
   const info = await findDurable(manager, consumer.stream, name);
   const state = standing(info);
+  const waiting = await listWaiting(manager, name, WAITING);
   const { owner, place, paused, pause } = owned(session, name);
   const source = (loaded.source['consumers'] as Record<string, unknown>)[name];
   if (json)
@@ -132,6 +147,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
       pause,
       config: source,
       ...state,
+      waiting: waiting.map(({ id, why, until, key }) => ({ id, why, until: new Date(until).toISOString(), key })),
       ack_floor: info?.ack_floor.stream_seq ?? 0,
       created: info?.created ?? null,
     });
@@ -152,6 +168,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
     ['ack pending', String(state.ack_pending)],
     ['redelivered', String(state.redelivered)],
     ['pulls', String(state.pulls)],
+    ['waiting', describeWaiting(waiting)],
   ];
   if (info !== undefined) rows.push(['acked up to', String(info.ack_floor.stream_seq)], ['durable made', info.created]);
   for (const [label, value] of rows) print(`${label.padEnd(13)}${value}`);

@@ -14,6 +14,7 @@ import { rollback } from './rollback.ts';
 import { statusRoutes } from './status.ts';
 import { tap } from './tap.ts';
 import { targets } from './targets.ts';
+import { timers } from './timers.ts';
 import { testDeliveries } from './test-delivery.ts';
 
 /** What is no part of the API. */
@@ -21,6 +22,7 @@ export const routes: readonly RouteModule[] = [metrics, health];
 
 const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   consumers,
+  timers,
   resources,
   testDeliveries,
   targets,

@@ -15,17 +15,20 @@ function opening(bodies: (name: string) => Promise<Uint8Array | undefined> = () 
   const taken: [event: Event, handed: Handover | undefined][] = [];
   const warnings: string[] = [];
   const alarms: Alarm[] = [];
+  const cancelled: Handover[] = [];
   let decode: Decoder = createDecoder({ stream: 'EVENTS', strip: 'events.', source: undefined });
   const open = openHanded({
     decode: () => decode,
     bodies: { get: bodies },
     alarm: (alarm) => void alarms.push(alarm),
+    cancelled: (_event, handed) => void cancelled.push(handed),
     onWarning: (message) => void warnings.push(message),
   });
   return {
     taken,
     warnings,
     alarms,
+    cancelled,
     decodeBy: (other: Decoder): void => void (decode = other),
     open: (lines: string, body = BODY, deliveries = 1) =>
       open(
@@ -42,6 +45,13 @@ function opening(bodies: (name: string) => Promise<Uint8Array | undefined> = () 
 }
 
 describe('a due message', () => {
+  it('that was cancelled is not taken', () => {
+    const { taken, cancelled, open } = opening();
+    open(handoverLines({ ...redriven(), cancelled: true }));
+    expect(taken).toEqual([]);
+    expect(cancelled).toMatchObject([{ cancelled: true }]);
+  });
+
   it('that is an alarm brings no event', () => {
     const { taken, alarms, open } = opening();
     open('Ouzel-Alarm: a-key\r\nOuzel-Due: 2026-01-02T03:04:05.006Z\r\n', '');
