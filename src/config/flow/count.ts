@@ -21,5 +21,3 @@ export const count = z
   .describe(
     'Lets every nth event within a window go on, and drops the others (outcome `dropped`, reason `counted`), over all instances. Re-drives pass; each replay is counted apart.',
   );
-
-export type CountConfig = NonNullable<z.output<typeof count>>;

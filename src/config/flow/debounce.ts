@@ -25,5 +25,3 @@ export const debounce = z
   .describe(
     'Holds events back until none with the same key has come for a while; the newest by the order of the stream goes on, the others are dropped (reason `superseded`). They wait on the server. Re-drives pass; each replay has keys of its own.',
   );
-
-export type DebounceConfig = NonNullable<z.output<typeof debounce>>;

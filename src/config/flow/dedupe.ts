@@ -15,5 +15,3 @@ export const dedupe = z
   .describe(
     'Drops repeats (outcome `dropped`, reason `duplicate`), over all instances. An event that comes again itself is no repeat. Re-drives and replays are exempt.',
   );
-
-export type DedupeConfig = NonNullable<z.output<typeof dedupe>>;
