@@ -26,6 +26,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   dedupe: 'dedupe',
   count: 'count',
   debounce: 'debounce',
+  order: 'order',
   delay: 'delay',
   deliver: 'deliver',
 };
@@ -97,6 +98,7 @@ class Page {
       case 'count':
       case 'debounce':
       case 'expire':
+      case 'order':
       case 'delay':
         this.#row(0, mark, stage.says ?? name);
         break;

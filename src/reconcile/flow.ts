@@ -25,7 +25,7 @@ export interface FlowContext {
 
 /** A stage with its options as validated, for `explain`. */
 export interface FlowStage {
-  readonly kind: 'expire' | 'dedupe' | 'count' | 'debounce' | 'delay';
+  readonly kind: 'expire' | 'dedupe' | 'order' | 'count' | 'debounce' | 'delay';
   readonly options: unknown;
   readonly step: Step;
   /** What there is to say of an event that comes to it. */

@@ -9,6 +9,8 @@ import { KEPT } from '../nats/bodies.ts';
 import { HELD_STREAM, HELD_STREAM_OPTIONS, HELD_SUBJECTS } from '../nats/held.ts';
 import { ensureStream, type StreamSpec } from '../nats/provision.ts';
 import { SEEN_STREAM, SEEN_STREAM_OPTIONS, SEEN_SUBJECTS } from '../nats/seen.ts';
+import { LANE_STREAM, LANE_SUBJECTS } from '../nats/lanes.ts';
+import { SCHEDULES_STREAM, SCHEDULES_STREAM_OPTIONS, SCHEDULES_SUBJECTS } from '../nats/ticks.ts';
 import { TIMER_STREAM, TIMER_STREAM_OPTIONS, TIMER_SUBJECTS } from '../nats/timers.ts';
 import { INCIDENT_STREAM, INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -66,6 +68,16 @@ const heldSpec = ({ nats: { system } }: Config): StreamSpec => ({
   manage: false,
 });
 
+/** The stream of events that wait for those of their key; made when the first one does. */
+export const lanesSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: LANE_STREAM,
+  subjects: LANE_SUBJECTS,
+  replicas: system.replicas,
+  discard: 'new',
+  description: 'Events of Ouzel that wait for their turn, in the order of their key',
+  manage: false,
+});
+
 /** The bucket of the fleet's configuration. */
 const configSpec = ({ nats: { system } }: Config): StreamSpec => ({
   name: CONFIG_STREAM,
@@ -96,6 +108,17 @@ export function flowSpecs(config: Config): StreamSpec[] {
     ...(consumers.some(({ dedupe, count }) => (dedupe ?? count) !== undefined) ? [seenSpec(config)] : []),
   ];
 }
+
+/** The bucket of how far each schedule is: made by the first that ticks. */
+export const schedulesSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: SCHEDULES_STREAM,
+  subjects: SCHEDULES_SUBJECTS,
+  replicas: system.replicas,
+  discard: 'new',
+  description: 'How far each schedule of Ouzel is',
+  options: SCHEDULES_STREAM_OPTIONS,
+  manage: false,
+});
 
 /** The streams without which no event is handled. */
 export const systemSpecs = (config: Config): StreamSpec[] => [

@@ -2,9 +2,11 @@ import type { ConsumerInfo } from '@nats-io/jetstream';
 import { Command } from 'commander';
 import type { ConsumerConfig } from '../../config/schema.ts';
 import { formatPlace, OuzelError } from '../../errors.ts';
+import { type ActiveHolder, findActive, pinnedId } from '../../nats/active.ts';
 import { findDurable, isOurs } from '../../nats/provision.ts';
 import { listWaiting, type Waiting } from '../../nats/waiting.ts';
 import { print, printJson, table } from '../print.ts';
+import { exclusiveFor } from '../../reconcile/exclusive.ts';
 import { CONFIG_OPTION, type FleetSession, withFleet } from '../session.ts';
 
 interface Options {
@@ -122,6 +124,10 @@ function describeWaiting(waiting: readonly Waiting[]): string {
   return `${waiting.length}${waiting.length === WAITING ? ' or more' : ''}: ${reasons.join(', ')}; the first until ${first}`;
 }
 
+/** Which instance has the events of a consumer that runs on one at a time. */
+const activeShown = (active: ActiveHolder | undefined, exclusive: readonly string[]): string =>
+  `${active === undefined ? 'no instance' : `${active.instance}, since ${active.since}`} (one at a time, for ${exclusive.join(', ')})`;
+
 async function show(session: FleetSession, name: string, json: boolean): Promise<void> {
   const { loaded, manager, aside } = session;
   const consumer = loaded.config.consumers[name];
@@ -136,6 +142,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
   const info = await findDurable(manager, consumer.stream, name);
   const state = standing(info);
   const waiting = await listWaiting(manager, name, WAITING);
+  const active = info === undefined ? undefined : await findActive(manager, name, pinnedId(info));
   const { owner, place, paused, pause } = owned(session, name);
   const source = (loaded.source['consumers'] as Record<string, unknown>)[name];
   if (json)
@@ -148,6 +155,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
       config: source,
       ...state,
       waiting: waiting.map(({ id, why, until, key }) => ({ id, why, until: new Date(until).toISOString(), key })),
+      active: active ?? null,
       ack_floor: info?.ack_floor.stream_seq ?? 0,
       created: info?.created ?? null,
     });
@@ -171,5 +179,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
     ['waiting', describeWaiting(waiting)],
   ];
   if (info !== undefined) rows.push(['acked up to', String(info.ack_floor.stream_seq)], ['durable made', info.created]);
+  const exclusive = exclusiveFor(consumer);
+  if (exclusive.length > 0) rows.push(['active', activeShown(active, exclusive)]);
   for (const [label, value] of rows) print(`${label.padEnd(13)}${value}`);
 }
