@@ -13,8 +13,10 @@ import { ConfigStore } from './fleet/store.ts';
 import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
 import { createSharedStandings } from './nats/limits.ts';
+import { createHeld } from './nats/held.ts';
 import type { Link } from './nats/link.ts';
 import { createStateStore } from './nats/plugin-state.ts';
+import { createSeen } from './nats/seen.ts';
 import { SystemStreams } from './nats/system.ts';
 import { createParking } from './nats/timers.ts';
 import type { Services } from './reconcile/build.ts';
@@ -62,7 +64,7 @@ export async function prepareServer(
   const options = domain === undefined ? {} : { domain };
   const manager = await jetstreamManager(connection, { ...options, checkAPI: false, timeout: 10_000 });
   const client = jetstream(connection, options);
-  const streams = new SystemStreams(manager, systemSpecs(config), logger);
+  const streams = new SystemStreams(manager, () => systemSpecs(loaded().config), logger);
   await streams.ensure();
   const own = streams.watched(publisher);
   const bodies = createBodies(client, system.replicas);
@@ -89,6 +91,8 @@ export async function prepareServer(
       attempts: createAttemptStore(own, requester, { domain, onMissing: streams.missing }),
       parking: createParking(own),
       bodies,
+      heldOf: createHeld({ publisher: own, requester, bodies, domain, onMissing: streams.missing }),
+      seen: createSeen({ publisher: own, requester, domain, onMissing: streams.missing }),
       ensureLanes: ensure(lanesSpec),
       pluginState: createStateStore(client, manager, system.replicas),
       suspects: new Suspects(),

@@ -16,6 +16,7 @@ import { schedulesCommand } from './schedules/index.ts';
 import { schemaCommand } from './schema.ts';
 import { tapCommand } from './tap.ts';
 import { targetsCommand } from './targets.ts';
+import { timersCommand } from './timers.ts';
 import { tokenCommand } from './token.ts';
 import { validateCommand } from './validate.ts';
 import { versionCommand } from './version.ts';
@@ -29,6 +30,7 @@ const commands = [
   applyCommand,
   configCommand,
   consumersCommand,
+  timersCommand,
   targetsCommand,
   dlqCommand,
   replayCommand,

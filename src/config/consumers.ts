@@ -4,6 +4,9 @@ import { transformers as transformerComponents } from '../pipeline/transformers/
 import { optionalShape, present } from './components.ts';
 import { retryOverride } from './defaults.ts';
 import { duration, expression, instant, literal, name, named, subject } from './fields.ts';
+import { count } from './flow/count.ts';
+import { debounce } from './flow/debounce.ts';
+import { dedupe } from './flow/dedupe.ts';
 import { delay } from './flow/delay.ts';
 import { expire } from './flow/expire.ts';
 import { rateLimit, throttle } from './flow/limits.ts';
@@ -86,6 +89,7 @@ const consumer = z
       .describe('Where to begin when the durable is first made: new, all, last, {time: …} or {sequence: …}.'),
     lanes,
     expire,
+    dedupe,
     priority,
     order_by: orderBy,
     on_dead_letter: onDeadLetter,
@@ -103,6 +107,8 @@ const consumer = z
         'Filters and transformers in order: names, or written here (`{filter: …}`, `{set: …}`, `{plugin: …}`).',
       ),
     rate_limit: rateLimit,
+    count,
+    debounce,
     delay,
     throttle: throttle('deliveries'),
     deliver: z

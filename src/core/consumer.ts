@@ -10,7 +10,7 @@ import type { Event } from './event.ts';
 import type { Handed } from './handover.ts';
 import type { Lane } from './lane.ts';
 import type { Pauses } from './pauses.ts';
-import type { Plan } from './plan.ts';
+import type { Outcome, Plan } from './plan.ts';
 import { Redeliveries } from './redelivery.ts';
 import { Run } from './run.ts';
 import { Settle, type SettleCells, type SettlePorts } from './settle.ts';
@@ -211,6 +211,20 @@ export class Consumer {
     return run;
   }
 
+  /**
+   * Takes an event in hand only to end it: one that was stored elsewhere, and has no answer that anybody waits for, or
+   * one that was cancelled.
+   *
+   * @returns Resolves when it has ended.
+   */
+  endElsewhere(event: Event, handed: Handed | undefined, outcome: Outcome): Promise<void> {
+    const run = this.#accept(event, handed, undefined);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    run.whenOver = resolve;
+    this.settle.outcome(run, outcome);
+    return promise;
+  }
+
   #accept(event: Event, handed: Handed | undefined, lane: Lane | undefined): Run {
     const run = new Run(this, this.plan, event, performance.now(), handed);
     run.lane = lane ?? (handed === undefined ? undefined : this.laneOf?.(event));
@@ -221,7 +235,8 @@ export class Consumer {
     this.#received.increment();
     this.#inFlight.increment();
     const { sequence } = event.position;
-    if (sequence > this.#highestSequence && handed === undefined) this.#highestSequence = sequence;
+    if (sequence > this.#highestSequence && handed === undefined && event.carrier.reply.length > 0)
+      this.#highestSequence = sequence;
     if (this.#bySequence !== undefined) this.#note(run);
     this.held++;
     this.heldBytes += event.carrier.body.length;

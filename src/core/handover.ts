@@ -10,6 +10,7 @@
  * - `Ouzel-Record`: what is known of its attempts, as JSON;
  * - `Ouzel-Routes`: the routes to deliver to, separated by commas; absent: all;
  * - `Ouzel-Letter`: the number of the dead letter that goes when the run has an outcome;
+ * - `Ouzel-Cancelled`: somebody decided that it goes no further: it ends as dropped;
  * - `Ouzel-Body`: the object in OUZEL_BODIES that holds the bytes, where they leave no room for the rest.
  */
 import type { Position } from './event.ts';
@@ -40,6 +41,8 @@ export interface Handover {
   readonly routes: readonly string[] | undefined;
   readonly letter: number | undefined;
   readonly bodyName: string | undefined;
+  /** Somebody decided that it goes no further. */
+  readonly cancelled?: boolean | undefined;
 }
 
 /** A handover with where the message stands that brought it. */
@@ -71,7 +74,7 @@ export function parseTimestamp(text: string): { milliseconds: number; nanosecond
 
 /** The header lines of a handover. */
 export function handoverLines(handover: Handover): string {
-  const { stream, subject, position, headers, run, record, routes, letter, bodyName } = handover;
+  const { stream, subject, position, headers, run, record, routes, letter, bodyName, cancelled } = handover;
   let lines = headerLine('Ouzel-Stream', stream);
   lines += headerLine('Ouzel-Subject', subject);
   lines += headerLine('Ouzel-Sequence', String(position.sequence));
@@ -82,6 +85,7 @@ export function handoverLines(handover: Handover): string {
   if (routes !== undefined) lines += headerLine('Ouzel-Routes', routes.join(','));
   if (letter !== undefined) lines += headerLine('Ouzel-Letter', String(letter));
   if (bodyName !== undefined) lines += headerLine('Ouzel-Body', bodyName);
+  if (cancelled === true) lines += headerLine('Ouzel-Cancelled', '1');
   return lines;
 }
 
@@ -109,5 +113,6 @@ export function readHandover(block: Uint8Array | undefined): Handover | undefine
       .filter((name) => name !== ''),
     letter: letter === undefined ? undefined : Number(letter),
     bodyName: headerValue(block, 'Ouzel-Body'),
+    ...(headerValue(block, 'Ouzel-Cancelled') === undefined ? {} : { cancelled: true }),
   };
 }

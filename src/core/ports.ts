@@ -15,7 +15,8 @@ export interface Acknowledger {
 }
 
 /** What has to be stored before an event may go, as the log calls it. */
-export type Keepsake = 'dead letter' | 'attempts' | 'timer' | 'removal of the dead letter' | 'hold of the key';
+export type Keepsake =
+  'dead letter' | 'attempts' | 'timer' | 'held event' | 'removal of the dead letter' | 'hold of the key';
 
 /** Calls back once: without an error when what was asked for is done for good. */
 export type Done = (error?: Error) => void;

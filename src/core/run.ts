@@ -63,6 +63,8 @@ export class Run implements Scope, MessageView {
   /** The route that it waits for. */
   waitingFor: Route | undefined;
   settled = false;
+  /** Called when the run is over, whichever way. */
+  whenOver: (() => void) | undefined;
   /** Set when it ends for sure: settled, or a dead letter that is about to be stored. Later answers come too late. */
   decided = false;
   /** Set while a delivery's `give_up` is decided. */

@@ -3,7 +3,7 @@
  * exactly one of an outcome, a retry, a timer, or being given back.
  */
 import { decide, type Decision } from '../deliver/retry.ts';
-import { asOuzelError } from '../errors.ts';
+import { asOuzelError, OuzelError } from '../errors.ts';
 import type { Cell, HistogramCell } from '../telemetry/cells.ts';
 import { type AttemptRecord, NO_ATTEMPTS } from './attempts.ts';
 import type { Consumer } from './consumer.ts';
@@ -75,7 +75,8 @@ export class Settle {
         },
       );
     run.settled = true;
-    acks.ack(run.reply);
+    const isAnswered = run.reply.length > 0;
+    if (isAnswered) acks.ack(run.reply);
     outcome.counter.increment();
     const now = performance.now();
     cells.duration.observe((now - run.receivedAt) / 1000);
@@ -86,7 +87,7 @@ export class Settle {
       // Whoever looks on cannot break the work.
     }
     if (run.recorded) attempts.remove(run);
-    this.#consumer.acked.add(run);
+    if (isAnswered) this.#consumer.acked.add(run);
     this.#release(run);
   }
 
@@ -185,6 +186,39 @@ export class Settle {
     const { parking } = this.#ports;
     const parked = (): void => this.#parked(run);
     this.#keep(run, 'timer', (done) => parking.park(run, record, kind, done), parked, tooLarge);
+  }
+
+  /**
+   * A stage stores the event elsewhere, from where it comes again and goes on behind that stage; or it finds that the
+   * event ends here.
+   *
+   * @param store Called until it says that the event is stored, or what its outcome is.
+   */
+  hold(run: Run, store: (done: (error?: Error, outcome?: Outcome) => void) => void): void {
+    if (run.decided) return;
+    if (run.lost) return this.lose(run);
+    run.decided = true;
+    let outcome: Outcome | undefined;
+    this.#keep(
+      run,
+      'held event',
+      (done) =>
+        store((error, answer) => {
+          outcome = answer;
+          done(error);
+        }),
+      () => (outcome === undefined ? this.#parked(run) : this.#end(run, outcome)),
+      () => {
+        run.decided = false;
+        const message = 'its headers leave no room to hold it back (64 KiB in all)';
+        this.failure(run, { error: new OuzelError('TARGET_TOO_LARGE', message), route: undefined });
+      },
+    );
+  }
+
+  /** A message that brought no event did what it is for. */
+  answer(reply: Uint8Array): void {
+    this.#ports.acks.ack(reply);
   }
 
   #bury(run: Run, failure: Failure, reason: string): void {
@@ -313,7 +347,7 @@ export class Settle {
 
   /** Tells the server of a run that is queued or running that it is still in hand. */
   working(run: Run, now: number): void {
-    if (this.#ports.acks.working(run.reply)) run.heardOfAt = now;
+    if (run.reply.length === 0 || this.#ports.acks.working(run.reply)) run.heardOfAt = now;
   }
 
   #tell(what: () => void): void {
@@ -340,5 +374,6 @@ export class Settle {
     this.#ports.cells.inFlight.decrement();
     this.#consumer.unblock(run);
     this.#consumer.release(run);
+    run.whenOver?.();
   }
 }

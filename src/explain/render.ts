@@ -24,6 +24,9 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   in_flight: 'in flight',
   transformer: 'transform',
   expire: 'expire',
+  dedupe: 'dedupe',
+  count: 'count',
+  debounce: 'debounce',
   order: 'order',
   delay: 'delay',
   rate_limit: 'rate limit',
@@ -102,6 +105,9 @@ class Page {
         if (stage.max !== undefined && stage.says !== undefined) this.#row(1, '', stage.says);
         break;
       case 'in_flight':
+      case 'dedupe':
+      case 'count':
+      case 'debounce':
       case 'expire':
       case 'rate_limit':
       case 'order':

@@ -25,8 +25,16 @@ function errorOf(subject: string, { code = 0, err_code: detail = 0, description 
   let kind: ErrorCode = 'TARGET_UNAVAILABLE';
   if (TOO_LARGE.has(detail)) kind = 'TARGET_TOO_LARGE';
   else if (REFUSALS.has(detail)) kind = 'TARGET_REJECTED';
-  return new OuzelError(kind, `publish to ${subject}: ${description} (JetStream error ${detail || code})`);
+  const cause = new Error(description, { cause: detail });
+  return new OuzelError(kind, `publish to ${subject}: ${description} (JetStream error ${detail || code})`, { cause });
 }
+
+/** Another message than the one that was expected stands last in the subject. */
+const WRONG_SEQUENCE: ReadonlySet<unknown> = new Set([10071, 10164]);
+
+/** Whether a publish failed because something else is there than `Nats-Expected-Last-Subject-Sequence` says. */
+export const isWrongSequence = (error: unknown): boolean =>
+  error instanceof OuzelError && error.cause instanceof Error && WRONG_SEQUENCE.has(error.cause.cause);
 
 /** A publish that waits for its PubAck. */
 class Pending extends Sent<PublishListener> {

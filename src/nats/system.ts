@@ -10,11 +10,12 @@ const LOOK_AGAIN = 5_000;
 
 export class SystemStreams {
   readonly #manager: JetStreamManager;
-  readonly #specs: readonly StreamSpec[];
+  readonly #specs: () => readonly StreamSpec[];
   readonly #logger: Logger;
   #lookedAt = 0;
 
-  constructor(manager: JetStreamManager, specs: readonly StreamSpec[], logger: Logger) {
+  /** @param specs Those that the configuration in force needs. */
+  constructor(manager: JetStreamManager, specs: () => readonly StreamSpec[], logger: Logger) {
     this.#manager = manager;
     this.#specs = specs;
     this.#logger = logger;
@@ -23,7 +24,7 @@ export class SystemStreams {
   /** Makes those that are not there. @throws OuzelError as `ensureStream` */
   async ensure(): Promise<void> {
     this.#lookedAt = performance.now();
-    for (const spec of this.#specs) {
+    for (const spec of this.#specs()) {
       const { made, kept } = await ensureStream(this.#manager, spec);
       if (made) this.#logger.info({ stream: spec.name }, 'stream made');
       // One that drops the oldest letters at its limit loses them in silence; that is worth a line at each start.

@@ -26,6 +26,7 @@ export const TIMER_STREAM_OPTIONS: Partial<StreamConfig> = {
   retention: RetentionPolicy.Workqueue,
   allow_msg_schedules: true,
   allow_rollup_hdrs: true,
+  allow_direct: true,
 };
 
 /** Milliseconds to wait for a PubAck. */
@@ -86,16 +87,48 @@ export async function removeAcked(manager: JetStreamManager, consumer: string): 
   await manager.streams.purge(TIMER_STREAM, { filter: dueSubject(consumer), seq: ack_floor.stream_seq + 1 });
 }
 
-/** How many events of each consumer wait for a timer; undefined where there are too many to count. */
-export async function waitingTimers(manager: JetStreamManager): Promise<ReadonlyMap<string, number> | undefined> {
+/**
+ * How many events of each consumer wait for a timer. Where there are very many, each consumer is asked for alone, which
+ * the server answers from its index; undefined where the stream does not allow that.
+ */
+export async function waitingTimers(
+  manager: JetStreamManager,
+  consumers: readonly string[],
+): Promise<ReadonlyMap<string, number> | undefined> {
   const { state } = await manager.streams.info(TIMER_STREAM);
-  if (state.messages === 0) return new Map();
-  if (state.messages > COUNTED) return undefined;
   const waiting = new Map<string, number>();
+  if (state.messages === 0) return waiting;
+  if (state.messages > COUNTED) {
+    const counts = await Promise.all(consumers.map((name) => countMatching(manager, TIMER_STREAM, timersOf(name))));
+    for (const [index, name] of consumers.entries()) {
+      const count = counts[index];
+      if (count === undefined) return undefined;
+      waiting.set(name, count);
+    }
+    return waiting;
+  }
   const timers = await manager.streams.info(TIMER_STREAM, { subjects_filter: 'ouzel.timer.>' });
   for (const [subject, count] of Object.entries(timers.state.subjects ?? {})) {
     const consumer = subject.split('.')[2] ?? '';
     waiting.set(consumer, (waiting.get(consumer) ?? 0) + count);
   }
   return waiting;
+}
+
+/** The timers of a consumer. */
+export const timersOf = (consumer: string): string => `ouzel.timer.${consumer}.>`;
+
+/** How many messages of a stream have a subject; undefined where the stream does not allow direct access. */
+export async function countMatching(
+  manager: JetStreamManager,
+  stream: string,
+  pattern: string,
+): Promise<number | undefined> {
+  try {
+    const first = await manager.direct.getBatch(stream, { batch: 1, seq: 1, next_by_subj: pattern });
+    for await (const { pending } of first) return pending + 1;
+    return 0;
+  } catch {
+    return undefined;
+  }
 }

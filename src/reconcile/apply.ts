@@ -4,13 +4,16 @@
  */
 import type { LoadedConfig } from '../config/load.ts';
 import { asOuzelError, OuzelError } from '../errors.ts';
-import { deleteDurable, ensureStream, type StreamSpec } from '../nats/provision.ts';
+import { deleteDurable, type DurableSpec, ensureStream, type StreamSpec } from '../nats/provision.ts';
+import { TIMER_STREAM } from '../nats/timers.ts';
+import { removeWaiting } from '../nats/waiting.ts';
 import { familiesOf } from '../telemetry/metrics.ts';
 import { type Blueprint, blueprintOf, buildRuntime, revisionsOf, type Services, streamSpecs } from './build.ts';
 import { type Comparable, type ConsumerDiff, diffConsumers } from './diff.ts';
 import { modeOf } from './exclusive.ts';
 import type { Confirm } from './reload.ts';
 import type { ConsumerRuntime } from './runtime.ts';
+import { flowSpecs } from './system-streams.ts';
 
 type Undo = () => Promise<unknown>;
 
@@ -132,7 +135,8 @@ export class Reconciler {
   ): Promise<void> {
     const undo: Undo[] = [];
     try {
-      for (const spec of streamSpecs(loaded.config)) await this.#provisionStream(spec);
+      for (const spec of [...flowSpecs(loaded.config), ...streamSpecs(loaded.config)])
+        await this.#provisionStream(spec);
       for (const blueprint of updated) {
         const runtime = this.#runtimes.get(blueprint.name);
         if (runtime === undefined || blueprint.paused) continue;
@@ -189,14 +193,13 @@ export class Reconciler {
   async #remove(name: string, forGood: boolean): Promise<void> {
     const runtime = this.#runtimes.get(name);
     if (runtime === undefined) return;
-    const { logger, manager } = this.#services;
+    const { logger } = this.#services;
     const { spec } = runtime.blueprint;
     this.#runtimes.delete(name);
     this.#leaving.add(runtime);
     const drained = runtime.stop(new Promise(() => undefined)).then(async () => {
       this.#leaving.delete(runtime);
-      if (spec.onRemove === 'delete')
-        for (const durable of runtime.durables) await deleteDurable(manager, spec.stream, durable);
+      if (spec.onRemove === 'delete') await this.#delete(spec, runtime.durables, forGood);
       // A consumer of this name may have come back meanwhile.
       if (forGood && !this.#runtimes.has(name)) this.#forget(name);
       this.#forgetTargets();
@@ -208,6 +211,16 @@ export class Reconciler {
     );
     // A consumer that only moves must have left before it begins elsewhere: it counts in the same series.
     if (!forGood) await settled;
+  }
+
+  /** What a consumer made on the server, and, where it does not go on elsewhere, what waits for it. */
+  async #delete({ stream, name }: DurableSpec, durables: readonly string[], forGood: boolean): Promise<void> {
+    const { logger, manager } = this.#services;
+    for (const durable of durables) await deleteDurable(manager, stream, durable);
+    if (!forGood || this.#runtimes.has(name)) return;
+    await deleteDurable(manager, TIMER_STREAM, name);
+    const removed = await removeWaiting(manager, name);
+    if (removed > 0) logger.warn({ consumer: name, removed }, 'what waited for it is removed');
   }
 
   /** A plugin that cannot be set up concerns only the consumers that use it. */

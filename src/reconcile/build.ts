@@ -21,8 +21,10 @@ import { KeyedAdmission } from '../flow/keyed-admission.ts';
 import type { Limits } from '../flow/limits.ts';
 import { Lanes } from '../flow/order.ts';
 import type { Bodies } from '../nats/bodies.ts';
+import type { HeldOf } from '../nats/held.ts';
 import { createLaneStore, isOfStream } from '../nats/lanes.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
+import type { Seen } from '../nats/seen.ts';
 import type { Wire } from '../nats/wire.ts';
 import { INCIDENT_PREFIX, INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { StateStore } from '../plugins/state.ts';
@@ -48,6 +50,8 @@ export interface Services {
   readonly attempts: AttemptStore;
   readonly parking: Parking;
   readonly bodies: Bodies;
+  readonly heldOf: HeldOf;
+  readonly seen: Seen;
   /** Makes the stream of what waits in the lanes of keys. */
   readonly ensureLanes: () => Promise<void>;
   readonly pluginState: StateStore;
@@ -178,6 +182,8 @@ export interface Blueprint {
   readonly decode: Decoder;
   readonly prefetch: number;
   readonly paused: boolean;
+  /** Whether a stage hands events to timers. */
+  readonly waits: boolean;
   /** Why it runs on one instance at a time; empty: its instances share its events. */
   readonly exclusive: readonly string[];
   /** As `modeOf` says. */
@@ -215,7 +221,20 @@ export function blueprintOf(
   name: string,
   revision: string,
   { config, plugins, tables, schemas, folderOf }: LoadedConfig,
-  { metrics, publisher, requester, files, breakers, logger, traces, pluginState, limits, inFlight }: Services,
+  {
+    metrics,
+    publisher,
+    requester,
+    files,
+    breakers,
+    logger,
+    traces,
+    pluginState,
+    limits,
+    inFlight,
+    heldOf,
+    seen,
+  }: Services,
   running?: Partial<Pick<Blueprint, 'admission' | 'keyed' | 'lanes'>>,
 ): Blueprint {
   const settings = config.consumers[name];
@@ -227,6 +246,7 @@ export function blueprintOf(
     concurrency === undefined || by === undefined ? undefined : (running?.keyed ?? new KeyedAdmission(concurrency));
   const exclusive = exclusiveFor(settings);
   const lanes = exclusive.length === 0 ? undefined : (running?.lanes ?? new Lanes());
+  const decode = decoderOf(config, settings.stream);
   const tracer = traces?.tracerFor({ name, stream: settings.stream, subjects: subjectsOf(config, settings) });
   return {
     name,
@@ -247,6 +267,8 @@ export function blueprintOf(
       keyed,
       limits,
       inFlight,
+      held: heldOf(name, () => decode),
+      seen,
       lanes,
       tracer,
       plugins,
@@ -254,9 +276,10 @@ export function blueprintOf(
       tables,
       schemas,
     }),
-    decode: decoderOf(config, settings.stream),
+    decode,
     prefetch: settings.prefetch,
     paused: settings.paused,
+    waits: settings.debounce !== undefined || settings.delay !== undefined,
     exclusive,
     mode: modeOf(settings),
     lanes,
@@ -314,6 +337,7 @@ export function buildRuntime(blueprint: Blueprint, services: Services, domain: s
     hand: () => consumer.limits,
     holds: () => consumer.plan.holds === true,
   });
-  const runtime: ConsumerRuntime = new ConsumerRuntime({ ...services, consumer, blueprint, domain });
+  const held = services.heldOf(name, () => runtime.blueprint.decode);
+  const runtime: ConsumerRuntime = new ConsumerRuntime({ ...services, consumer, blueprint, held, domain });
   return runtime;
 }

@@ -18,6 +18,8 @@ import type { Limits } from '../flow/limits.ts';
 import type { Lanes } from '../flow/order.ts';
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
 import { headStart, rankOf } from '../flow/priority.ts';
+import type { HeldEvents } from '../flow/held.ts';
+import type { CountedEvents, SeenKeys } from '../flow/seen.ts';
 import type { Tables } from '../lookup/tables/table.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
 import { condition } from '../pipeline/faults.ts';
@@ -55,6 +57,10 @@ export interface CompileInput {
   readonly inFlight?: InFlight | undefined;
   /** Undefined where nothing is limited: in a dry run, and where one target is tried. */
   readonly limits?: Limits | undefined;
+  /** What debounce holds for the consumer; undefined where nothing is held. */
+  readonly held?: HeldEvents | undefined;
+  /** What is remembered of events by key; undefined where nothing is. */
+  readonly seen?: (SeenKeys & CountedEvents) | undefined;
   /** Who keeps the order of a consumer that has one. */
   readonly lanes?: Lanes | undefined;
   /** Undefined while traces are off. */
@@ -335,6 +341,9 @@ class PlanCompiler {
       ...this.#limitContext(),
       settings: this.#consumer,
       dropped: (reason) => this.#outcome('dropped', reason),
+      missing: this.#countMissing,
+      held: this.#input.held,
+      seen: this.#input.seen,
     };
     const stageOf = ({ step, ...info }: FlowStage): Stage => {
       this.#steps.push(step);

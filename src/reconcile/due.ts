@@ -1,7 +1,10 @@
 /** What a consumer gets beside its stream: events that timers and re-drives hand to it, from OUZEL_TIMERS. */
 import type { Consumer } from '../core/consumer.ts';
-import type { Decoder } from '../core/event.ts';
+import type { Decoder, Event } from '../core/event.ts';
+import type { Handed } from '../core/handover.ts';
 import { asOuzelError } from '../errors.ts';
+import { type Alarm, ring } from '../flow/debounce.ts';
+import type { HeldEvents } from '../flow/held.ts';
 import type { Bodies } from '../nats/bodies.ts';
 import { openHanded } from '../nats/handed.ts';
 import { type DurableSpec, ensureDurable } from '../nats/provision.ts';
@@ -11,10 +14,15 @@ import type { RuntimeOptions } from './runtime.ts';
 
 /** Events of this kind on their way, at most: they come when they are due, and must not push out the stream's. */
 const MOST = 256;
+/** Milliseconds for which it is remembered, at least, that an event that was held went on: older ones may be in hand. */
+const REMEMBERED = 60_000;
 /** Milliseconds before a durable that cannot be made is tried again. */
 const AGAIN = 5_000;
 /** Milliseconds that events may be due before it is asked whether they were acked. */
 const LEFT_OVER = 10_000;
+
+/** Milliseconds for which it is remembered that an event went on which was held. */
+export const rememberedFor = ({ limits }: Consumer): number => Math.max(REMEMBERED, 3 * limits.ackWait);
 
 /** The durable for what is due; the same in all but its stream. */
 const dueSpec = (spec: DurableSpec): DurableSpec => ({
@@ -27,9 +35,14 @@ const dueSpec = (spec: DurableSpec): DurableSpec => ({
   start: 'all',
 });
 
-export interface DueOptions extends Pick<RuntimeOptions, 'connection' | 'manager' | 'wire' | 'domain' | 'logger'> {
+export interface DueOptions extends Pick<
+  RuntimeOptions,
+  'connection' | 'manager' | 'wire' | 'domain' | 'logger' | 'metrics'
+> {
   readonly consumer: Consumer;
   readonly bodies: Pick<Bodies, 'get'>;
+  /** What is held for the consumer. */
+  readonly held: HeldEvents;
   /** Of the consumer as it is configured now. */
   readonly spec: () => DurableSpec;
   readonly decode: () => Decoder;
@@ -88,6 +101,25 @@ export class DueEvents {
     await this.#pull?.stop();
   }
 
+  /** What an alarm is for may go on now. One that nothing can be done about comes again. */
+  readonly #alarm = (alarm: Alarm, reply: Uint8Array): void => {
+    const { consumer, held, logger } = this.#options;
+    ring(held, alarm, rememberedFor(consumer)).then(
+      () => consumer.settle.answer(reply),
+      (error: unknown) => {
+        const { code, message } = asOuzelError(error);
+        logger.warn({ consumer: consumer.name, code }, `an event that is held cannot go on yet: ${message}`);
+      },
+    );
+  };
+
+  readonly #cancelled = (event: Event, handed: Handed): void => {
+    const { consumer, metrics } = this.#options;
+    const [kind, reason] = ['dropped', 'cancelled'] as const;
+    const outcome = { kind, reason, counter: metrics.events.with(consumer.name, kind, reason) };
+    consumer.endElsewhere(event, handed, outcome).catch(() => undefined);
+  };
+
   #open(): void {
     const { wire, logger, consumer } = this.#options;
     if (!this.#wanted || !this.#taking || this.#stopped || this.#opening || !wire.connected) return;
@@ -113,7 +145,7 @@ export class DueEvents {
       stream: TIMER_STREAM,
       durable: consumer.name,
       consumer,
-      open: openHanded({ decode, bodies, onWarning }),
+      open: openHanded({ decode, bodies, alarm: this.#alarm, cancelled: this.#cancelled, onWarning }),
       most: MOST,
       domain,
       onLost: () => this.#open(),

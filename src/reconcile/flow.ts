@@ -5,18 +5,27 @@ import type { Run } from '../core/run.ts';
 import type { Expression } from '../expression/index.ts';
 import { delayStep } from '../flow/delay.ts';
 import { expireStep } from '../flow/expire.ts';
+import type { HeldEvents } from '../flow/held.ts';
 import { type InstantOf, instantOf } from '../flow/instant.ts';
 import { type LimitContext, rateLimitStage, throttleStage } from './limits.ts';
+import type { CountedEvents, SeenKeys } from '../flow/seen.ts';
+import { countStage, debounceStage, dedupeStage } from './keyed.ts';
 
 /** What the stages need of the plan that they are part of. */
 export interface FlowContext extends LimitContext {
   readonly settings: ConsumerConfig;
   readonly dropped: (reason: string) => Outcome;
+  /** Counts a field that was not there. */
+  readonly missing: (path: string) => void;
+  /** What debounce holds; undefined where nothing runs. */
+  readonly held: HeldEvents | undefined;
+  /** What is remembered of events by key; undefined where nothing runs. */
+  readonly seen: (SeenKeys & CountedEvents) | undefined;
 }
 
 /** A stage with its options as validated, for `explain`. */
 export interface FlowStage {
-  readonly kind: 'expire' | 'order' | 'rate_limit' | 'delay' | 'throttle';
+  readonly kind: 'expire' | 'dedupe' | 'order' | 'rate_limit' | 'count' | 'debounce' | 'delay' | 'throttle';
   readonly options: unknown;
   readonly step: Step;
   /** What there is to say of an event that comes to it. */
@@ -40,7 +49,7 @@ export function stagesBefore(context: FlowContext): FlowStage[] {
       dry: false,
     });
   }
-  return stages;
+  return [...stages, ...[dedupeStage(context)].filter((stage) => stage !== undefined)];
 }
 
 /** What holds an event back when the pipeline has let it pass, before it is delivered. */
@@ -51,6 +60,7 @@ export function stagesBehind(context: FlowContext): FlowStage[] {
     const stage = rateLimitStage(rate, context.dropped('rate_limited'), context);
     stages.push({ kind: 'rate_limit', options: rate, ...stage, dry: true });
   }
+  stages.push(...[countStage(context), debounceStage(context)].filter((stage) => stage !== undefined));
   if (delay !== undefined) {
     const { for: wait = 0, from, until } = delay;
     const begins = instant(until ?? from, context);

@@ -11,7 +11,10 @@ export async function pollDurables(
   { timersPending }: Metrics,
 ): Promise<void> {
   for (const runtime of runtimes) await runtime.poll();
-  const waiting = await waitingTimers(manager);
+  const waiting = await waitingTimers(
+    manager,
+    runtimes.map(({ name }) => name),
+  );
   // A number that is not known any more is not shown.
   for (const { name } of runtimes)
     if (waiting === undefined) timersPending.remove('consumer', name);

@@ -2,7 +2,7 @@
 import type { JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { LoadedConfig } from '../config/load.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config, ConsumerConfig } from '../config/schema.ts';
 import { overlaps } from '../core/subjects.ts';
 import { deadLetterSubject } from '../deadletter/store.ts';
 import { asOuzelError, type ErrorCode, formatPlace, OuzelError } from '../errors.ts';
@@ -20,8 +20,10 @@ import { ATTEMPTS_PREFIX, ATTEMPTS_STREAM } from '../nats/attempts.ts';
 import { LANE_STREAM, laneSubjects } from '../nats/lanes.ts';
 import { findDurable, findStream } from '../nats/provision.ts';
 import type { LookupOptions } from '../pipeline/transformers/lookup.ts';
+import { HELD_STREAM, heldSubject } from '../nats/held.ts';
+import { SEEN_STREAM } from '../nats/seen.ts';
+import { dueSubject, TIMER_STREAM, timerSubject } from '../nats/timers.ts';
 import { SCHEDULES_PREFIX, SCHEDULES_STREAM } from '../nats/ticks.ts';
-import { TIMER_STREAM, timerSubject } from '../nats/timers.ts';
 import { INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import { CONFIG_STREAM, CONFIG_SUBJECTS } from '../fleet/store.ts';
 import { durableSpec, laneSpecs, revisionsOf, streamSpecs } from './build.ts';
@@ -183,6 +185,7 @@ class Previewer {
   #durables(name: string, revision: string): DurableSpec[] {
     const settings = this.#config.consumers[name];
     if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name}`);
+    this.#flowNeeds(name, settings);
     const lanes = laneSpecs(name, settings, revision).map(({ spec }) => spec);
     return [durableSpec(name, settings, revision), ...lanes];
   }
@@ -234,6 +237,20 @@ class Previewer {
     this.#need(timerSubject(name, 'retry', '*'), `to park retries of ${name}`, false);
     if (stream === TIMER_STREAM) return;
     this.#needsOf({ name, stream: TIMER_STREAM });
+  }
+
+  /** What stages of a consumer store and read. */
+  #flowNeeds(name: string, { debounce, dedupe, count }: ConsumerConfig): void {
+    if (debounce !== undefined) {
+      this.#need(heldSubject(name, '*'), `to hold events of ${name}`, false);
+      this.#need(timerSubject(name, 'debounce', '*'), `to set alarms for ${name}`, false);
+      this.#need(dueSubject(name), `to let held events of ${name} go on`, false);
+      this.#need(this.#api(`STREAM.MSG.GET.${HELD_STREAM}`), 'to read what is held');
+    }
+    if (dedupe !== undefined) this.#need(`ouzel.seen.${name}.*`, `to remember events of ${name}`, false);
+    if (count !== undefined) this.#need(`ouzel.counted.${name}.*`, `to count events of ${name}`, false);
+    if ((dedupe ?? count) !== undefined)
+      this.#need(this.#api(`STREAM.MSG.GET.${SEEN_STREAM}`), 'to read what is remembered');
   }
 
   /** What a consumer publishes needs a stream that takes it, and what it asks needs permission. */

@@ -4,6 +4,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { Consumer } from '../core/consumer.ts';
 import { Event } from '../core/event.ts';
 import { asOuzelError } from '../errors.ts';
+import type { HeldEvents } from '../flow/held.ts';
 import type { Publisher } from '../deliver/ports.ts';
 import { findActive, noteActive, type ActiveHolder } from '../nats/active.ts';
 import type { Bodies } from '../nats/bodies.ts';
@@ -27,6 +28,8 @@ export interface RuntimeOptions {
   readonly manager: JetStreamManager;
   readonly wire: Wire;
   readonly bodies: Pick<Bodies, 'get'>;
+  /** What debounce holds for the consumer. */
+  readonly held: HeldEvents;
   readonly publisher: Publisher;
   /** The name of this instance. */
   readonly instance: string;
@@ -156,6 +159,11 @@ export class ConsumerRuntime {
   /** Events are due for this consumer, as the stream says: they are pulled, and what stays is looked into. */
   tendDue(): Promise<void> {
     return this.#due.tend();
+  }
+
+  /** What debounce holds for it. */
+  get held(): HeldEvents {
+    return this.#options.held;
   }
 
   /** Looks after what waits on the server. To be called every second or so. */
@@ -319,8 +327,9 @@ export class ConsumerRuntime {
   }
 
   #limit(): void {
-    const { prefetch, spec } = this.#blueprint;
+    const { prefetch, spec, waits } = this.#blueprint;
     this.consumer.limits = { prefetch, ackWait: spec.ackWait };
+    if (waits) this.#due.want();
     this.consumer.ask();
   }
 

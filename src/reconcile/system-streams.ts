@@ -8,7 +8,9 @@ import { ATTEMPTS_STREAM, ATTEMPTS_STREAM_OPTIONS, ATTEMPTS_SUBJECTS } from '../
 import { KEPT } from '../nats/bodies.ts';
 import { LIMITS_STREAM, LIMITS_STREAM_OPTIONS, LIMITS_SUBJECTS } from '../nats/limits.ts';
 import { LANE_STREAM, LANE_SUBJECTS } from '../nats/lanes.ts';
+import { HELD_STREAM, HELD_STREAM_OPTIONS, HELD_SUBJECTS } from '../nats/held.ts';
 import { ensureStream, type StreamSpec } from '../nats/provision.ts';
+import { SEEN_STREAM, SEEN_STREAM_OPTIONS, SEEN_SUBJECTS } from '../nats/seen.ts';
 import { SCHEDULES_STREAM, SCHEDULES_STREAM_OPTIONS, SCHEDULES_SUBJECTS } from '../nats/ticks.ts';
 import { TIMER_STREAM, TIMER_STREAM_OPTIONS, TIMER_SUBJECTS } from '../nats/timers.ts';
 import { INCIDENT_STREAM, INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
@@ -59,6 +61,17 @@ export const timersSpec = ({ nats: { system } }: Config): StreamSpec => ({
   manage: false,
 });
 
+/** The stream of what debounce holds. */
+const heldSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: HELD_STREAM,
+  subjects: HELD_SUBJECTS,
+  replicas: system.replicas,
+  discard: 'new',
+  description: 'Events that Ouzel holds back until a key is quiet',
+  options: HELD_STREAM_OPTIONS,
+  manage: false,
+});
+
 /** The stream of events that wait for those of their key; made when the first one does. */
 export const lanesSpec = ({ nats: { system } }: Config): StreamSpec => ({
   name: LANE_STREAM,
@@ -81,6 +94,26 @@ const configSpec = ({ nats: { system } }: Config): StreamSpec => ({
   manage: false,
 });
 
+/** The stream of what `dedupe` and `count` remember. */
+const seenSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: SEEN_STREAM,
+  subjects: SEEN_SUBJECTS,
+  replicas: system.replicas,
+  discard: 'new',
+  description: 'Keys of events that Ouzel has seen',
+  options: SEEN_STREAM_OPTIONS,
+  manage: false,
+});
+
+/** The streams that stages of consumers need. */
+export function flowSpecs(config: Config): StreamSpec[] {
+  const consumers = Object.values(config.consumers);
+  return [
+    ...(consumers.some(({ debounce }) => debounce !== undefined) ? [heldSpec(config)] : []),
+    ...(consumers.some(({ dedupe, count }) => (dedupe ?? count) !== undefined) ? [seenSpec(config)] : []),
+  ];
+}
+
 /** The bucket of how far each schedule is: made by the first that ticks. */
 export const schedulesSpec = ({ nats: { system } }: Config): StreamSpec => ({
   name: SCHEDULES_STREAM,
@@ -98,6 +131,7 @@ export const systemSpecs = (config: Config): StreamSpec[] => [
   attemptsSpec(config),
   timersSpec(config),
   configSpec(config),
+  ...flowSpecs(config),
 ];
 
 /** The stream of incidents. The oldest go where it is full: it must never stand in the way of what it speaks of. */

@@ -6,6 +6,7 @@ import { type ActiveHolder, findActive, pinnedId } from '../../nats/active.ts';
 import { laneDurable } from '../../core/lane.ts';
 import { notedLanes } from '../../nats/lane-durables.ts';
 import { findDurable, isOurs } from '../../nats/provision.ts';
+import { listWaiting, type Waiting } from '../../nats/waiting.ts';
 import { print, printJson, table } from '../print.ts';
 import { exclusiveFor } from '../../reconcile/exclusive.ts';
 import { CONFIG_OPTION, type FleetSession, withFleet } from '../session.ts';
@@ -14,6 +15,9 @@ interface Options {
   readonly config?: string;
   readonly json?: boolean;
 }
+
+/** Events that wait which are looked at, at most. */
+const WAITING = 1000;
 
 const LIST_HELP = `
 Those of the file and of the fleet, as NATS has them; no daemon is asked.
@@ -112,6 +116,16 @@ const described = (consumer: ConsumerConfig): [string, string][] => [
   ],
 ];
 
+/** What waits: how many for which reason, and the first instant. */
+function describeWaiting(waiting: readonly Waiting[]): string {
+  if (waiting.length === 0) return 'none';
+  const reasons = [...new Set(waiting.map(({ why }) => why))].map(
+    (why) => `${why} ${waiting.filter((each) => each.why === why).length}`,
+  );
+  const first = new Date(Math.min(...waiting.map(({ until }) => until))).toISOString();
+  return `${waiting.length}${waiting.length === WAITING ? ' or more' : ''}: ${reasons.join(', ')}; the first until ${first}`;
+}
+
 /** Which instance has the events of a consumer that runs on one at a time. */
 const activeShown = (active: ActiveHolder | undefined, exclusive: readonly string[]): string =>
   `${active === undefined ? 'no instance' : `${active.instance}, since ${active.since}`} (one at a time, for ${exclusive.join(', ')})`;
@@ -149,6 +163,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
   const info = await findDurable(manager, consumer.stream, name);
   const state = standing(info);
   const lanes = await lanesOf(session, name, consumer, info);
+  const waiting = await listWaiting(manager, name, WAITING);
   const active = info === undefined ? undefined : await findActive(manager, name, pinnedId(info));
   const { owner, place, paused, pause } = owned(session, name);
   const source = (loaded.source['consumers'] as Record<string, unknown>)[name];
@@ -161,6 +176,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
       pause,
       config: source,
       ...state,
+      waiting: waiting.map(({ id, why, until, key }) => ({ id, why, until: new Date(until).toISOString(), key })),
       active: active ?? null,
       lanes,
       ack_floor: info?.ack_floor.stream_seq ?? 0,
@@ -183,6 +199,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
     ['ack pending', String(state.ack_pending)],
     ['redelivered', String(state.redelivered)],
     ['pulls', String(state.pulls)],
+    ['waiting', describeWaiting(waiting)],
   ];
   if (info !== undefined) rows.push(['acked up to', String(info.ack_floor.stream_seq)], ['durable made', info.created]);
   const exclusive = exclusiveFor(consumer);

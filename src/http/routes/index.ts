@@ -15,6 +15,7 @@ import { schedules } from './schedules.ts';
 import { statusRoutes } from './status.ts';
 import { tap } from './tap.ts';
 import { targets } from './targets.ts';
+import { timers } from './timers.ts';
 import { testDeliveries } from './test-delivery.ts';
 
 /** What is no part of the API. */
@@ -22,6 +23,7 @@ export const routes: readonly RouteModule[] = [metrics, health];
 
 const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   consumers,
+  timers,
   resources,
   testDeliveries,
   targets,

@@ -3,6 +3,7 @@ import { type Decoder, type Event } from '../../../src/core/event.ts';
 import { createDecoder } from '../../../src/contracts/decode.ts';
 import { type Handover, handoverLines } from '../../../src/core/handover.ts';
 import { headerBlock } from '../../../src/core/headers.ts';
+import type { Alarm } from '../../../src/flow/debounce.ts';
 import { openHanded } from '../../../src/nats/handed.ts';
 import { bytes } from '../core/helpers.ts';
 import { handedOver, redriven } from '../core/handed.ts';
@@ -13,15 +14,21 @@ const BODY = '{"total":1}';
 function opening(bodies: (name: string) => Promise<Uint8Array | undefined> = () => Promise.reject(new Error('asked'))) {
   const taken: [event: Event, handed: Handover | undefined][] = [];
   const warnings: string[] = [];
+  const alarms: Alarm[] = [];
+  const cancelled: Handover[] = [];
   let decode: Decoder = createDecoder({ stream: 'EVENTS', strip: 'events.', source: undefined });
   const open = openHanded({
     decode: () => decode,
     bodies: { get: bodies },
+    alarm: (alarm) => void alarms.push(alarm),
+    cancelled: (_event, handed) => void cancelled.push(handed),
     onWarning: (message) => void warnings.push(message),
   });
   return {
     taken,
     warnings,
+    alarms,
+    cancelled,
     decodeBy: (other: Decoder): void => void (decode = other),
     open: (lines: string, body = BODY, deliveries = 1) =>
       open(
@@ -38,6 +45,20 @@ function opening(bodies: (name: string) => Promise<Uint8Array | undefined> = () 
 }
 
 describe('a due message', () => {
+  it('that was cancelled is not taken', () => {
+    const { taken, cancelled, open } = opening();
+    open(handoverLines({ ...redriven(), cancelled: true }));
+    expect(taken).toEqual([]);
+    expect(cancelled).toMatchObject([{ cancelled: true }]);
+  });
+
+  it('that is an alarm brings no event', () => {
+    const { taken, alarms, open } = opening();
+    open('Ouzel-Alarm: a-key\r\nOuzel-Due: 2026-01-02T03:04:05.006Z\r\n', '');
+    expect(taken).toEqual([]);
+    expect(alarms).toEqual([{ place: 'a-key', at: Date.UTC(2026, 0, 2, 3, 4, 5, 6), id: '9.999' }]);
+  });
+
   it('is the event that it was in its stream, answered for by the message that brought it', () => {
     const { open, taken } = opening();
     const headers = bytes(headerBlock('Nats-Msg-Id: m-1\r\nOuzel-Hops: 2\r\n'));

@@ -1,0 +1,108 @@
+/** What waits, as an operator sees it: listed, let go on, ended, and gone with its consumer. */
+import { expect, test } from 'vitest';
+import { runCli } from '../helpers/cli.ts';
+import { startDaemon } from '../helpers/daemon.ts';
+import { untilEnded } from '../helpers/outcomes.ts';
+import { addStream, connectTo, publish, readStream } from '../helpers/publish.ts';
+import { startServer } from '../helpers/server.ts';
+import { waitFor } from '../helpers/wait.ts';
+
+interface Listed {
+  readonly waiting: number;
+  readonly next: string | null;
+  readonly timers: readonly {
+    readonly id: string;
+    readonly why: string;
+    readonly key: string | null;
+    readonly seq: number;
+  }[];
+}
+
+const HEAD = `version: 1
+nats: { servers: "@NATS@" }
+http: { listen: "@HTTP@" }
+`;
+const DELAYED = `  delayed: { stream: IN, subjects: [in.delayed], start: all, delay: { for: 1h }, on_remove: delete, deliver: [{ to: { publish: { subject: out.delayed } } }] }
+`;
+const HELD = `  held: { stream: IN, subjects: [in.held], start: all, debounce: { by: event.data.k, quiet: 1h }, deliver: [{ to: { publish: { subject: out.held } } }] }
+`;
+
+test('events that wait are listed, go on at once, or end; and those of a removed consumer are gone', async () => {
+  const server = await startServer();
+  const client = await connectTo(server);
+  await addStream(client, 'IN', ['in.>']);
+  await addStream(client, 'OUT', ['out.>']);
+  const daemon = await startDaemon(`${HEAD}consumers:\n${DELAYED}${HELD}`, { server });
+  const ouzel = async (...args: string[]) => runCli([...args, '--config', daemon.configFile]);
+  const list = async (consumer: string, ...more: string[]): Promise<Listed> => {
+    const { code, stdout, stderr } = await ouzel('timers', 'list', consumer, '--json', ...more);
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    return JSON.parse(stdout) as Listed;
+  };
+  for (const n of [1, 2, 3]) await publish(client, { subject: 'in.delayed', body: { n } });
+  for (const k of ['a', 'b', 'c']) await publish(client, { subject: 'in.held', body: { k } });
+  await waitFor(async () => (await daemon.total('ouzel_events_parked_total')) === 6, { what: 'all to wait' });
+  await waitFor(async () => (await daemon.total('ouzel_timers_pending', { consumer: 'delayed' })) === 3, {
+    what: 'the metric',
+  });
+
+  const delayed = await list('delayed');
+  expect(delayed).toMatchObject({ waiting: 3, next: null });
+  expect(delayed.timers.map(({ why, key, seq }) => ({ why, key, seq }))).toEqual(
+    [1, 2, 3].map((seq) => ({ why: 'delay', key: null, seq })),
+  );
+  const first = await list('delayed', '--limit', '2');
+  const rest = await list('delayed', '--limit', '2', '--after', first.next ?? '');
+  expect([...first.timers, ...rest.timers]).toEqual(delayed.timers);
+  const held = await list('held');
+  expect(held.timers.map(({ why, key }) => ({ why, key }))).toEqual(
+    ['a', 'b', 'c'].map((key) => ({ why: 'debounce', key })),
+  );
+  expect((await ouzel('consumers', 'show', 'delayed')).stdout).toContain('3: delay 3; the first until ');
+
+  const [one, two, three] = delayed.timers.map(({ id }) => id);
+  const [a, b] = held.timers.map(({ id }) => id);
+  expect((await ouzel('timers', 'fire', 'delayed', one ?? '')).stdout).toBe(`${one}: IN:1 goes on now\n`);
+  expect((await ouzel('timers', 'cancel', 'delayed', two ?? '')).stdout).toBe(`${two}: IN:2 is cancelled\n`);
+  expect((await ouzel('timers', 'fire', 'held', a ?? '')).code).toBe(0);
+  expect((await ouzel('timers', 'cancel', 'held', b ?? '')).code).toBe(0);
+  expect(await untilEnded(daemon, 'delayed', 2)).toMatchObject({ delivered: 1, dropped: 1 });
+  expect(await untilEnded(daemon, 'held', 2)).toMatchObject({ delivered: 1, dropped: 1 });
+  expect(await daemon.total('ouzel_events_total', { outcome: 'dropped', reason: 'cancelled' })).toBe(2);
+  expect((await readStream(client, 'OUT')).map(({ body }) => body)).toEqual(['{"n":1}', '{"k":"a"}']);
+  const again = await ouzel('timers', 'cancel', 'delayed', two ?? '');
+  expect(again.stderr).toContain('it went on, or was never there');
+  expect(again.code).toBe(1);
+  // Of another consumer.
+  expect((await ouzel('timers', 'fire', 'held', three ?? '')).code).toBe(1);
+  const acts = (await readStream(client, 'OUZEL_AUDIT')).map(
+    ({ body }) => JSON.parse(body) as { what: string; outcome: string },
+  );
+  expect(acts.filter(({ outcome }) => outcome === 'done').map(({ what }) => what)).toEqual([
+    'timer.fire',
+    'timer.cancel',
+    'timer.fire',
+    'timer.cancel',
+  ]);
+
+  const left = async (stream: string, filter: string): Promise<number> =>
+    Object.values((await client.jsm.streams.info(stream, { subjects_filter: filter })).state.subjects ?? {}).length;
+  expect(await left('OUZEL_TIMERS', 'ouzel.timer.delayed.>')).toBe(1);
+  await daemon.write(`${HEAD}consumers:\n${HELD}`);
+  await waitFor(async () => (await left('OUZEL_TIMERS', 'ouzel.timer.delayed.>')) === 0, {
+    what: 'its timers to be gone',
+  });
+  await daemon.write(`${HEAD}consumers: {}\n`);
+  await waitFor(() => daemon.log().includes('"durable":"kept"'), { what: 'the other to be removed' });
+  expect(await left('OUZEL_HELD', 'ouzel.held.held.*')).toBeGreaterThan(0);
+  await waitFor(async () => (await client.jsm.consumers.info('OUZEL_TIMERS', 'held')).num_waiting === 0, {
+    what: 'its last pull to end',
+  });
+  await waitFor(async () => (await client.jsm.consumers.info('IN', 'held')).num_waiting === 0, {
+    what: 'its last pull to end',
+  });
+  expect((await ouzel('consumers', 'prune', '--yes')).code).toBe(0);
+  expect(await left('OUZEL_HELD', 'ouzel.held.held.*')).toBe(0);
+  expect(await left('OUZEL_TIMERS', 'ouzel.timer.held.>')).toBe(0);
+}, 120_000);
