@@ -6,6 +6,7 @@ import { type ErrorCode, formatPlace } from '../errors.ts';
 import { Expression, type Template } from '../expression/index.ts';
 import { INCIDENT_STREAM, INCIDENT_SUBJECTS, INCIDENTS } from '../telemetry/incidents/catalogue.ts';
 import { checkAccess } from './check-access.ts';
+import { checkGroups } from './check-groups.ts';
 import { checkSources } from './check-sources.ts';
 import { formatDuration } from './fields.ts';
 import { type ConfigProblem, formatPath, problemAt } from './problems.ts';
@@ -37,7 +38,7 @@ export function checkReferences(config: Config, root: SourceNode, names: Defined
   checker.filterReferences();
   checker.filterCircles();
   checker.timeouts();
-  return [...checker.problems, ...checkAccess(config, root), ...checkSources(config, root)];
+  return [...checker.problems, ...checkAccess(config, root), ...checkSources(config, root), ...checkGroups(config, root)];
 }
 
 class Checker {

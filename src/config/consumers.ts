@@ -6,6 +6,7 @@ import { retryOverride } from './defaults.ts';
 import { duration, expression, instant, literal, name, named, subject } from './fields.ts';
 import { delay } from './flow/delay.ts';
 import { expire } from './flow/expire.ts';
+import { group } from './flow/group.ts';
 import { alone, PLUGIN_KEY } from './plugins.ts';
 import { refuse } from './refuse.ts';
 import { target } from './targets.ts';
@@ -45,7 +46,7 @@ const route = z
     name: name()
       .optional()
       .describe('Name of the route, in metrics and dead letters. Default: the name of its target, or of its kind.'),
-    when: expression().optional().describe('Taken only where this is true. A missing field counts as false.'),
+    when: expression('delivery').optional().describe('Taken only where this is true. A missing field counts as false.'),
     stop: z.boolean().default(false).describe('No entry after this one is looked at when this one is taken.'),
     else: z.boolean().default(false).describe('Taken only if no other entry is.'),
     to: z
@@ -82,6 +83,7 @@ const consumer = z.strictObject({
     .default([])
     .describe('Filters and transformers in order: names, or written here (`{filter: …}`, `{set: …}`, `{plugin: …}`).'),
   delay,
+  group,
   deliver: z
     .array(route)
     .min(1)

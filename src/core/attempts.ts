@@ -32,6 +32,8 @@ export interface AttemptRecord {
   readonly next: number;
   /** The last stage with an effect that happens once that the event has passed; empty: none. */
   readonly passed: OnceStage | '';
+  /** The batch that it failed in last (`BatchMark`): its events are tried again together. Empty: none. */
+  readonly batch: string;
 }
 
 export const NO_ATTEMPTS: AttemptRecord = {
@@ -48,6 +50,7 @@ export const NO_ATTEMPTS: AttemptRecord = {
   confirmed: [],
   next: 0,
   passed: '',
+  batch: '',
 };
 
 /**
@@ -91,6 +94,7 @@ export function readRecord(text: string): AttemptRecord | undefined {
     confirmed: Array.isArray(given['confirmed']) ? given['confirmed'].map(String) : [],
     next: number('next'),
     passed: ONCE_STAGES.find((stage) => stage === given['passed']) ?? '',
+    batch: typeof given['batch'] === 'string' ? given['batch'] : '',
   };
 }
 

@@ -1,6 +1,7 @@
 /** Whether a failed event is tried again, when, and if not, why: pure, so that every case can be tested. */
 import type { ErrorCode, OuzelError } from '../errors.ts';
 import { type AttemptRecord, NO_ATTEMPTS } from '../core/attempts.ts';
+import { batchThatFailed } from '../core/batch.ts';
 import type { RetryPolicy } from '../core/plan.ts';
 import { confirmedRoutes, type Failure, type Run } from '../core/run.ts';
 import type { Route } from './route.ts';
@@ -64,6 +65,7 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
     failedAt: now,
     confirmed: [...known.confirmed, ...confirmedRoutes(run)],
     passed: run.passed,
+    batch: batchThatFailed(run, route)?.mark ?? '',
   };
   const hopeless = HOPELESS[error.code];
   // No attempt was made this time.

@@ -24,6 +24,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   transformer: 'transform',
   expire: 'expire',
   delay: 'delay',
+  group: 'group',
   deliver: 'deliver',
 };
 
@@ -92,6 +93,7 @@ class Page {
         break;
       case 'expire':
       case 'delay':
+      case 'group':
         this.#row(0, mark, stage.says ?? name);
         break;
       case 'deliver':

@@ -90,7 +90,7 @@ export const ENVIRONMENT: Environment = new Map<string, Variable>([
     'event',
     {
       summary: 'The event.',
-      kinds: ['event', 'error', 'lookup'],
+      kinds: ['event', 'error', 'lookup', 'delivery'],
       attributes: EVENT,
       read: (scope) => wholeEvent(scope.event),
     },
@@ -99,7 +99,7 @@ export const ENVIRONMENT: Environment = new Map<string, Variable>([
     'msg',
     {
       summary: 'The message that carries it.',
-      kinds: ['event', 'error', 'lookup'],
+      kinds: ['event', 'error', 'lookup', 'delivery'],
       attributes: MESSAGE,
       read: (scope) => wholeMessage(scope.msg),
     },
@@ -122,6 +122,22 @@ export const ENVIRONMENT: Environment = new Map<string, Variable>([
     },
   ],
   [
+    'events',
+    {
+      summary: 'Behind `group`: the events of the batch, a list, in the order in which they came.',
+      kinds: ['delivery'],
+      read: (scope) => scope.events?.map(wholeEvent),
+    },
+  ],
+  [
+    'key',
+    {
+      summary: 'Behind `group`: what the events of the batch have in common, the value of `by`.',
+      kinds: ['delivery'],
+      read: (scope) => scope.key,
+    },
+  ],
+  [
     'request',
     {
       summary: 'The request that a source takes.',
@@ -134,7 +150,7 @@ export const ENVIRONMENT: Environment = new Map<string, Variable>([
     'now',
     {
       summary: 'The present time, a timestamp.',
-      kinds: ['event', 'error', 'lookup', 'request'],
+      kinds: ['event', 'error', 'lookup', 'delivery', 'request'],
       read: (scope) => Timestamp.fromMillis(scope.now),
     },
   ],

@@ -71,11 +71,17 @@ export interface Scope {
   /** Milliseconds since the epoch. */
   readonly now: number;
   readonly error?: ErrorView;
+  /** Behind `group`: the events of the batch, and what they were collected by. */
+  readonly events?: readonly EventView[];
+  readonly key?: unknown;
   /** What a lookup found. */
   readonly value?: unknown;
   /** What a source is asked to take. */
   readonly request?: RequestView;
 }
 
-/** `event`: event, msg, filters, now. `error`: these and `error`. `lookup`: these and `value`. `request`: request, now. */
-export type ScopeKind = 'event' | 'error' | 'lookup' | 'request';
+/**
+ * `event`: event, msg, filters, now. `error`: these and `error`. `lookup`: these and `value`. `delivery`: these, and
+ * `events` and `key` behind a `group`. `request`: request, now.
+ */
+export type ScopeKind = 'event' | 'error' | 'lookup' | 'delivery' | 'request';

@@ -121,6 +121,15 @@ export const expressionsOf = ({ filters: named }: Config): Readonly<Record<strin
     Object.entries(named).flatMap(([name, filter]) => (filter instanceof Expression ? [[name, filter] as const] : [])),
   );
 
+/** One that calls all that there are; undefined without any. */
+function inTurn(listeners: readonly FlowStage['onSettled'][]): FlowStage['onSettled'] {
+  const all = listeners.filter((each) => each !== undefined);
+  if (all.length < 2) return all[0];
+  return (run) => {
+    for (const each of all) each(run);
+  };
+}
+
 /** The step that lets pass only the types that a consumer names. */
 function typesStep(types: readonly string[], other: Outcome): Step {
   const matches = typeMatcher(types);
@@ -195,7 +204,7 @@ class PlanCompiler {
       targets: routes.map(({ breaker }) => breaker.target),
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
-      onSettled: admission?.onSettled,
+      onSettled: inTurn([admission?.onSettled, ...flow.onSettled]),
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,
       flush: this.#routes.flush,
@@ -267,17 +276,27 @@ class PlanCompiler {
   }
 
   /** What controls the flow, before the pipeline and behind it. */
-  #flow(): { before: Stage[]; behind: Stage[] } {
+  #flow(): { before: Stage[]; behind: Stage[]; onSettled: FlowStage['onSettled'][] } {
+    const { admission, standIn } = this.#input;
     const context: FlowContext = {
       settings: this.#consumer,
       bind: (expression) => expression.bind(this.#filters),
       dropped: (reason) => this.#outcome('dropped', reason),
+      missing: this.#countMissing,
+      leave: admission?.leave,
+      alone: standIn !== undefined,
     };
-    const stageOf = ({ step, ...info }: FlowStage): Stage => {
+    const stageOf = ({ step, onSettled: _hears, ...info }: FlowStage): Stage => {
       this.#steps.push(step);
       return { info, leads: false, step };
     };
-    return { before: stagesBefore(context).map(stageOf), behind: stagesBehind(context).map(stageOf) };
+    const before = stagesBefore(context);
+    const behind = stagesBehind(context);
+    return {
+      before: before.map(stageOf),
+      behind: behind.map(stageOf),
+      onSettled: [...before, ...behind].map(({ onSettled }) => onSettled),
+    };
   }
 
   #context(name: string): StageContext {

@@ -82,6 +82,10 @@ export class RouteCompiler {
         retry: this.retry(config),
         breaker,
         timeout: config?.timeout,
+        batch: this.#consumer.group && {
+          whole: component.batch === 'whole',
+          bisect: this.#consumer.group.bisect,
+        },
         cells: this.#cells(name),
       };
     });
