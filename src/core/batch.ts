@@ -37,7 +37,14 @@ export class Batch {
    * No two batches that are under way have the same.
    */
   get mark(): string {
-    return `${this.members[0]?.sequence.toString(36) ?? ''}.${this.members.length}`;
+    return markOf(this.members);
+  }
+
+  /** The mark of the half that an event is in. */
+  halfMark(run: Run): string {
+    const middle = Math.ceil(this.members.length / 2);
+    const half = this.members.indexOf(run) < middle ? this.members.slice(0, middle) : this.members.slice(middle);
+    return markOf(half);
   }
 
   /** All of it ends here. */
@@ -52,6 +59,9 @@ export class Batch {
     for (const member of this.members) member.fail(error, route);
   }
 }
+
+const markOf = (members: readonly Run[]): string =>
+  `${members[0]?.sequence.toString(36) ?? ''}.${members.length}`;
 
 /** How many events a mark stands for; 0 for what is none. */
 export const sizeOfMark = (mark: string): number => Number(/\.(\d+)$/.exec(mark)?.[1] ?? 0);

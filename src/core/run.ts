@@ -201,6 +201,11 @@ export class Run implements Scope, MessageView {
     return this.batch === undefined ? [this.event] : this.batch.members.map(({ event }) => event);
   }
 
+  /** The runs that it stands for, where it is the view of a batch that is delivered; undefined for an event's own. */
+  get together(): readonly Run[] | undefined {
+    return undefined;
+  }
+
   /** What its batch was collected by; null: what it is collected by was not there. */
   get key(): unknown {
     return this.batch?.key;

@@ -17,6 +17,10 @@ export class BatchRun extends Run {
     this.record = leader.record;
   }
 
+  override get together(): readonly Run[] | undefined {
+    return this.batch?.members;
+  }
+
   override get span(): AttemptSpan | undefined {
     return this.#leader.span;
   }

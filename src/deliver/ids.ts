@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Position } from '../core/event.ts';
 
 /** Makes the id of what a run sends. */
-export type MessageIds = (run: Sent & { readonly batch?: { readonly members: readonly Sent[] } | undefined }) => string;
+export type MessageIds = (run: Sent & { readonly together?: readonly Sent[] | undefined }) => string;
 
 interface Sent {
   readonly id: string;
@@ -26,7 +26,7 @@ export function messageIds(stream: string, consumer: string, route: string): Mes
   };
   // A batch is known by all that is in it.
   return (run) =>
-    run.batch === undefined || run.batch.members.length === 1
+    run.together === undefined || run.together.length === 1
       ? idOf(run)
-      : prefixOf([first, ...run.batch.members.map(idOf)]);
+      : prefixOf([first, ...run.together.map(idOf)]);
 }

@@ -130,8 +130,8 @@ export function hopsOf(event: Event): number {
 }
 
 /** The most of them over all events of a delivery. @throws OuzelError EVENT_HOPS */
-export const mostHops = ({ event, batch }: Run): number =>
-  batch === undefined ? hopsOf(event) : Math.max(...batch.members.map((member) => hopsOf(member.event)));
+export const mostHops = ({ event, together }: Run): number =>
+  together === undefined ? hopsOf(event) : Math.max(...together.map((member) => hopsOf(member.event)));
 
 /** Tells whoever receives it that it comes from a replay, and of which name. */
 export const REPLAY_HEADER = 'Ouzel-Replay';

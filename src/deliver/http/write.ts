@@ -96,7 +96,7 @@ export class RequestWriter {
       'user-agent': `ouzel/${VERSION}`,
       ...(credentials === undefined ? {} : { authorization: basic(credentials) }),
       ...describing,
-      ...(own.some(([name]) => name === 'traceparent') ? {} : httpTraceHeaders(span ?? (run.batch === undefined ? traceOf(event) : undefined))),
+      ...(own.some(([name]) => name === 'traceparent') ? {} : httpTraceHeaders(span ?? (run.together === undefined ? traceOf(event) : undefined))),
       ...Object.fromEntries(own.map(([name, value]) => [name, httpValue(value)])),
       'webhook-id': id,
       'webhook-timestamp': timestamp,
@@ -125,8 +125,8 @@ export class RequestWriter {
 
   #content(event: Event, run: Delivery['run']): Content {
     const { body: source, content_type: type, cloudevents } = this.#options;
-    if (this.#body === undefined && run.batch !== undefined) {
-      const { type: usual, body } = batchContent(run.batch.members, cloudevents);
+    if (this.#body === undefined && run.together !== undefined) {
+      const { type: usual, body } = batchContent(run.together, cloudevents);
       return { describing: { 'content-type': usual }, body };
     }
     if (this.#body === undefined) return eventContent(event, cloudevents);

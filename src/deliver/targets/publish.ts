@@ -107,8 +107,8 @@ export const publish = defineTargetComponent({
     const messageOf = (delivery: Delivery) => {
       const { event, run } = delivery;
       const to = subjectOf(subject, options.subject, run, context);
-      if (run.batch !== undefined) {
-        const batch = batchContent(run.batch.members, options.cloudevents);
+      if (run.together !== undefined) {
+        const batch = batchContent(run.together, options.cloudevents);
         return { to, headers: headersOf(delivery, batch), body: batch.body };
       }
       return {
