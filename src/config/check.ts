@@ -38,7 +38,12 @@ export function checkReferences(config: Config, root: SourceNode, names: Defined
   checker.filterReferences();
   checker.filterCircles();
   checker.timeouts();
-  return [...checker.problems, ...checkAccess(config, root), ...checkSources(config, root), ...checkGroups(config, root)];
+  return [
+    ...checker.problems,
+    ...checkAccess(config, root),
+    ...checkSources(config, root),
+    ...checkGroups(config, root),
+  ];
 }
 
 class Checker {

@@ -60,8 +60,7 @@ export class Batch {
   }
 }
 
-const markOf = (members: readonly Run[]): string =>
-  `${members[0]?.sequence.toString(36) ?? ''}.${members.length}`;
+const markOf = (members: readonly Run[]): string => `${members[0]?.sequence.toString(36) ?? ''}.${members.length}`;
 
 /** How many events a mark stands for; 0 for what is none. */
 export const sizeOfMark = (mark: string): number => Number(/\.(\d+)$/.exec(mark)?.[1] ?? 0);

@@ -26,7 +26,5 @@ export function messageIds(stream: string, consumer: string, route: string): Mes
   };
   // A batch is known by all that is in it.
   return (run) =>
-    run.together === undefined || run.together.length === 1
-      ? idOf(run)
-      : prefixOf([first, ...run.together.map(idOf)]);
+    run.together === undefined || run.together.length === 1 ? idOf(run) : prefixOf([first, ...run.together.map(idOf)]);
 }

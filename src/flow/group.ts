@@ -154,7 +154,7 @@ export class Grouping {
   #note(batch: Batch): void {
     const now = performance.now();
     // Whoever was lost meanwhile leaves the batch here, by `onSettled`.
-    for (const member of [...batch.members]) member.consumer.mayStart(member, now);
+    for (const member of batch.members) member.consumer.mayStart(member, now);
     if (batch.members.length === 0) return;
     const recorded = batch.members.filter((member) => member.recorded && !member.settled);
     this.#left.set(batch, batch.members.length);

@@ -21,7 +21,9 @@ test('batches go into HTTP, NATS, SQL, a file and the log, and one that is refus
   const client = await connectTo(server);
   await addStream(client, 'IN', ['in.>']);
   await addStream(client, 'OUT', ['out.>']);
-  const target = await startHttpTarget(({ path, body }) => ({ status: path === '/picky' && body.includes('"bad"') ? 409 : 200 }));
+  const target = await startHttpTarget(({ path, body }) => ({
+    status: path === '/picky' && body.includes('"bad"') ? 409 : 200,
+  }));
   const config = `version: 1
 nats: { servers: "@NATS@" }
 http: { listen: "@HTTP@" }
@@ -55,7 +57,9 @@ consumers:
     ['/in/c-1', '5', 'application/cloudevents-batch+json'],
     ['/in/c-2', '5', 'application/cloudevents-batch+json'],
   ]);
-  expect(web[0]?.body).toMatchObject([1, 2, 3, 4, 5].map((n) => ({ specversion: '1.0', data: { n, customer: 'c-1' } })));
+  expect(web[0]?.body).toMatchObject(
+    [1, 2, 3, 4, 5].map((n) => ({ specversion: '1.0', data: { n, customer: 'c-1' } })),
+  );
   expect(new Set(web.map(({ headers }) => headers['webhook-id'])).size).toBe(2);
   // One request, and an outcome and a delivery for each event.
   expect(await daemon.total('ouzel_deliveries_total', { consumer: 'web', result: 'confirmed' })).toBe(10);
@@ -121,7 +125,12 @@ consumers:
   const third = await startDaemon(config('200ms'), { server });
   await untilEnded(third, 'web', 3);
   const delivered = target.requests.slice(1).map(({ body }) => orders(body));
-  expect(delivered.flat().map(({ n }) => n).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  expect(
+    delivered
+      .flat()
+      .map(({ n }) => n)
+      .toSorted((a, b) => a - b),
+  ).toEqual([0, 1, 2, 3, 4, 5, 6]);
   for (const batch of delivered) expect(new Set(batch.map(({ customer }) => customer)).size).toBe(1);
   expect((await client.jsm.consumers.info('IN', 'web')).num_ack_pending).toBe(0);
 }, 60_000);

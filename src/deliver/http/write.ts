@@ -96,7 +96,9 @@ export class RequestWriter {
       'user-agent': `ouzel/${VERSION}`,
       ...(credentials === undefined ? {} : { authorization: basic(credentials) }),
       ...describing,
-      ...(own.some(([name]) => name === 'traceparent') ? {} : httpTraceHeaders(span ?? (run.together === undefined ? traceOf(event) : undefined))),
+      ...(own.some(([name]) => name === 'traceparent')
+        ? {}
+        : httpTraceHeaders(span ?? (run.together === undefined ? traceOf(event) : undefined))),
       ...Object.fromEntries(own.map(([name, value]) => [name, httpValue(value)])),
       'webhook-id': id,
       'webhook-timestamp': timestamp,

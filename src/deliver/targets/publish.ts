@@ -56,7 +56,9 @@ export const publish = defineTargetComponent({
     cloudevents: z
       .enum(['binary', 'structured', 'raw'])
       .default('binary')
-      .describe('binary: data as the body, attributes as ce- headers; structured: one JSON document; raw: data alone. A batch is a CloudEvents batch where it is structured, else a JSON list of the data.'),
+      .describe(
+        'binary: data as the body, attributes as ce- headers; structured: one JSON document; raw: data alone. A batch is a CloudEvents batch where it is structured, else a JSON list of the data.',
+      ),
     core: z
       .boolean()
       .default(false)

@@ -26,7 +26,10 @@ const NO_ROUTE = outcome('filtered', 'no_route');
 
 const dataOf = (run: Pick<Run, 'event'>): Record<string, unknown> => run.event.data as Record<string, unknown>;
 const members = (delivery: Delivery): readonly Run[] => delivery.run.batch?.members ?? [delivery.run];
-const names = (delivery: Delivery): string => members(delivery).map((run) => run.sequence).join(' ');
+const names = (delivery: Delivery): string =>
+  members(delivery)
+    .map((run) => run.sequence)
+    .join(' ');
 
 /** A target that takes batches whole, and writes them down. */
 function target(name = 'partner', more: Partial<Route> = {}) {
@@ -110,7 +113,10 @@ describe('what makes a batch', () => {
     const partner = target();
     const { take } = grouped([partner.route], { max: 2 });
     for (const data of [{ n: 1 }, { key: 'a', n: 2 }, { n: 3 }, { key: 'a', n: 4 }]) take(data);
-    const seen = partner.deliveries.map(({ run }) => [run.key, run.events.map(({ data }) => (data as { n: number }).n)]);
+    const seen = partner.deliveries.map(({ run }) => [
+      run.key,
+      run.events.map(({ data }) => (data as { n: number }).n),
+    ]);
     expect(seen).toEqual([
       [null, [1, 3]],
       ['a', [2, 4]],
@@ -283,7 +289,8 @@ describe('a batch that is refused', () => {
   });
 
   it.each([1, 2, 3, 4, 5, 6, 7, 8])('loses no event and doubles no outcome, in a random history (seed %i)', (seed) =>
-    history(seed));
+    history(seed),
+  );
 });
 
 /** Events that come again as the server would hand them out, a target that refuses some of them and is away at times. */
@@ -294,7 +301,9 @@ function history(seed: number): void {
   const each = target('each', { batch: { whole: false, bisect: true } });
   const limits = { max: 2 + pick(5), within: 200 };
   const attempts = new RecordingAttempts();
-  const { take, acks, counts, letters, consumer, grouping } = grouped([partner.route, each.route], limits, { attempts });
+  const { take, acks, counts, letters, consumer, grouping } = grouped([partner.route, each.route], limits, {
+    attempts,
+  });
   const bad = new Set<number>();
   let away = false;
   const answer = (delivery: Delivery): void => {
@@ -383,9 +392,10 @@ describe('what waits in hand', () => {
     const { breaker } = partner.route;
     for (let time = 0; time < 20; time++) breaker.failed(error('TARGET_UNAVAILABLE'));
     const { take, consumer, counts } = grouped([partner.route], { max: 2 }, { unavailable: () => breaker.isOpen });
-    const [run] = [take({}), take({})];
+    const run = take({});
+    take({});
     expect(breaker.waiting).toBe(1);
-    consumer.settle.giveBack(run as Run);
+    consumer.settle.giveBack(run);
     expect(counts()).toMatchObject({ returned: 2, in_flight: 0 });
     expect(breaker.waiting).toBe(0);
   });
@@ -475,7 +485,11 @@ describe('together with the stages before it', () => {
     nowhere.take({});
     expect(nowhere.counts()).toMatchObject({ delivered: 2 });
     const before = NO_ROUTE.counter.value;
-    const none = grouped([target('a', { when: () => false }).route], { max: 2 }, { steps: [step('x', () => undefined)] });
+    const none = grouped(
+      [target('a', { when: () => false }).route],
+      { max: 2 },
+      { steps: [step('x', () => undefined)] },
+    );
     none.take({});
     none.take({});
     expect(NO_ROUTE.counter.value - before).toBe(2);
