@@ -67,7 +67,8 @@ export function pluginUses(config: Config, consumer?: string): PluginUse[] {
 /** A consumer that delivers batches to a target, by its name or written where it is used. */
 const grouperOf = (config: Config, entry: unknown, path: ConfigPath): string | undefined =>
   Object.entries(config.consumers).find(
-    ([, { group, deliver = [] }]) => group !== undefined && deliver.some(({ to }) => to === entry || (path[0] === 'targets' && to === path[1])),
+    ([, { group, deliver = [] }]) =>
+      group !== undefined && deliver.some(({ to }) => to === entry || (path[0] === 'targets' && to === path[1])),
   )?.[0];
 
 /** What a consumer names in its pipeline and its routes. */

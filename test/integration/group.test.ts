@@ -1,4 +1,5 @@
-/** `group`: batches into real targets, over a crash and a drain. */
+/** `group`: batches into real targets, over a crash and a drain; and what the guide shows. */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, test } from 'vitest';
@@ -46,13 +47,30 @@ consumers:
       - { to: { log: { message: 'order {{ event.data.n }}' } } }
   halves: { stream: IN, subjects: [in.halves], group: { max: 8, within: 60s }, deliver: [{ to: picky }] }
 `;
-  const daemon = await startDaemon(config, { server });
+  const guide = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'guides', 'batches.md'), 'utf8');
+  const shown = /```yaml\nversion: 1\nnats: .*\n(.*?)```/s.exec(guide)?.[1] ?? '';
+  const warehouse = shown.replace(
+    /url: 'https:\/\/warehouse.example/,
+    `allow_private: true\n      url: '${target.url}`,
+  );
+  const daemon = await startDaemon(config, { server, files: { 'conf.d/guide.yaml': warehouse } });
+  for (const [, subject = '', body] of guide.matchAll(/^nats pub (\S+) '(.*)'$/gm))
+    await publish(client, { subject, body });
+  await untilEnded(daemon, 'orders', 4);
+  const said = /```json\n(.*?)```/s.exec(guide)?.[1]?.trim().split('\n');
+  expect(target.requests.map(({ body }) => JSON.parse(body) as unknown)).toEqual(
+    said?.map((line) => JSON.parse(line) as unknown),
+  );
+  expect(target.requests.map(({ path }) => path)).toEqual(['/customers/c-7/orders', '/customers/c-8/orders']);
+  expect(daemon.logLines().filter(({ route }) => route === 'large')).toHaveLength(3);
 
   // By customer, each batch as soon as it is full.
   for (let n = 1; n <= 5; n++)
     for (const customer of ['c-1', 'c-2']) await publish(client, { subject: 'in.web', body: { n, customer } });
   await untilEnded(daemon, 'web', 10);
-  const web = target.requests.map(({ path, headers, body }) => ({ path, headers, body: JSON.parse(body) as unknown }));
+  const web = target.requests
+    .slice(2)
+    .map(({ path, headers, body }) => ({ path, headers, body: JSON.parse(body) as unknown }));
   expect(web.map(({ path, headers }) => [path, headers['x-count'], headers['content-type']])).toEqual([
     ['/in/c-1', '5', 'application/cloudevents-batch+json'],
     ['/in/c-2', '5', 'application/cloudevents-batch+json'],
@@ -78,7 +96,7 @@ consumers:
   await publishMany(client, 8, (n) => ({ subject: 'in.halves', body: { n, ...(n === 5 ? { customer: 'bad' } : {}) } }));
   const outcomes = await untilEnded(daemon, 'halves', 8);
   expect(outcomes).toMatchObject({ delivered: 7, deadLettered: 1, retries: 1 });
-  const halves = target.requests.slice(2).map(({ body }) => orders(body).length);
+  const halves = target.requests.slice(4).map(({ body }) => orders(body).length);
   // The whole, its halves down to the one; and that one alone the second time.
   expect(halves).toEqual([8, 4, 4, 2, 2, 1, 1, 1]);
   const [letter] = await readStream(client, 'OUZEL_DLQ');
