@@ -48,7 +48,7 @@ consumers:
   halves: { stream: IN, subjects: [in.halves], group: { max: 8, within: 60s }, deliver: [{ to: picky }] }
 `;
   const guide = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'guides', 'batches.md'), 'utf8');
-  const shown = /```yaml\nversion: 1\nnats: .*\n(.*?)```/s.exec(guide)?.[1] ?? '';
+  const shown = /```yaml\nversion: 1\nnats: [^\n]*\n(.*?)```/s.exec(guide)?.[1] ?? '';
   const warehouse = shown.replace(
     /url: 'https:\/\/warehouse.example/,
     `allow_private: true\n      url: '${target.url}`,
