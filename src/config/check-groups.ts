@@ -36,10 +36,14 @@ class GroupChecker {
 
   consumer(name: string, consumer: ConsumerConfig): void {
     const at: ConfigPath = ['consumers', name];
-    const { group, prefetch, deliver = [] } = consumer;
+    const { group, order_by: order, prefetch, deliver = [] } = consumer;
     if (group !== undefined && group.max > prefetch) {
       const message = `a batch of ${group.max} events is never full: no more than ${prefetch} are in hand at once`;
       this.#report([...at, 'group', 'max'], message, 'make `prefetch` of the consumer larger, or this smaller');
+    }
+    if (group !== undefined && order !== undefined) {
+      const message = 'order_by and group cannot stand together: a batch would wait for an order of which it is a part';
+      this.#report([...at, 'group'], message, 'take the order from a consumer that publishes, and group behind it');
     }
     deliver.forEach((route, index) => {
       const entry: ConfigPath = [...at, 'deliver', index];

@@ -26,7 +26,7 @@ export interface FlowContext {
 
 /** A stage with its options as validated, for `explain`. */
 export interface FlowStage {
-  readonly kind: 'expire' | 'delay' | 'group';
+  readonly kind: 'expire' | 'order' | 'delay' | 'group';
   readonly options: unknown;
   readonly step: Step;
   /** What there is to say of an event that comes to it. */

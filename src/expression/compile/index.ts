@@ -96,7 +96,7 @@ function unknownName(node: NameNode, compiler: Compiler): ExpressionError {
       node,
       isOfBatch
         ? 'It exists in the deliveries behind `group`.'
-        : `It exists where these are: ${known.kinds.join(', ')}.`,
+        : `It exists where these are: ${known.kinds.filter((kind) => kind !== 'source').join(', ')}.`,
     );
   }
   const event = compiler.variable('event');

@@ -50,6 +50,13 @@ const cases: readonly Case[] = [
     /webhook/,
   ],
   [
+    'a batch of events that go one at a time',
+    `${V}consumers: { c: { stream: S, order_by: event.data.k, group: { max: 60 } } }\n`,
+    ['2:54 CONFIG_INVALID_VALUE «group»'],
+    /cannot stand together/,
+    /./,
+  ],
+  [
     'a batch that is never full',
     `${V}consumers: { c: { stream: S, prefetch: 50, group: { max: 60 } } }\n`,
     ['2:58 CONFIG_INVALID_VALUE «60»'],
