@@ -184,11 +184,14 @@ export class Consumer {
   }
 
   /**
-   * Gives back what waits for its target on a plan that was replaced: it began nothing, and the server hands it out
-   * again for the plan in force.
+   * Gives back what waits for its target, or for others to be delivered with, on a plan that was replaced: it began
+   * nothing, and the server hands it out again for the plan in force.
    */
   giveBackOutdated(): void {
-    for (const run of this.runs()) if (run.waitingSince > 0 && run.plan !== this.plan) this.settle.giveBack(run);
+    for (const run of this.runs()) {
+      const waits = run.waitingSince > 0 || run.batch?.state === 'collecting';
+      if (waits && run.plan !== this.plan) this.settle.giveBack(run);
+    }
   }
 
   /** Takes an event in hand only to give it back: the consumer is stopping. */

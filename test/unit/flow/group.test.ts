@@ -400,6 +400,18 @@ describe('what waits in hand', () => {
     expect(breaker.waiting).toBe(0);
   });
 
+  it('goes back when another plan is put in its place, to be collected by that', () => {
+    const partner = target();
+    const { take, consumer, plan, counts, closed, grouping } = grouped([partner.route], { within: 3_600_000 });
+    take({});
+    take({});
+    consumer.replacePlan({ ...plan, revision: 'r2' });
+    consumer.giveBackOutdated();
+    expect(counts()).toMatchObject({ returned: 2, in_flight: 0 });
+    expect([grouping.waiting, closed]).toEqual([0, ['r1']]);
+    expect(partner.came()).toEqual([]);
+  });
+
   it('goes on as one batch when its target is back', () => {
     const partner = target();
     const { breaker } = partner.route;
