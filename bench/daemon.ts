@@ -32,6 +32,8 @@ export const path = (relative: string): string => fileURLToPath(new URL(relative
 export interface DaemonRound {
   /** Its configuration. @param url The server's. @param address For `http.listen`. */
   config(url: string, address: string): string;
+  /** Files beside it, by name. */
+  readonly files?: Readonly<Record<string, string>>;
   /** Whether what it says it has done is done, and what else there is to say. @param http The daemon's address. */
   check?(bench: Bench, http: string): Promise<Partial<Figures>>;
   end?(bench: Bench): Promise<void>;
@@ -45,6 +47,7 @@ export const daemonWorkload =
     const directory = await mkdtemp(join(tmpdir(), 'ouzel-bench-'));
     const address = `127.0.0.1:${await freePort()}`;
     await writeFile(join(directory, 'ouzel.yaml'), round.config(server.url, address));
+    for (const [name, text] of Object.entries(round.files ?? {})) await writeFile(join(directory, name), text);
     const child = spawn(process.execPath, [path('../src/main.ts'), 'run', '--config', join(directory, 'ouzel.yaml')], {
       cwd: directory,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -8,6 +8,7 @@ import type { JetStreamManager } from '@nats-io/jetstream';
 import { STREAM, SUBJECTS, countBig } from './events.ts';
 import { daemonWorkload, DURABLE, kill, path, sum, type Workload } from './daemon.ts';
 import { LIMITS } from './limits.ts';
+import { grouped, single } from './group.ts';
 import { measure } from './sampling.ts';
 import type { Progress } from './sampling.ts';
 import { startSink } from './sink.ts';
@@ -126,6 +127,8 @@ export const WORKLOADS: ReadonlyMap<string, Workload> = new Map([
   ['postgres', postgres],
   ['webhook', webhook],
   ...LIMITS,
+  ['single', single],
+  ['grouped', grouped],
 ]);
 
 /** Measured on request only. */
@@ -135,5 +138,7 @@ export const ON_REQUEST: readonly string[] = [
   'sqlite',
   'postgres',
   'webhook',
+  'single',
+  'grouped',
   ...LIMITS.map(([name]) => name),
 ];

@@ -7,6 +7,7 @@ import { Expression, type Template } from '../expression/index.ts';
 import { INCIDENT_STREAM, INCIDENT_SUBJECTS, INCIDENTS } from '../telemetry/incidents/catalogue.ts';
 import { checkAccess } from './check-access.ts';
 import { checkLanes } from './check-lanes.ts';
+import { checkGroups } from './check-groups.ts';
 import { checkSources } from './check-sources.ts';
 import { formatDuration } from './fields.ts';
 import { type ConfigProblem, formatPath, problemAt } from './problems.ts';
@@ -43,6 +44,7 @@ export function checkReferences(config: Config, root: SourceNode, names: Defined
     ...checkAccess(config, root),
     ...checkLanes(config, root),
     ...checkSources(config, root),
+    ...checkGroups(config, root),
   ];
 }
 

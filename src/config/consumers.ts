@@ -13,6 +13,7 @@ import { rateLimit, throttle } from './flow/limits.ts';
 import { lanes } from './flow/lanes.ts';
 import { priority } from './flow/priority.ts';
 import { onDeadLetter, orderBy } from './flow/order.ts';
+import { group } from './flow/group.ts';
 import { alone, PLUGIN_KEY } from './plugins.ts';
 import { refuse } from './refuse.ts';
 import { target } from './targets.ts';
@@ -52,7 +53,7 @@ const route = z
     name: name()
       .optional()
       .describe('Name of the route, in metrics and dead letters. Default: the name of its target, or of its kind.'),
-    when: expression().optional().describe('Taken only where this is true. A missing field counts as false.'),
+    when: expression('delivery').optional().describe('Taken only where this is true. A missing field counts as false.'),
     stop: z.boolean().default(false).describe('No entry after this one is looked at when this one is taken.'),
     else: z.boolean().default(false).describe('Taken only if no other entry is.'),
     to: z
@@ -110,6 +111,7 @@ const consumer = z
     count,
     debounce,
     delay,
+    group,
     throttle: throttle('deliveries'),
     deliver: z
       .array(route)

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { readFileSync } from 'node:fs';
 import { formatPlace } from '../errors.ts';
 import { Expression } from '../expression/index.ts';
-import type { PluginKind } from '../plugins/define.ts';
+import { isTarget, type PluginKind } from '../plugins/define.ts';
 import type { LoadedPlugin, PluginFailure, PluginLoad } from '../plugins/load.ts';
 import { fitScalars } from './fit.ts';
 import { problemsOfAll } from './issues.ts';
@@ -23,6 +23,8 @@ export interface PluginUse {
   readonly kinds: readonly PluginKind[];
   /** The entry of the configuration. */
   readonly entry: Entry;
+  /** A consumer with a `group` that delivers to it. */
+  readonly grouped: string | undefined;
 }
 
 interface Entry {
@@ -35,9 +37,10 @@ interface Entry {
 export function pluginUses(config: Config, consumer?: string): PluginUse[] {
   const uses: PluginUse[] = [];
   const add = (entry: Entry | string | Expression, path: ConfigPath, ...kinds: PluginKind[]): void => {
+    const grouped = kinds.includes('target') ? grouperOf(config, entry, path) : undefined;
     if (typeof entry === 'string' || entry instanceof Expression || entry.plugin === undefined) return;
     const { plugin, options = {}, isolate } = entry;
-    uses.push({ plugin, options, isolated: isolationOf(isolate) !== undefined, path, kinds, entry });
+    uses.push({ plugin, options, isolated: isolationOf(isolate) !== undefined, path, kinds, entry, grouped });
   };
   const only = consumer === undefined ? undefined : namesIn(config, consumer);
   const section = <T extends Entry | Expression>(
@@ -60,6 +63,13 @@ export function pluginUses(config: Config, consumer?: string): PluginUse[] {
   }
   return uses;
 }
+
+/** A consumer that delivers batches to a target, by its name or written where it is used. */
+const grouperOf = (config: Config, entry: unknown, path: ConfigPath): string | undefined =>
+  Object.entries(config.consumers).find(
+    ([, { group, deliver = [] }]) =>
+      group !== undefined && deliver.some(({ to }) => to === entry || (path[0] === 'targets' && to === path[1])),
+  )?.[0];
 
 /** What a consumer names in its pipeline and its routes. */
 function namesIn(config: Config, consumer: string): ReadonlySet<string> {
@@ -145,7 +155,7 @@ async function useProblems(
   loaded: LoadedPlugin,
   { root }: PluginCheck,
 ): Promise<readonly ConfigProblem[]> {
-  const { plugin, path, kinds, entry } = use;
+  const { plugin, path, kinds, entry, grouped } = use;
   const { kind } = loaded;
   if (!kinds.includes(kind)) {
     const node = nearestNode(root, [...path, 'plugin']);
@@ -155,6 +165,19 @@ async function useProblems(
         code: 'CONFIG_INVALID_VALUE',
         message,
         hint: HOME[kind],
+        path: [...path, 'plugin'],
+      }),
+    ];
+  }
+  if (grouped !== undefined && !takesBatches(use, loaded)) {
+    const node = nearestNode(root, [...path, 'plugin']);
+    const message = `"${plugin}" takes one event at a time${use.isolated ? ', since it is isolated' : ''}, and consumer ${grouped} has a \`group\``;
+    const hint = 'a plugin that takes batches says so: defineTarget({ batches: true, … })';
+    return [
+      problemAt(node.file, spanOf(node), {
+        code: 'CONFIG_INVALID_VALUE',
+        message,
+        hint,
         path: [...path, 'plugin'],
       }),
     ];
@@ -172,6 +195,9 @@ async function useProblems(
   const issues = found.map((issue) => ({ ...issue, path: [...at, ...issue.path] }));
   return problemsOfAll(issues, { schema: schemaBelow(at, loaded.options), value: valueBelow(at, options), root });
 }
+
+const takesBatches = ({ isolated }: PluginUse, { definition }: LoadedPlugin): boolean =>
+  !isolated && definition !== undefined && isTarget(definition) && definition.batches;
 
 /** What is wrong with options, by the plugin itself, where it runs; a text where it could not say. */
 async function issuesOf(

@@ -1,6 +1,7 @@
 /** From an event to a CloudEvents 1.0 message, as the NATS protocol binding says. */
 import type { Event } from '../core/event.ts';
 import { headerLine } from '../core/headers.ts';
+import { stringifyJson } from '../core/json.ts';
 import { toText } from '../expression/index.ts';
 
 /** CloudEvents HTTP binding 3.1.3.2, which the NATS binding refers to: what a header value must not hold as it is. */
@@ -45,4 +46,29 @@ export function structuredEvent(event: Event): Readonly<Record<string, unknown>>
     ...event.extensions,
     ...(data instanceof Uint8Array ? { data_base64: Buffer.from(data).toString('base64') } : { data }),
   };
+}
+
+/** The body of a batch, and its content type. */
+export interface BatchContent {
+  readonly type: string;
+  readonly body: string;
+}
+
+const dataOf = ({ data }: Event): unknown =>
+  data instanceof Uint8Array ? Buffer.from(data).toString('base64') : (data ?? null);
+
+/**
+ * Several events as one body: in structured mode a batch of CloudEvents, else a JSON list of their data, in which bytes
+ * are Base64. Binary mode has no batches, since the attributes of only one event have room in the headers.
+ */
+export function batchContent(
+  members: readonly { readonly event: Event }[],
+  mode: 'binary' | 'structured' | 'raw',
+): BatchContent {
+  if (mode === 'structured')
+    return {
+      type: 'application/cloudevents-batch+json',
+      body: stringifyJson(members.map(({ event }) => structuredEvent(event))),
+    };
+  return { type: 'application/json', body: stringifyJson(members.map(({ event }) => dataOf(event))) };
 }

@@ -34,6 +34,8 @@ export interface AttemptRecord {
   readonly passed: OnceStage | '';
   /** How often a timer held it back because it was throttled. */
   readonly throttled: number;
+  /** The batch that it failed in last (`BatchMark`): its events are tried again together. Empty: none. */
+  readonly batch: string;
 }
 
 export const NO_ATTEMPTS: AttemptRecord = {
@@ -51,6 +53,7 @@ export const NO_ATTEMPTS: AttemptRecord = {
   next: 0,
   passed: '',
   throttled: 0,
+  batch: '',
 };
 
 /**
@@ -95,6 +98,7 @@ export function readRecord(text: string): AttemptRecord | undefined {
     next: number('next'),
     passed: ONCE_STAGES.find((stage) => stage === given['passed']) ?? '',
     throttled: number('throttled'),
+    batch: typeof given['batch'] === 'string' ? given['batch'] : '',
   };
 }
 

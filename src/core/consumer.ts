@@ -194,12 +194,12 @@ export class Consumer {
   }
 
   /**
-   * Gives back what waits for its target, or for a throttle, on a plan that was replaced: it began nothing, and the
-   * server hands it out again for the plan in force.
+   * Gives back what waits for its target, for a throttle, or for others to be delivered with, on a plan that was
+   * replaced: it began nothing, and the server hands it out again for the plan in force.
    */
   giveBackOutdated(): void {
     for (const run of this.runs()) {
-      const waits = run.waitingSince > 0 || run.throttledBy !== undefined;
+      const waits = run.waitingSince > 0 || run.throttledBy !== undefined || run.batch?.state === 'collecting';
       if (waits && run.plan !== this.plan) this.settle.giveBack(run);
     }
   }

@@ -3,11 +3,12 @@
  * costs no promise, and one that answers later resumes the same loop. There is one code path for both.
  */
 import { asOuzelError, type OuzelError } from '../errors.ts';
-import type { ErrorView, MessageView, Scope } from '../expression/types.ts';
+import type { ErrorView, EventView, MessageView, Scope } from '../expression/types.ts';
 import type { Delivery } from '../deliver/delivery.ts';
 import type { Route } from '../deliver/route.ts';
 import type { Place } from '../flow/lane.ts';
 import type { AttemptRecord } from './attempts.ts';
+import type { Batch } from './batch.ts';
 import type { Consumer } from './consumer.ts';
 import type { Event } from './event.ts';
 import { FIRST_RUN, type Handed, replayOf } from './handover.ts';
@@ -85,6 +86,8 @@ export class Run implements Scope, MessageView {
   rank = 0;
   /** The lane of its consumer that it belongs to; undefined where there are none. */
   lane: Lane | undefined;
+  /** The batch that it is collected into, or delivered with (`flow/group.ts`). */
+  batch: Batch | undefined;
   /** Its place in the order of its key (`flow/order.ts`); undefined without one. */
   place: Place | undefined;
   /** Set when it came again, and is noted as begun only when its handling begins (`core/redelivery.ts`). */
@@ -120,12 +123,24 @@ export class Run implements Scope, MessageView {
         const verdict = step.once !== undefined && this.#hasPassed(step.once) ? undefined : step.run(this);
         if (verdict === PENDING) return;
         this.#passes(step);
-        if (verdict !== undefined) return this.consumer.settle.outcome(this, verdict);
+        if (verdict !== undefined) return this.#end(verdict);
       }
     } catch (error) {
       return this.fail(error);
     }
-    this.consumer.settle.outcome(this, this.plan.delivered);
+    this.#end(this.plan.delivered);
+  }
+
+  /** What the leader of a batch comes to is where all of it ends. */
+  #end(outcome: Outcome): void {
+    if (this.batch?.isTogether === true) this.batch.end(outcome);
+    else this.consumer.settle.outcome(this, outcome);
+  }
+
+  /** Every delivery has confirmed. */
+  delivered(): void {
+    if (this.batch === undefined) this.resume();
+    else this.consumer.settle.outcome(this, this.plan.delivered);
   }
 
   /** The answer of a step that said PENDING. A run that was decided meanwhile (timed out) hears nothing. */
@@ -133,7 +148,7 @@ export class Run implements Scope, MessageView {
     if (this.decided) return;
     this.#passes(this.plan.steps[this.#position] as Step);
     if (verdict === undefined) this.advance();
-    else this.consumer.settle.outcome(this, verdict);
+    else this.#end(verdict);
   }
 
   #passes({ once }: Step): void {
@@ -173,6 +188,7 @@ export class Run implements Scope, MessageView {
   /** Ends the attempt with a failure, which the consumer's retry policy decides on. */
   fail(error: unknown, route?: Route): void {
     if (this.decided) return;
+    if (this.batch?.isTogether === true) return this.batch.fail(asOuzelError(error, 'EVENT_FAILED'), route);
     this.consumer.settle.failure(this, { error: asOuzelError(error, 'EVENT_FAILED'), route });
   }
 
@@ -209,6 +225,21 @@ export class Run implements Scope, MessageView {
 
   get now(): number {
     return Date.now();
+  }
+
+  /** The events of its batch; the event alone where there is none. */
+  get events(): readonly EventView[] {
+    return this.batch === undefined ? [this.event] : this.batch.members.map(({ event }) => event);
+  }
+
+  /** The runs that it stands for, where it is the view of a batch that is delivered; undefined for an event's own. */
+  get together(): readonly Run[] | undefined {
+    return undefined;
+  }
+
+  /** What its batch was collected by; null: what it is collected by was not there. */
+  get key(): unknown {
+    return this.batch?.key;
   }
 
   get subject(): string {

@@ -6,6 +6,7 @@ import { decide, type Decision } from '../deliver/retry.ts';
 import { asOuzelError, OuzelError } from '../errors.ts';
 import type { Cell, HistogramCell } from '../telemetry/cells.ts';
 import { type AttemptRecord, NO_ATTEMPTS } from './attempts.ts';
+import { batchThatFailed } from './batch.ts';
 import type { Consumer } from './consumer.ts';
 import type { OnceStage, Outcome } from './plan.ts';
 import type {
@@ -97,7 +98,7 @@ export class Settle {
     // Somebody else has the event by now, and decides for himself.
     if (run.lost) return this.lose(run);
     run.decided = true;
-    const decision = decide(run, failure, Date.now(), Math.random());
+    const decision = decide(run, failure, Date.now(), batchThatFailed(run, failure.route)?.chance ?? Math.random());
     if (decision.retry) this.#tryLater(run, failure, decision);
     else {
       run.record = decision.record;

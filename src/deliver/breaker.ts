@@ -116,9 +116,11 @@ export class Breaker {
     const now = Date.now();
     run.waitingSince = now;
     run.waitingFor = route;
-    const record = run.record ?? NO_ATTEMPTS;
     // `retry.for` counts from here, whether or not it will have tried in between.
-    if (record.firstFailedAt === 0) run.record = { ...record, firstFailedAt: now };
+    for (const each of run.batch?.isTogether === true ? run.batch.members : [run]) {
+      const record = each.record ?? NO_ATTEMPTS;
+      if (record.firstFailedAt === 0) each.record = { ...record, firstFailedAt: now };
+    }
     this.#waiting.add(run);
     run.consumer.waits(run);
   }

@@ -33,6 +33,11 @@ export interface TargetComponent<Schema extends z.ZodType = z.ZodType> {
   readonly summary: string;
   readonly example: string;
   readonly options: Schema;
+  /**
+   * How it takes the batches of a `group`. whole: one delivery, of which the expressions see `events` and `key`; each:
+   * a delivery for each event, as without a group. Left out: not at all.
+   */
+  readonly batch?: 'whole' | 'each' | undefined;
   /** Makes it ready for a route, without I/O: connections and files are opened by the first delivery. */
   prepare(options: z.output<Schema>, context: TargetContext): PreparedTarget;
 }

@@ -1,4 +1,5 @@
 /** One delivery of one event to one target: the handle that a target answers through. */
+import type { Batch } from '../core/batch.ts';
 import type { Event } from '../core/event.ts';
 import type { DeliverySpan } from '../core/ports.ts';
 import type { Run } from '../core/run.ts';
@@ -15,6 +16,11 @@ export class Delivery {
   startedAt = performance.now();
   /** Set while its target puts it off: its time does not count then. */
   isPutOff = false;
+  /** The batch that it is part of, and the delivery of that batch; undefined for one by itself. */
+  batch: Batch | undefined;
+  whole: Delivery | undefined;
+  /** Set when its event is with somebody else. */
+  isLeft = false;
   /** Undefined while traces are off. */
   readonly span: DeliverySpan | undefined;
   /** What was sent over HTTP, for the log of deliveries; set by targets that do, before they send. */
@@ -23,10 +29,20 @@ export class Delivery {
   duration: number | undefined;
   #abort: AbortController | undefined;
 
-  constructor(run: Run, route: Route) {
+  /** @param isPart Whether its event is delivered with others: one span stands for them all. */
+  constructor(run: Run, route: Route, isPart = false) {
     this.run = run;
     this.route = route;
-    this.span = run.span?.deliver(this);
+    this.span = isPart ? undefined : run.span?.deliver(this);
+  }
+
+  /** Hands it to its target. */
+  begin(): void {
+    try {
+      this.route.target.deliver(this);
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   get event(): Event {
@@ -40,7 +56,20 @@ export class Delivery {
 
   /** Nobody waits for it any more: the event was lost to somebody else, or goes back. */
   abort(reason?: OuzelError): void {
-    if (this.state === 'open') this.#abort?.abort(reason);
+    if (this.state !== 'open') return;
+    this.stop(reason);
+    this.isLeft = true;
+    this.whole?.leave(undefined);
+  }
+
+  /** One of the events of a batch's delivery does not wait for it any more. */
+  leave(_error: OuzelError | undefined): void {
+    // What is no batch has no parts.
+  }
+
+  /** Tells the target that nobody waits. */
+  protected stop(reason?: OuzelError): void {
+    this.#abort?.abort(reason);
   }
 
   /** Whether it may be put off: nothing else waits for its run. */
@@ -69,7 +98,6 @@ export class Delivery {
     if (this.state !== 'open') return;
     this.state = 'confirmed';
     this.route.cells.confirmed.increment();
-    this.route.breaker.succeeded(this.startedAt);
     this.#close();
   }
 
@@ -78,22 +106,30 @@ export class Delivery {
     if (this.state !== 'open') return;
     this.state = 'failed';
     this.error = asOuzelError(reason, 'EVENT_FAILED');
-    this.#abort?.abort(this.error);
+    this.stop(this.error);
     (this.error.kind === 'unavailable' ? this.route.cells.unavailable : this.route.cells.rejected).increment();
-    this.route.breaker.failed(this.error, this.route.retry.max);
     this.#close();
   }
 
   #close(): void {
-    this.duration = performance.now() - this.startedAt;
-    this.route.cells.duration.observe(this.duration / 1000);
-    this.span?.end(this.error);
-    if (this.exchange !== undefined) this.#log(this.exchange, this.duration);
+    if (this.whole === undefined) this.report(this.error);
+    else this.whole.leave(this.error);
     const { run } = this;
     if (--run.openDeliveries > 0) return;
     const failed = decisive(run.deliveries ?? []);
-    if (failed === undefined) run.resume();
+    if (failed === undefined) run.delivered();
     else run.fail(failed.error, failed.route);
+  }
+
+  /** Says what came of it to whoever follows the target: once for a batch, however many events are in it. */
+  protected report(error: OuzelError | undefined): void {
+    const { breaker, cells, retry } = this.route;
+    if (error === undefined) breaker.succeeded(this.startedAt);
+    else breaker.failed(error, retry.max);
+    this.duration = performance.now() - this.startedAt;
+    cells.duration.observe(this.duration / 1000);
+    this.span?.end(error);
+    if (this.exchange !== undefined) this.#log(this.exchange, this.duration);
   }
 
   #log(exchange: Exchange, duration: number): void {

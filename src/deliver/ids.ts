@@ -3,7 +3,12 @@ import { createHash } from 'node:crypto';
 import type { Position } from '../core/event.ts';
 
 /** Makes the id of what a run sends. */
-export type MessageIds = (run: { readonly id: string; readonly event: { readonly position: Position } }) => string;
+export type MessageIds = (run: Sent & { readonly together?: readonly Sent[] | undefined }) => string;
+
+interface Sent {
+  readonly id: string;
+  readonly event: { readonly position: Position };
+}
 
 const prefixOf = (parts: readonly string[]): string =>
   createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 22);
@@ -14,9 +19,12 @@ const prefixOf = (parts: readonly string[]): string =>
  */
 export function messageIds(stream: string, consumer: string, route: string): MessageIds {
   const first = prefixOf([stream, consumer, route, '']);
-  return ({ id, event: { position } }) => {
+  const idOf = ({ id, event: { position } }: Sent): string => {
     const { sequence, milliseconds, nanoseconds } = position;
     const prefix = id === '' ? first : prefixOf([stream, consumer, route, id]);
     return `${prefix}.${sequence.toString(36)}.${milliseconds.toString(36)}.${nanoseconds.toString(36)}`;
   };
+  // A batch is known by all that is in it.
+  return (run) =>
+    run.together === undefined || run.together.length === 1 ? idOf(run) : prefixOf([first, ...run.together.map(idOf)]);
 }

@@ -129,6 +129,10 @@ export function hopsOf(event: Event): number {
   return hops;
 }
 
+/** The most of them over all events of a delivery. @throws OuzelError EVENT_HOPS */
+export const mostHops = ({ event, together }: Run): number =>
+  together === undefined ? hopsOf(event) : Math.max(...together.map((member) => hopsOf(member.event)));
+
 /** Tells whoever receives it that it comes from a replay, and of which name. */
 export const REPLAY_HEADER = 'Ouzel-Replay';
 

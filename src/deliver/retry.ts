@@ -1,6 +1,7 @@
 /** Whether a failed event is tried again, when, and if not, why: pure, so that every case can be tested. */
 import type { ErrorCode, OuzelError } from '../errors.ts';
 import { type AttemptRecord, NO_ATTEMPTS } from '../core/attempts.ts';
+import { batchThatFailed } from '../core/batch.ts';
 import type { RetryPolicy } from '../core/plan.ts';
 import { confirmedRoutes, type Failure, type Run } from '../core/run.ts';
 import type { Route } from './route.ts';
@@ -53,6 +54,7 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
   const { error, route } = failure;
   const policy = route?.retry ?? run.plan.retry;
   const known = run.record ?? NO_ATTEMPTS;
+  const batch = batchThatFailed(run, route);
   const record: AttemptRecord = {
     ...known,
     open: false,
@@ -64,6 +66,7 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
     failedAt: now,
     confirmed: [...known.confirmed, ...confirmedRoutes(run)],
     passed: run.passed,
+    batch: batch?.mark ?? '',
   };
   const hopeless = HOPELESS[error.code];
   // No attempt was made this time.
@@ -76,7 +79,10 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
   const wait = (times: number): number =>
     Math.max(backoff(policy, times, chance), Math.min(error.retryAfter ?? 0, policy.max));
 
-  if (error.kind === 'unavailable' && !isOwnFault(known, error, route)) {
+  const ownFault = error.kind === 'unavailable' && isOwnFault(known, error, route);
+  // The fault of which of its events? It comes again in halves, until the event is alone.
+  const halves = ownFault && route?.batch?.bisect === true && batch !== undefined && batch.members.length > 1;
+  if (error.kind === 'unavailable' && (!ownFault || halves)) {
     const left = record.firstFailedAt + policy.for - now;
     if (left <= 0) return { retry: false, reason: 'unavailable_too_long', record };
     const deferred = record.deferred + 1;
@@ -87,7 +93,13 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
       retry: true,
       delay,
       reason: retryReason(error),
-      record: { ...record, deferred, doubtful, next: now + delay },
+      record: {
+        ...record,
+        deferred,
+        doubtful,
+        next: now + delay,
+        batch: halves ? batch.halfMark(run) : record.batch,
+      },
     };
   }
 

@@ -1,10 +1,12 @@
 /** The `deliver` stage: which entries an event takes, and the deliveries that follow. */
+import { Batch } from '../core/batch.ts';
 import type { Outcome, RetryPolicy, Step } from '../core/plan.ts';
 import { PENDING, type Run, type Verdict } from '../core/run.ts';
 import type { Scope } from '../expression/types.ts';
 import { OuzelError } from '../errors.ts';
 import type { Cell, HistogramCell } from '../telemetry/cells.ts';
 import type { Terms, Throttle } from '../flow/throttle.ts';
+import { BatchRun, deliverBatch } from './batch.ts';
 import type { Breaker } from './breaker.ts';
 import { Delivery } from './delivery.ts';
 
@@ -42,6 +44,13 @@ export interface PreparedTarget {
   close?(): void;
 }
 
+export interface RouteBatches {
+  /** Whether a batch is one delivery; else each of its events is. */
+  readonly whole: boolean;
+  /** Whether one that is rejected is halved. */
+  readonly bisect: boolean;
+}
+
 /** An entry of `deliver`, compiled. */
 export interface Route {
   readonly name: string;
@@ -55,6 +64,8 @@ export interface Route {
   readonly otherwise: boolean;
   readonly retry: RetryPolicy;
   readonly breaker: Breaker;
+  /** How it takes the batches of a `group`; undefined where there is none. */
+  readonly batch?: RouteBatches | undefined;
   /** Milliseconds that one delivery may take; undefined: as long as the attempt. */
   readonly timeout: number | undefined;
   /** Holds back what goes to its target; undefined: nothing does. */
@@ -122,16 +133,106 @@ function isOverdue(run: Run, route: Route): boolean {
   return since > 0 && Date.now() - since >= route.retry.for;
 }
 
-function start(delivery: Delivery, blocked: readonly Route[]): void {
-  const { route } = delivery;
-  try {
-    if (blocked.includes(route))
-      return delivery.fail(
-        new OuzelError('TARGET_BREAKER_OPEN', `${route.targetName}: ${route.breaker.trouble?.error.message ?? ''}`),
-      );
-    route.target.deliver(delivery);
-  } catch (error) {
-    delivery.fail(error);
+/** Why a route cannot be delivered to now; undefined when it can. */
+const refusalOf =
+  (blocked: readonly Route[]) =>
+  (route: Route): OuzelError | undefined =>
+    blocked.includes(route)
+      ? new OuzelError('TARGET_BREAKER_OPEN', `${route.targetName}: ${route.breaker.trouble?.error.message ?? ''}`)
+      : undefined;
+
+/** The `deliver` stage of one consumer. */
+class Deliver implements Step {
+  readonly name = 'deliver';
+  readonly #routes: readonly Route[];
+  readonly #always: boolean;
+  readonly #throttles: boolean;
+  readonly #noRoute: Outcome;
+
+  constructor(routes: readonly Route[], noRoute: Outcome) {
+    this.#routes = routes;
+    this.#always = routes.every(({ when, otherwise, stop }) => when === undefined && !otherwise && !stop);
+    this.#throttles = routes.some(({ throttle }) => throttle !== undefined);
+    this.#noRoute = noRoute;
+  }
+
+  run(run: Run): Verdict {
+    let taken: readonly Route[] | undefined;
+    try {
+      taken = this.#taken(run);
+    } catch (error) {
+      const { batch } = run;
+      if (batch === undefined || batch.members.length === 1) throw error;
+      batch.state = 'apart';
+      this.#halve(batch.members, batch.key);
+      return PENDING;
+    }
+    if (taken === undefined) return undefined;
+    if (taken.length === 0) return this.#noRoute;
+    if (this.#throttles && isThrottled(taken, run)) return PENDING;
+    const blocked = taken.filter(({ breaker }) => !breaker.admits());
+    const [first] = blocked;
+    if (first !== undefined && blocked.length === taken.length && waits(blocked, run)) {
+      const { trouble } = first.breaker;
+      if (trouble !== undefined && isOverdue(run, first)) run.fail(trouble.error, first);
+      else {
+        // It goes there much later, at the pace of then.
+        run.cleared = undefined;
+        first.breaker.wait(run, first);
+      }
+      return PENDING;
+    }
+    if (run.batch !== undefined) {
+      run.batch.state = 'apart';
+      deliverBatch(run.batch.members, taken, refusalOf(blocked));
+      return PENDING;
+    }
+    // All are opened before the first starts: one that answers at once must not end the run for the others.
+    run.openDeliveries = taken.length;
+    run.deliveries = taken.map((route) => new Delivery(run, route));
+    if (first === undefined) for (const delivery of run.deliveries) delivery.begin();
+    else this.#beginSome(run.deliveries, blocked);
+    return PENDING;
+  }
+
+  #beginSome(deliveries: readonly Delivery[], blocked: readonly Route[]): void {
+    const refusal = refusalOf(blocked);
+    for (const delivery of deliveries) {
+      const refused = refusal(delivery.route);
+      if (refused === undefined) delivery.begin();
+      else delivery.fail(refused);
+    }
+  }
+
+  /** The routes that are left to an event; undefined when all that it is to go to has confirmed before. */
+  #taken(run: Run): readonly Route[] | undefined {
+    const taken = this.#always ? this.#routes : choose(this.#routes, run);
+    if (run.record === undefined && run.handed === undefined) return taken;
+    const left = outstanding(taken, this.#routes, run);
+    const wanted = run.handed?.routes ?? taken.map(({ name }) => name);
+    // All that it is to go to has confirmed before: this is where it ends.
+    if (wanted.length > 0 && wanted.every((name) => run.record?.confirmed.includes(name))) return undefined;
+    return left;
+  }
+
+  /** A condition has no value over a batch: it is halved until the event is alone over which it has none. */
+  #halve(members: readonly Run[], key: unknown): void {
+    const middle = Math.ceil(members.length / 2);
+    for (const half of [members.slice(0, middle), members.slice(middle)]) this.#deliverPart(half, key);
+  }
+
+  #deliverPart(members: readonly Run[], key: unknown): void {
+    const [first] = members as [Run];
+    try {
+      const taken = this.#taken(new BatchRun(first, new Batch(key, members)));
+      const { settle, plan } = { settle: first.consumer.settle, plan: first.plan };
+      if (taken === undefined) for (const member of members) settle.outcome(member, plan.delivered);
+      else if (taken.length === 0) for (const member of members) settle.outcome(member, this.#noRoute);
+      else deliverBatch(members, taken, refusalOf(taken.filter(({ breaker }) => !breaker.admits())));
+    } catch (error) {
+      if (members.length === 1) first.fail(error);
+      else this.#halve(members, key);
+    }
   }
 }
 
@@ -139,39 +240,4 @@ function start(delivery: Delivery, blocked: readonly Route[]): void {
  * The step that delivers. An event that takes no route is filtered, reason `no_route`; one that could go nowhere now,
  * because the breakers of its targets are open, waits in hand.
  */
-export function deliverStep(routes: readonly Route[], noRoute: Outcome): Step {
-  const always = routes.every(({ when, otherwise, stop }) => when === undefined && !otherwise && !stop);
-  const throttles = routes.some(({ throttle }) => throttle !== undefined);
-  return {
-    name: 'deliver',
-    run(run: Run): Verdict {
-      let taken = always ? routes : choose(routes, run);
-      if (run.record !== undefined || run.handed !== undefined) {
-        const left = outstanding(taken, routes, run);
-        const wanted = run.handed?.routes ?? taken.map(({ name }) => name);
-        // All that it is to go to has confirmed before: this is where it ends.
-        if (wanted.length > 0 && wanted.every((name) => run.record?.confirmed.includes(name))) return undefined;
-        taken = left;
-      }
-      if (taken.length === 0) return noRoute;
-      if (throttles && isThrottled(taken, run)) return PENDING;
-      const blocked = taken.filter(({ breaker }) => !breaker.admits());
-      const [first] = blocked;
-      if (first !== undefined && blocked.length === taken.length && waits(blocked, run)) {
-        const { trouble } = first.breaker;
-        if (trouble !== undefined && isOverdue(run, first)) run.fail(trouble.error, first);
-        else {
-          // It goes there much later, at the pace of then.
-          run.cleared = undefined;
-          first.breaker.wait(run, first);
-        }
-        return PENDING;
-      }
-      // All are opened before the first starts: one that answers at once must not end the run for the others.
-      run.openDeliveries = taken.length;
-      run.deliveries = taken.map((route) => new Delivery(run, route));
-      for (const delivery of run.deliveries) start(delivery, blocked);
-      return PENDING;
-    },
-  };
-}
+export const deliverStep = (routes: readonly Route[], noRoute: Outcome): Step => new Deliver(routes, noRoute);

@@ -31,6 +31,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   delay: 'delay',
   rate_limit: 'rate limit',
   throttle: 'throttle',
+  group: 'group',
   deliver: 'deliver',
 };
 
@@ -113,6 +114,7 @@ class Page {
       case 'order':
       case 'delay':
       case 'throttle':
+      case 'group':
         this.#row(0, mark, stage.says ?? name);
         break;
       case 'deliver':

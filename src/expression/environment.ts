@@ -100,7 +100,7 @@ export const ENVIRONMENT: Environment = new Map<string, Variable>([
     'event',
     {
       summary: 'The event.',
-      kinds: ['event', 'error', 'lookup'],
+      kinds: ['event', 'error', 'lookup', 'delivery'],
       attributes: EVENT,
       read: (scope) => wholeEvent(scope.event),
     },
@@ -109,7 +109,7 @@ export const ENVIRONMENT: Environment = new Map<string, Variable>([
     'msg',
     {
       summary: 'The message that carries it.',
-      kinds: ['event', 'error', 'lookup'],
+      kinds: ['event', 'error', 'lookup', 'delivery'],
       attributes: MESSAGE,
       read: (scope) => wholeMessage(scope.msg),
     },
@@ -129,6 +129,22 @@ export const ENVIRONMENT: Environment = new Map<string, Variable>([
       summary: 'What the lookup found.',
       kinds: ['lookup'],
       read: (scope) => scope.value,
+    },
+  ],
+  [
+    'events',
+    {
+      summary: 'Behind `group`: the events of the batch, a list, in the order in which they came.',
+      kinds: ['delivery'],
+      read: (scope) => scope.events?.map(wholeEvent),
+    },
+  ],
+  [
+    'key',
+    {
+      summary: 'Behind `group`: what the events of the batch have in common, the value of `by`.',
+      kinds: ['delivery'],
+      read: (scope) => scope.key,
     },
   ],
   [
@@ -153,7 +169,7 @@ export const ENVIRONMENT: Environment = new Map<string, Variable>([
     'now',
     {
       summary: 'The present time, a timestamp.',
-      kinds: ['event', 'error', 'lookup', 'request', 'source'],
+      kinds: ['event', 'error', 'lookup', 'delivery', 'request', 'source'],
       read: (scope) => Timestamp.fromMillis(scope.now),
     },
   ],

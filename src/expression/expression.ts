@@ -12,6 +12,13 @@ import type { ScopeKind } from './types.ts';
 
 export type Filters = ReadonlyMap<string, Evaluate>;
 
+/** A variable in the source. */
+export interface VariableReference {
+  readonly name: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
 interface Origin {
   readonly kind: ScopeKind;
   readonly environment: Environment;
@@ -25,6 +32,8 @@ export class Expression {
   readonly ast: Node;
   /** What it refers to as `filters.x` or `filters['x']`, each reference once. */
   readonly filterNames: readonly FilterReference[];
+  /** The variables that it reads itself, each where it stands first. */
+  readonly variables: readonly VariableReference[];
   /** Where it stands in the configuration, set by who loads it. */
   place?: Place;
   private readonly origin: Origin;
@@ -35,11 +44,16 @@ export class Expression {
     this.origin = origin;
     this.ast = parse(source, origin.base);
     const references: FilterReference[] = [];
-    this.compile(compile, this.ast, (reference) => {
+    const variables = new Map<string, VariableReference>();
+    const filter = (reference: FilterReference): Evaluate => {
       references.push(reference);
       return () => false;
+    };
+    this.compile(compile, this.ast, filter, (name, { start, end }) => {
+      if (!variables.has(name)) variables.set(name, { name, offset: start, length: end - start });
     });
     this.filterNames = references;
+    this.variables = [...variables.values()];
   }
 
   /**
@@ -63,7 +77,12 @@ export class Expression {
     return this.source.slice(part.start - this.origin.base, part.end - this.origin.base);
   }
 
-  private compile(how: typeof compile, root: Node, filter: (reference: FilterReference) => Evaluate): Evaluate {
+  private compile(
+    how: typeof compile,
+    root: Node,
+    filter: (reference: FilterReference) => Evaluate,
+    reads: (name: string, node: Node) => void = () => undefined,
+  ): Evaluate {
     const { kind, environment, base } = this.origin;
     return how(root, {
       source: this.source,
@@ -71,6 +90,7 @@ export class Expression {
       kind,
       environment,
       filter,
+      reads,
       loops: false,
     });
   }

@@ -4,7 +4,7 @@ import type { Place } from '../errors.ts';
 import type { Evaluate, FilterReference } from './compile/compiler.ts';
 import { ExpressionError } from './error.ts';
 import { parseExpressionAt } from './expression.ts';
-import type { Expression, Filters } from './expression.ts';
+import type { Expression, Filters, VariableReference } from './expression.ts';
 import { Fault, Site, guardDepth } from './fault.ts';
 import { toJson, toText } from './json.ts';
 import { MAX_STRING } from './limits.ts';
@@ -27,6 +27,7 @@ export class Template {
   /** The text, if it has no `{{ }}`. */
   readonly constant: string | undefined;
   readonly filterNames: readonly FilterReference[];
+  readonly variables: readonly VariableReference[];
   /** Where it stands in the configuration, set by who loads it. */
   place?: Place;
   private readonly parts: readonly Part[];
@@ -37,6 +38,7 @@ export class Template {
     this.parts = split(source, scope);
     this.constant = this.parts.every((part) => typeof part === 'string') ? this.parts.join('') : undefined;
     this.filterNames = this.parts.flatMap((part) => (typeof part === 'string' ? [] : part.filterNames));
+    this.variables = this.parts.flatMap((part) => (typeof part === 'string' ? [] : part.variables));
   }
 
   /** The text with something else in place of each `{{ }}`. */

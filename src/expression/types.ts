@@ -82,6 +82,9 @@ export interface Scope {
   /** Milliseconds since the epoch. */
   readonly now: number;
   readonly error?: ErrorView;
+  /** Behind `group`: the events of the batch, and what they were collected by. */
+  readonly events?: readonly EventView[];
+  readonly key?: unknown;
   /** What a lookup found. */
   readonly value?: unknown;
   /** What a source is asked to take. */
@@ -91,7 +94,8 @@ export interface Scope {
 }
 
 /**
- * `event`: event, msg, filters, now. `error`: these and `error`. `lookup`: these and `value`. `request`: request, now.
- * `schedule`: schedule, and no `now`, so that every instance makes the same of a tick. `source`: what any source has.
+ * `event`: event, msg, filters, now. `error`: these and `error`. `lookup`: these and `value`. `delivery`: these, and
+ * `events` and `key` behind a `group`. `request`: request, now. `schedule`: schedule, and no `now`, so that every
+ * instance makes the same of a tick. `source`: what any source has.
  */
-export type ScopeKind = 'event' | 'error' | 'lookup' | 'request' | 'schedule' | 'source';
+export type ScopeKind = 'event' | 'error' | 'lookup' | 'delivery' | 'request' | 'schedule' | 'source';

@@ -72,6 +72,14 @@ export class Admission {
     this.#startQueued();
   };
 
+  /** To be called for a run that waits behind this stage for others: its place goes to the next one. */
+  readonly leave = (run: Run): void => {
+    if (!run.admitted) return;
+    run.admitted = false;
+    this.#running--;
+    this.#startQueued();
+  };
+
   #admit(run: Run): void {
     run.admitted = true;
     run.startedAt = performance.now();

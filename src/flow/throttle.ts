@@ -67,8 +67,8 @@ export class Throttle {
 
   /** Hands an event to a timer that would wait for too long, or take too much of the room; false: it may wait here. */
   #park(line: Line, run: Run): boolean {
-    // Where events keep an order, none is overtaken.
-    if (run.plan.ordered === true) return false;
+    // Where events keep an order, none is overtaken; and those of a batch stay together.
+    if (run.plan.ordered === true || run.batch !== undefined) return false;
     const { prefetch, ackWait } = run.consumer.limits;
     const wait = line.length * this.#quota.rate.interval;
     if (wait < ackWait && line.length < Math.max(1, prefetch * WAITING_SHARE)) return false;

@@ -47,6 +47,10 @@ export interface PluginDelivery extends PluginCall {
   readonly id: string;
   /** The entry of `deliver`. */
   readonly route: string;
+  /** Behind a `group`, for a target with `batches: true`: the events of the batch. Else the event alone. */
+  readonly events: readonly PluginEvent[];
+  /** What the events of a batch have in common, the value of `group.by`; null without it. */
+  readonly key: unknown;
 }
 
 /** True lets the event pass. */
@@ -65,6 +69,14 @@ interface Definition<Schema extends z.ZodType, Handler> {
   setup(context: PluginContext<z.output<Schema>>): Handler;
 }
 
+interface TargetDefinition<Schema extends z.ZodType> extends Definition<Schema, TargetHandler> {
+  /**
+   * Whether it takes the batches of a `group`: it is called once for a batch, and finds its events in
+   * `delivery.events`. What it throws is of all of them; unless it is an `UnavailableError`, the batch is halved.
+   */
+  readonly batches?: boolean;
+}
+
 interface Defined<Kind extends string, Handler> {
   readonly [KIND]: Kind;
   readonly options: z.ZodType;
@@ -73,7 +85,7 @@ interface Defined<Kind extends string, Handler> {
 
 export type FilterPlugin = Defined<'filter', FilterHandler>;
 export type TransformerPlugin = Defined<'transformer', TransformerHandler>;
-export type TargetPlugin = Defined<'target', TargetHandler>;
+export type TargetPlugin = Defined<'target', TargetHandler> & { readonly batches: boolean };
 export type Plugin = FilterPlugin | TransformerPlugin | TargetPlugin;
 export type PluginKind = 'filter' | 'transformer' | 'target';
 
@@ -111,8 +123,8 @@ export const defineTransformer = <Schema extends z.ZodType = NoOptions>(
 
 /** A target: delivers an event. */
 export const defineTarget = <Schema extends z.ZodType = NoOptions>(
-  definition: Definition<Schema, TargetHandler>,
-): TargetPlugin => define('target', definition);
+  definition: TargetDefinition<Schema>,
+): TargetPlugin => ({ ...define('target', definition), batches: definition.batches === true });
 
 /** The kind of a plugin; undefined for anything else. */
 export function kindOfPlugin(value: unknown): PluginKind | undefined {

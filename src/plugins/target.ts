@@ -3,10 +3,12 @@ import type { Delivery } from '../deliver/delivery.ts';
 import type { PreparedTarget } from '../deliver/route.ts';
 import type { MessageIds } from '../deliver/ids.ts';
 import type { PluginDelivery, TargetHandler } from './define.ts';
+import type { PluginEvent } from './event.ts';
 import { failureOf } from './errors.ts';
 import { EventReader } from './event.ts';
 import { runPlugin } from './stray.ts';
 import { isPromise } from './steps.ts';
+import { readOnly } from './values.ts';
 
 class DeliveryCall implements PluginDelivery {
   readonly #delivery: Delivery;
@@ -31,6 +33,15 @@ class DeliveryCall implements PluginDelivery {
 
   get route(): string {
     return this.#delivery.route.name;
+  }
+
+  get events(): readonly PluginEvent[] {
+    const { run } = this.#delivery;
+    return (run.together ?? [run]).map((each) => new EventReader(each));
+  }
+
+  get key(): unknown {
+    return readOnly(this.#delivery.run.key ?? null);
   }
 }
 

@@ -144,6 +144,15 @@ export const expressionsOf = ({ filters: named }: Config): Readonly<Record<strin
     Object.entries(named).flatMap(([name, filter]) => (filter instanceof Expression ? [[name, filter] as const] : [])),
   );
 
+/** One that calls all that there are; undefined without any. */
+function inTurn(listeners: readonly FlowStage['onSettled'][]): FlowStage['onSettled'] {
+  const all = listeners.filter((each) => each !== undefined);
+  if (all.length < 2) return all[0];
+  return (run) => {
+    for (const each of all) each(run);
+  };
+}
+
 /** The step that lets pass only the types that a consumer names. */
 function typesStep(types: readonly string[], other: Outcome): Step {
   const matches = typeMatcher(types);
@@ -222,10 +231,11 @@ class PlanCompiler {
       ordered: flow.order.length > 0,
       holds: this.#consumer.on_dead_letter === 'hold',
       // The next one of its key stands in line before a place is given away.
-      onSettled: both(
+      onSettled: inTurn([
         flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined,
         keyed?.onSettled ?? admission?.onSettled,
-      ),
+        ...flow.onSettled,
+      ]),
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,
       flush: this.#routes.flush,
@@ -336,7 +346,8 @@ class PlanCompiler {
   }
 
   /** What controls the flow, before the pipeline and behind it. */
-  #flow(): { before: Stage[]; order: Stage[]; behind: Stage[] } {
+  #flow(): { before: Stage[]; order: Stage[]; behind: Stage[]; onSettled: FlowStage['onSettled'][] } {
+    const { admission, standIn } = this.#input;
     const context: FlowContext = {
       ...this.#limitContext(),
       settings: this.#consumer,
@@ -344,16 +355,21 @@ class PlanCompiler {
       missing: this.#countMissing,
       held: this.#input.held,
       seen: this.#input.seen,
+      leave: admission?.leave,
+      alone: standIn !== undefined,
     };
-    const stageOf = ({ step, ...info }: FlowStage): Stage => {
+    const stageOf = ({ step, onSettled: _hears, ...info }: FlowStage): Stage => {
       this.#steps.push(step);
       return { info, leads: false, step };
     };
+    const before = stagesBefore(context);
     const order = orderStage(context, this.#input.lanes, this.#countMissing);
+    const behind = stagesBehind(context);
     return {
-      before: stagesBefore(context).map(stageOf),
+      before: before.map(stageOf),
       order: order === undefined ? [] : [stageOf(order)],
-      behind: stagesBehind(context).map(stageOf),
+      behind: behind.map(stageOf),
+      onSettled: [...before, ...behind].map(({ onSettled }) => onSettled),
     };
   }
 
@@ -394,16 +410,6 @@ class PlanCompiler {
       : condition(expression.bind(this.#filters), expression, this.#countMissing);
   }
 }
-
-type Settled = Plan['onSettled'];
-
-const both = (first: Settled, second: Settled): Settled =>
-  first === undefined || second === undefined
-    ? (first ?? second)
-    : (run) => {
-        first(run);
-        second(run);
-      };
 
 /** Compiles the plan of one consumer. The configuration was validated, so what fails here is Ouzel's own fault. */
 export const compilePlan = (input: CompileInput): Plan => compileExplained(input).plan;

@@ -4,6 +4,7 @@ import type { ConsumerConfig } from '../config/schema.ts';
 /** The features that need a key's order, or remember something of a key: two instances would each know half of it. */
 const EXCLUSIVE: Readonly<Record<string, (settings: ConsumerConfig) => boolean>> = {
   order_by: ({ order_by: order }) => order !== undefined,
+  group: ({ group }) => group?.by !== undefined,
 };
 
 /** The features for which a consumer runs on one instance at a time; none: its instances share its events. */

@@ -91,6 +91,7 @@ export class PluginCompiler {
       summary: '',
       example: '',
       options,
+      batch: definition !== undefined && isTarget(definition) && definition.batches ? 'whole' : undefined,
       prepare: (_options, { stream, consumer, route }) => {
         const ids = messageIds(stream, consumer, route);
         const host = this.#host(entry, 'target');

@@ -87,6 +87,10 @@ export class RouteCompiler {
         breaker,
         timeout: config?.timeout,
         throttle: this.#throttle(name, config),
+        batch: this.#consumer.group && {
+          whole: component.batch === 'whole',
+          bisect: this.#consumer.group.bisect,
+        },
         cells: this.#cells(name),
       };
     });

@@ -43,6 +43,8 @@ export interface SpanRecord extends Ids {
   readonly remote: boolean;
   /** A context that this one follows without being part of it. */
   readonly link: RemoteContext | undefined;
+  /** Of a batch's delivery: the attempts of its other events, as many as a span may link to. Undefined for all others. */
+  readonly others?: readonly Ids[] | undefined;
   readonly tracestate: string | undefined;
   readonly facts: EventFacts | undefined;
   /** Milliseconds since the epoch, with fractions. */

@@ -12,6 +12,7 @@ import type { Route } from '../deliver/route.ts';
 import { ERRORS, type OuzelError } from '../errors.ts';
 import type { Cell } from './cells.ts';
 import { Clock } from './clock.ts';
+import { CONFIRMED, RecordedDelivery } from './delivery-span.ts';
 import { ATTRIBUTES, MESSAGING_SYSTEM } from './names.ts';
 import { isSampled, type Sampler } from './sampling.ts';
 import type {
@@ -48,7 +49,6 @@ const OLD = 5 * 60_000;
 const LONGEST = 512;
 
 const NO_ATTRIBUTES: Attributes = Object.freeze({});
-const CONFIRMED: SpanEnding = { attributes: { [ATTRIBUTES.result]: 'confirmed' }, error: undefined };
 
 const shortened = (text: string): string => (text.length > LONGEST ? text.slice(0, LONGEST) : text);
 
@@ -249,7 +249,7 @@ class ConsumerTracer implements Tracer {
 }
 
 /** The span of an attempt that is recorded. It is its own record and its own facts: one object an event. */
-class Attempt implements AttemptSpan, SpanRecord, EventFacts {
+export class Attempt implements AttemptSpan, SpanRecord, EventFacts {
   readonly bytes: Buffer;
   readonly at: number;
   readonly parent: RemoteContext | undefined;
@@ -347,59 +347,5 @@ class Attempt implements AttemptSpan, SpanRecord, EventFacts {
     this.ending = ending;
     this.retryDelay = retryDelay;
     this.#tracer.spans.emit(this);
-  }
-}
-
-class RecordedDelivery implements DeliverySpan, SpanRecord {
-  readonly bytes: Buffer;
-  readonly at: number;
-  readonly parent: Attempt;
-  readonly remote = false;
-  readonly link = undefined;
-  readonly facts = undefined;
-  ending: SpanEnding = CONFIRMED;
-  startedAt = 0;
-  endedAt = 0;
-  readonly #spans: Spans;
-  readonly #delivery: Delivery;
-
-  constructor(spans: Spans, parent: Attempt, delivery: Delivery) {
-    spans.ids.next();
-    const { bytes, at } = spans.ids;
-    parent.bytes.copy(bytes, at, parent.at, parent.at + TRACE_ID);
-    this.bytes = bytes;
-    this.at = at;
-    this.parent = parent;
-    this.#spans = spans;
-    this.#delivery = delivery;
-  }
-
-  get template(): SpanTemplate {
-    return this.#spans.routeTemplate(this.#delivery.route);
-  }
-
-  get tracestate(): string | undefined {
-    return this.parent.tracestate;
-  }
-
-  get traceId(): string {
-    return traceIdOf(this);
-  }
-
-  get spanId(): string {
-    return spanIdOf(this);
-  }
-
-  get traceparent(): string {
-    return traceparentOf(this, true);
-  }
-
-  end(error: OuzelError | undefined): void {
-    if (this.endedAt !== 0) return;
-    const { clock } = this.#spans;
-    this.endedAt = clock.now();
-    this.startedAt = clock.at(this.#delivery.startedAt);
-    this.ending = this.#spans.delivered(error, this.#delivery.exchange?.answer?.status);
-    this.#spans.emit(this);
   }
 }

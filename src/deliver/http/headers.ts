@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { template } from '../../config/fields.ts';
 import type { TraceContext } from '../../core/ports.ts';
+import type { ScopeKind } from '../../expression/index.ts';
 
 /** What Ouzel writes itself, and what belongs to the connection and not to the message. */
 const NOT_CONFIGURABLE =
@@ -24,9 +25,9 @@ export const configurableHeader = () =>
     });
 
 /** Headers by name. */
-export const httpHeaderTemplates = () =>
+export const httpHeaderTemplates = (scope: ScopeKind = 'event') =>
   z
-    .record(configurableHeader(), template())
+    .record(configurableHeader(), template(scope))
     .optional()
     .describe(
       'Headers to add, or to send in place of `content-type`, `user-agent` and the trace context. Sent as UTF-8.',

@@ -5,7 +5,7 @@
 import { type IssueDetails, template } from '../../config/fields.ts';
 import type { Run } from '../../core/run.ts';
 import { OuzelError } from '../../errors.ts';
-import { type BoundTemplate, Fault, type Template } from '../../expression/index.ts';
+import { type BoundTemplate, Fault, type ScopeKind, type Template } from '../../expression/index.ts';
 import { faultError } from '../../pipeline/faults.ts';
 import type { OutgoingContext } from '../outgoing.ts';
 
@@ -39,8 +39,8 @@ function problemOf(source: Template): string | undefined {
 }
 
 /** The URL of a target. */
-export const urlTemplate = () =>
-  template()
+export const urlTemplate = (scope: ScopeKind = 'event') =>
+  template(scope)
     .superRefine((value, context) => {
       const problem = problemOf(value);
       const params: IssueDetails = { code: 'CONFIG_INVALID_VALUE' };

@@ -1,6 +1,6 @@
 /** Makes the requests of a webhook: its URL, its headers and its body, signed. */
 import type { TemplateTree } from '../../config/fields.ts';
-import { cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
+import { batchContent, cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
 import type { Event } from '../../core/event.ts';
 import { replayOf } from '../../core/handover.ts';
 import { stringifyJson } from '../../core/json.ts';
@@ -9,7 +9,7 @@ import { VERSION } from '../../version.ts';
 import type { TargetContext } from '../component.ts';
 import type { Delivery } from '../delivery.ts';
 import { messageIds } from '../ids.ts';
-import { bindHeaders, bindTree, hopsOf, render, REPLAY_HEADER, traceOf } from '../outgoing.ts';
+import { bindHeaders, bindTree, mostHops, render, REPLAY_HEADER, traceOf } from '../outgoing.ts';
 import { basic, httpName, httpTraceHeaders, httpValue } from './headers.ts';
 import { createSigner, type Signer, type SignOptions } from './sign.ts';
 import { TargetUrl } from './url.ts';
@@ -96,11 +96,13 @@ export class RequestWriter {
       'user-agent': `ouzel/${VERSION}`,
       ...(credentials === undefined ? {} : { authorization: basic(credentials) }),
       ...describing,
-      ...(own.some(([name]) => name === 'traceparent') ? {} : httpTraceHeaders(span ?? traceOf(event))),
+      ...(own.some(([name]) => name === 'traceparent')
+        ? {}
+        : httpTraceHeaders(span ?? (run.together === undefined ? traceOf(event) : undefined))),
       ...Object.fromEntries(own.map(([name, value]) => [name, httpValue(value)])),
       'webhook-id': id,
       'webhook-timestamp': timestamp,
-      'ouzel-hops': String(hopsOf(event) + 1),
+      'ouzel-hops': String(mostHops(run) + 1),
       ...(run.replay ? { [REPLAY_HEADER.toLowerCase()]: replayOf(run.id) ?? '' } : {}),
       ...this.#sign?.({ id, timestamp, body }),
     };
@@ -125,6 +127,10 @@ export class RequestWriter {
 
   #content(event: Event, run: Delivery['run']): Content {
     const { body: source, content_type: type, cloudevents } = this.#options;
+    if (this.#body === undefined && run.together !== undefined) {
+      const { type: usual, body } = batchContent(run.together, cloudevents);
+      return { describing: { 'content-type': usual }, body };
+    }
     if (this.#body === undefined) return eventContent(event, cloudevents);
     const value = this.#body(run);
     const isText = typeof value === 'string' && source instanceof Template;

@@ -26,6 +26,7 @@ const FORMATS: Readonly<Record<'cloudevents' | 'data', (event: Event) => unknown
 /** Appends events to files, a line each. */
 export const file = defineTargetComponent({
   name: 'file',
+  batch: 'each',
   summary: 'Appends each event as a line of JSON to a file (NDJSON). A delivery is confirmed when it is on the disk.',
   example: '{ path: "data/{{ event.data.customer }}.ndjson", rotate: { size: 100MiB, every: 1d, keep: 7 } }',
   options: z.strictObject({

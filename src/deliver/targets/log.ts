@@ -19,6 +19,7 @@ function loggable(data: unknown): unknown {
 /** Writes the event to Ouzel's own log. */
 export const log = defineTargetComponent({
   name: 'log',
+  batch: 'each',
   summary: "Writes each event to Ouzel's own log, for trying things out.",
   example: '{ message: "order {{ event.data.id }}" }',
   options: z

@@ -31,13 +31,13 @@ const within = () => duration({ min: 1000, max: WITHIN_MOST }).default(WITHIN);
 const options = z
   .strictObject({
     ...optionalShape(services),
-    message: template().describe(
+    message: template('delivery').describe(
       'What is said. What an expression puts in is escaped as the service needs it; the text around it may use its markup.',
     ),
-    title: template().optional().describe('A line above it: the subject of a mail, the summary of an alert.'),
+    title: template('delivery').optional().describe('A line above it: the subject of a mail, the summary of an alert.'),
     dedupe: z
       .strictObject({
-        by: expression().describe('What makes messages alike.'),
+        by: expression('delivery').describe('What makes messages alike.'),
         within: within().describe('How long those like one that was sent are held back.'),
         show: z.number().int().min(1).max(SHOWN_MOST).default(SHOWN).describe('How many of those are shown then.'),
       })
@@ -156,6 +156,7 @@ const lineOf = ({ title, text }: Note): string => firstLine(title === undefined 
 /** Tells people. */
 export const notify = defineTargetComponent({
   name: 'notify',
+  batch: 'whole',
   summary:
     'Tells people: in Slack, Discord, Microsoft Teams, Telegram or ntfy, by PagerDuty or by e-mail; without a flood.',
   example:

@@ -4,14 +4,14 @@ import { headerBlock, headerEntries, headerLine } from '../../core/headers.ts';
 import { stringifyJson } from '../../core/json.ts';
 import type { Event } from '../../core/event.ts';
 import type { OuzelError } from '../../errors.ts';
-import { cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
+import { type BatchContent, batchContent, cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
 import { defineTargetComponent } from '../component.ts';
 import type { Delivery } from '../delivery.ts';
 import { messageIds } from '../ids.ts';
 import {
   bindHeaders,
   headerTemplates,
-  hopsOf,
+  mostHops,
   render,
   replayLine,
   spanOf,
@@ -47,15 +47,18 @@ class DeliveryListener implements PublishListener {
 /** Publishes to a NATS subject. The delivery is confirmed when a stream has stored the message (PubAck). */
 export const publish = defineTargetComponent({
   name: 'publish',
+  batch: 'whole',
   summary: 'Publishes to a NATS subject and waits until a stream has stored the message.',
   example: '{ subject: "alerts.orders.{{ event.data.customer }}" }',
   options: z.strictObject({
-    subject: subjectTemplate('Subject to publish to.'),
-    headers: headerTemplates(),
+    subject: subjectTemplate('Subject to publish to.', 'delivery'),
+    headers: headerTemplates('delivery'),
     cloudevents: z
       .enum(['binary', 'structured', 'raw'])
       .default('binary')
-      .describe('binary: data as the body, attributes as ce- headers; structured: one JSON document; raw: data alone.'),
+      .describe(
+        'binary: data as the body, attributes as ce- headers; structured: one JSON document; raw: data alone. A batch is a CloudEvents batch where it is structured, else a JSON list of the data.',
+      ),
     core: z
       .boolean()
       .default(false)
@@ -69,25 +72,30 @@ export const publish = defineTargetComponent({
     const { publisher } = context;
     const own = new Set(headers.map(([name]) => name.toLowerCase()));
 
+    const withoutOwn = (lines: string): string =>
+      own.size === 0
+        ? lines
+        : lines.replace(/^([^:\r\n]+):.*\r\n/gm, (line, name: string) => (own.has(name.toLowerCase()) ? '' : line));
+
     /** What says how the body is to be read, less what the configuration says otherwise. */
     const describing = (event: Event): string => {
       let lines = '';
       if (options.cloudevents === 'binary') lines = cloudEventHeaders(event);
       else if (options.cloudevents === 'structured') lines = 'Content-Type: application/cloudevents+json\r\n';
       else if (event.datacontenttype !== undefined) lines = headerLine('Content-Type', event.datacontenttype);
-      if (own.size === 0) return lines;
-      return lines.replace(/^([^:\r\n]+):.*\r\n/gm, (line, name: string) => (own.has(name.toLowerCase()) ? '' : line));
+      return withoutOwn(lines);
     };
 
-    const headersOf = (delivery: Delivery): string => {
+    const headersOf = (delivery: Delivery, batch: BatchContent | undefined): string => {
       const { event, run } = delivery;
       let lines = headerLine('Nats-Msg-Id', messageId(run));
-      lines += headerLine('Ouzel-Hops', String(hopsOf(event) + 1));
+      lines += headerLine('Ouzel-Hops', String(mostHops(run) + 1));
       lines += replayLine(run);
-      lines += describing(event);
+      lines += batch === undefined ? describing(event) : withoutOwn(headerLine('Content-Type', batch.type));
       lines += traceHeaders(delivery.span, own);
       for (const [name, bound, source] of headers) lines += headerLine(name, render(bound, source, run, context));
-      if (event.carrier.headers !== undefined)
+      // A batch has no headers of its own, and those of its events differ.
+      if (batch === undefined && event.carrier.headers !== undefined)
         for (const [name, value] of headerEntries(event.carrier.headers))
           if (
             !NOT_FORWARDED.test(name) &&
@@ -100,9 +108,14 @@ export const publish = defineTargetComponent({
 
     const messageOf = (delivery: Delivery) => {
       const { event, run } = delivery;
+      const to = subjectOf(subject, options.subject, run, context);
+      if (run.together !== undefined) {
+        const batch = batchContent(run.together, options.cloudevents);
+        return { to, headers: headersOf(delivery, batch), body: batch.body };
+      }
       return {
-        to: subjectOf(subject, options.subject, run, context),
-        headers: headersOf(delivery),
+        to,
+        headers: headersOf(delivery, undefined),
         body: options.cloudevents === 'structured' ? stringifyJson(structuredEvent(event)) : event.body(),
       };
     };

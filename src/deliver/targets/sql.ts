@@ -148,6 +148,7 @@ function writing(given: Options, context: TargetContext) {
 /** Writes events into SQLite or PostgreSQL. */
 export const sql = defineTargetComponent({
   name: 'sql',
+  batch: 'each',
   summary:
     'Writes each event as a row into SQLite or PostgreSQL, many in one transaction. A delivery is confirmed by the commit, and one that is repeated writes no second row.',
   example:

@@ -18,16 +18,16 @@ import type { PreparedTarget } from '../route.ts';
 
 const options = z
   .strictObject({
-    url: urlTemplate(),
+    url: urlTemplate('delivery'),
     method: z.enum(['POST', 'PUT', 'PATCH', 'DELETE']).default('POST').describe('Method of the request.'),
-    headers: httpHeaderTemplates(),
+    headers: httpHeaderTemplates('delivery'),
     cloudevents: z
       .enum(['structured', 'binary', 'raw'])
       .default('structured')
       .describe(
-        'structured: one JSON document; binary: data as the body, attributes as ce- headers; raw: data alone. Of no effect with `body`.',
+        'structured: one JSON document; binary: data as the body, attributes as ce- headers; raw: data alone. Of no effect with `body`. A batch is a CloudEvents batch where it is structured, else a JSON list of the data.',
       ),
-    body: templateTree()
+    body: templateTree('delivery')
       .optional()
       .describe(
         'What is sent, in place of the event. A mapping or list is sent as JSON, with every text in it a template and every value quoted as JSON needs it; an empty optional leaves its key out. A lone `{{ }}` that is no text is sent as JSON too, anything else as text/plain.',
@@ -86,6 +86,7 @@ const options = z
 /** Sends events to an HTTP endpoint. */
 export const webhook = defineTargetComponent({
   name: 'webhook',
+  batch: 'whole',
   summary:
     'Sends each event to an HTTP endpoint. A delivery is confirmed by a 2xx, and its `webhook-id` stays the same over retries.',
   example: '{ url: "https://partner.example/orders/{{ event.data.id }}", headers: { x-tenant: blue } }',

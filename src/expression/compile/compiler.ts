@@ -57,6 +57,8 @@ export interface Compilation {
   readonly environment: Environment;
   /** The filter of a name, or an ExpressionError at the node. */
   filter(reference: FilterReference): Evaluate;
+  /** Hears of every variable that is read. */
+  reads(name: string, node: Node): void;
   /** Set when the expression has a loop: only then is there a budget. */
   loops: boolean;
 }

@@ -68,6 +68,7 @@ function compileName(node: NameNode, compiler: Compiler): Code {
   }
   const variable = compiler.variable(node.name);
   if (variable) {
+    compiler.shared.reads(node.name, node);
     const missing = compiler.site(node).missing(node.name);
     return dynamic((scope) => {
       const value = variable.read(scope);
@@ -89,10 +90,13 @@ function unknownName(node: NameNode, compiler: Compiler): ExpressionError {
   }
   const known = compiler.shared.environment.get(node.name);
   if (known) {
+    const isOfBatch = known.kinds.length === 1 && known.kinds[0] === 'delivery';
     return compiler.error(
       `there is no "${node.name}" here`,
       node,
-      `It exists where these are: ${known.kinds.filter((kind) => kind !== 'source').join(', ')}.`,
+      isOfBatch
+        ? 'It exists in the deliveries behind `group`.'
+        : `It exists where these are: ${known.kinds.filter((kind) => kind !== 'source').join(', ')}.`,
     );
   }
   const event = compiler.variable('event');

@@ -52,6 +52,7 @@ export function compileMember(node: MemberNode, compiler: Compiler, probe = fals
     const name = staticKey(first, compiler);
     if (variable?.attributes && typeof name === 'string' && !first.optional) {
       const attribute = attributeNamed(name, root.name, variable, first);
+      compiler.shared.reads(root.name, root);
       return fromAttribute(attribute, nodes.slice(1), missing, compiler, probe);
     }
     if (variable?.attributes && first.kind === 'select') attributeNamed(first.field, root.name, variable, first);

@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { z } from 'zod';
 import { isFilter, isTransformer, type Plugin, type PluginContext, type PluginDelivery } from '../define.ts';
 import { revived, thrown } from '../errors.ts';
-import { EventReader } from '../event.ts';
+import { EventReader, type PluginEvent } from '../event.ts';
 import { guardedFetch } from '../fetch.ts';
 import { importPlugin } from '../load.ts';
 import type { PluginState, StateEntry } from '../state.ts';
@@ -52,6 +52,9 @@ class Call implements PluginDelivery {
   readonly attempt: number;
   readonly id: string;
   readonly route: string;
+  /** One alone: what is isolated takes no batches. */
+  events: readonly PluginEvent[] = [];
+  readonly key = null;
   #abort: AbortController | undefined;
 
   constructor({ call, attempt, delivery }: Extract<ToThread, { type: 'call' }>) {
@@ -130,6 +133,7 @@ class Service {
     Atomics.store(this.#marks, MARK.begun, call.number);
     Atomics.store(this.#marks, MARK.holding, call.number);
     const event = arrived(message.event);
+    call.events = [new EventReader({ event })];
     const done = (answer: unknown): void => {
       if (!this.#calls.delete(call.number)) return;
       const { passes, edits } = answer as { passes: boolean; edits: readonly Edit[] };

@@ -262,7 +262,9 @@ export class SpanEncoder {
     buffer.set(ending, at);
     at += ending.length;
     if (span.tracestate !== undefined) at = append(buffer, at, text(3, span.tracestate));
-    if (span.link !== undefined) at = append(buffer, at, linkBytes(span.link));
+    if (span.link !== undefined)
+      at = append(buffer, at, linkBytes(span.link, (span.link.sampled ? FLAGS : FLAGS - 1) | IS_REMOTE));
+    for (const other of span.others ?? []) at = append(buffer, at, linkBytes(other, FLAGS));
     // The tag of field 16 takes two bytes.
     buffer[at] = 0x80 | FIXED32;
     buffer[at + 1] = 1;
@@ -319,9 +321,9 @@ function prepend(buffer: Buffer, at: number, bytes: Uint8Array): number {
   return at - bytes.length;
 }
 
-function linkBytes(link: NonNullable<SpanRecord['link']>): Buffer {
+function linkBytes(link: Ids & { readonly tracestate?: string | undefined }, flagBits: number): Buffer {
   const flags = Buffer.alloc(4);
-  flags.writeUInt32LE((link.sampled ? FLAGS : FLAGS - 1) | IS_REMOTE);
+  flags.writeUInt32LE(flagBits);
   return delimited(
     13,
     delimited(1, link.bytes.subarray(link.at, link.at + TRACE_ID)),

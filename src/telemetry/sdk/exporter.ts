@@ -66,10 +66,11 @@ function contextOf(ids: Ids, isRemote: boolean, tracestate: string | undefined, 
 
 /** Repeats a finished span with the SDK. The tracer's id generator must give the ids of `record`. */
 export function repeatSpan(tracer: Tracer, record: SpanRecord): Span {
-  const { template, parent, remote, link, tracestate, ending } = record;
+  const { template, parent, remote, link, others = [], tracestate, ending } = record;
   const context: Context =
     parent === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, contextOf(parent, remote, tracestate));
-  const links: Link[] = link === undefined ? [] : [{ context: contextOf(link, true, link.tracestate, link.sampled) }];
+  const links: Link[] = others.map((other) => ({ context: contextOf(other, false, undefined) }));
+  if (link !== undefined) links.push({ context: contextOf(link, true, link.tracestate, link.sampled) });
   const options = { kind: KINDS[template.kind], startTime: record.startedAt, attributes: attributesOf(record), links };
   const span = tracer.startSpan(template.name, options, context);
   if (ending.error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: ending.error });

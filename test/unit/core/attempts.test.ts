@@ -27,6 +27,7 @@ const FULL: AttemptRecord = {
   next: 1_767_322_120_000,
   passed: 'delay',
   throttled: 4,
+  batch: 's.3',
 };
 
 describe('a record', () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { NO_ATTEMPTS } from '../../../src/core/attempts.ts';
 import type { Delivery } from '../../../src/deliver/delivery.ts';
 import { choose, deliverStep, type Route } from '../../../src/deliver/route.ts';
-import { error, Gate, harness, jsonEvent, later, outcome, POLICY, route, stopClocks } from '../core/helpers.ts';
+import { error, Gate, harness, jsonEvent, later, outcome, POLICY, random, route, stopClocks } from '../core/helpers.ts';
 
 const NO_ROUTE = outcome('filtered', 'no_route');
 
@@ -26,6 +26,23 @@ describe('choose', () => {
     ['nothing when nothing holds', [entry('a', { holds: false })], []],
     ['nothing of nothing', [], []],
   ])('takes %s', (_name, routes, taken) => expect(choose(routes, scope).map(({ name }) => name)).toEqual(taken));
+
+  it.each([1, 2, 3, 4, 5])('takes what a model says, whatever the entries are (seed %i)', (seed) => {
+    const chance = random(seed);
+    for (let time = 0; time < 300; time++) {
+      const entries = Array.from({ length: Math.floor(chance() * 7) }, (_, index) => {
+        const otherwise = chance() < 0.2;
+        const when = otherwise || chance() < 0.3 ? {} : { holds: chance() < 0.5 };
+        return { name: `r${index}`, otherwise, stop: chance() < 0.3, ...when };
+      });
+      const matches = entries.filter(({ otherwise, holds = true }) => !otherwise && holds);
+      const stop = matches.findIndex((each) => each.stop);
+      const model = stop === -1 ? matches : matches.slice(0, stop + 1);
+      const expected = model.length > 0 ? model : entries.filter(({ otherwise }) => otherwise);
+      const routes = entries.map(({ name, ...more }) => entry(name, more));
+      expect(choose(routes, scope).map(({ name }) => name)).toEqual(expected.map(({ name }) => name));
+    }
+  });
 
   it('asks no condition behind a stop', () => {
     const asked: string[] = [];

@@ -43,6 +43,20 @@ consumers:
     expect(config.plugins.dir).toBe(join(folder, 'plugins'));
   });
 
+  it('take the batches of a group only if they say so', async () => {
+    const batches = TARGET.replace('{ setup', '{ batches: true, setup');
+    const deliver = (to: string): string =>
+      `consumers: { c: { stream: S, group: { max: 5 }, deliver: [{ to: ${to} }] } }\n`;
+    for (const yaml of [
+      deliver('{ plugin: out }'),
+      `targets: { o: { plugin: out } }\n${deliver('o')}`,
+      deliver('{ plugin: many, isolate: true }'),
+    ])
+      expect(await refusalOf(await folderWith(yaml, { 'many.ts': batches }))).toMatch(/takes one event at a time/);
+    const folder = await folderWith(deliver('{ plugin: many }'), { 'many.ts': batches });
+    expect([...(await load(folder)).plugins.keys()]).toEqual(['many']);
+  });
+
   it('start at the folder of the file that names them', async () => {
     const folder = await folderOf({
       'ouzel.yaml': 'version: 1\n',

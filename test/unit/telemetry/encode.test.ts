@@ -43,7 +43,10 @@ function allKinds(): readonly SpanRecord[] {
   receive(jsonEvent({}, { milliseconds: now, headers, sequence: 2 ** 40 + 1, subject: 'events.größe.☃' }));
   receive(jsonEvent({}, { milliseconds: now - 600_000, headers: { ...headers, 'Nats-Msg-Id': 'm'.repeat(400) } }));
   receive(jsonEvent({ x: 'y'.repeat(300_000) }, { milliseconds: now, headers: { 'X-Break': '1' }, deliveries: 3 }));
-  return exporter.records;
+  const [first, second, third] = exporter.records as [SpanRecord, SpanRecord, SpanRecord];
+  const { bytes, at, template, ending, parent, remote, link, tracestate, facts, startedAt, endedAt } = first;
+  const span = { bytes, at, template, ending, parent, remote, link, tracestate, facts, startedAt, endedAt };
+  return [...exporter.records, { ...span, others: [second, third] }];
 }
 
 describe('an encoded span', () => {
@@ -85,6 +88,10 @@ describe('an encoded span', () => {
       spanId: 'b7ad6b7169203331',
       flags: 0x301,
     });
+    // The delivery of a batch is linked to the attempts of its other events, which are in this process.
+    expect(spans.at(-1)?.links).toEqual(
+      [1, 2].map((index) => ({ traceId: spans[index]?.traceId, spanId: spans[index]?.spanId, flags: 0x101 })),
+    );
   });
 
   it("is what OpenTelemetry's SDK makes of the same span", () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { NO_ATTEMPTS } from '../../../src/core/attempts.ts';
 import { OuzelError } from '../../../src/errors.ts';
 import type { Delivery } from '../../../src/deliver/delivery.ts';
+import { Grouping } from '../../../src/flow/group.ts';
 import { error, type EventOptions, Gate, jsonEvent, later, outcome, route, step, stopClocks } from '../core/helpers.ts';
 import { traced } from './helpers.ts';
 
@@ -283,6 +284,26 @@ describe('a delivery', () => {
       { name: 'deliver silent', attributes: { 'error.type': 'TARGET_TIMEOUT' } },
       { name: 'process events.>', attributes: { 'error.type': 'TARGET_TIMEOUT' } },
     ]);
+  });
+});
+
+describe('the delivery of a batch', () => {
+  stopClocks();
+
+  it('is one span within the attempt of its first event, linked to those of the others', () => {
+    const grouping = new Grouping(
+      { max: 3, maxBytes: 1000, within: 1000, atOnce: 1 },
+      { keyOf: () => null, after: () => () => undefined },
+    );
+    const partner = { ...confirming('partner'), batch: { whole: true, bisect: true } };
+    const { receive, exporter } = traced({ steps: [grouping.step], routes: [partner] });
+    for (const sequence of [1, 2, 3]) receive(fresh({ sequence }));
+    const attempts = exporter.records.filter(({ facts }) => facts !== undefined);
+    const deliveries = exporter.records.filter(({ facts }) => facts === undefined);
+    expect(attempts.map(({ facts }) => facts?.sequence)).toEqual([1, 2, 3]);
+    expect(deliveries).toHaveLength(1);
+    expect(deliveries[0]?.parent).toBe(attempts[0]);
+    expect(deliveries[0]?.others).toEqual([attempts[1], attempts[2]]);
   });
 });
 
