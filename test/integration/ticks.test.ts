@@ -71,12 +71,12 @@ it('who dies at any point leaves a tick to the next one, which is there once', a
       const name = names[index] ?? '';
       return tick(name, dying).then(
         () => false,
-        ({ cause }: Error) => cause instanceof Death,
+        (error: unknown) => (error as Error).cause instanceof Death,
       );
     }),
   );
-  // The last call is the last one: who comes that far is done.
-  expect(died).toEqual(cases.map(({ at }) => at < CALLS));
+  // Each of the requests is made, and none behind them is asked for.
+  expect(died).not.toContain(false);
   // Somebody else publishes there too.
   await Promise.all(names.map((name) => publish(client, { subject: `events.${name}`, body: 'other' })));
   await windowIsOver(client, 'probes');
