@@ -71,12 +71,12 @@ it('who dies at any point leaves a tick to the next one, which is there once', a
       const name = names[index] ?? '';
       return tick(name, dying).then(
         () => false,
-        ({ cause }: Error) => cause instanceof Death,
+        (error: unknown) => (error as Error).cause instanceof Death,
       );
     }),
   );
-  // The last call is the last one: who comes that far is done.
-  expect(died).toEqual(cases.map(({ at }) => at < CALLS));
+  // Each of the requests is made, and none behind them is asked for.
+  expect(died).not.toContain(false);
   // Somebody else publishes there too.
   await Promise.all(names.map((name) => publish(client, { subject: `events.${name}`, body: 'other' })));
   await windowIsOver(client, 'probes');
@@ -92,34 +92,38 @@ it.each([
   { begun: false, others: false },
   { begun: true, others: true },
   { begun: true, others: false },
-])('who was held up at any point adds nothing when the window is over: begun before $begun, others there $others', async ({ begun, others }) => {
-  const names = Array.from({ length: CALLS }, (_, at) => `late-${begun}-${others}-${at}`);
-  if (begun) await Promise.all(names.map(beginAndDie));
-  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
-  let waiting = 0;
-  const late = names.map((name, at) => {
-    let calls = 0;
-    const held = handed(async (work) => {
-      if (calls++ === at) {
-        waiting++;
-        await gate;
-      }
-      return work();
+])(
+  'who was held up at any point adds nothing when the window is over: begun before $begun, others there $others',
+  async ({ begun, others }) => {
+    const names = Array.from({ length: CALLS }, (_, at) => `late-${begun}-${others}-${at}`);
+    if (begun) await Promise.all(names.map(beginAndDie));
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    let waiting = 0;
+    const late = names.map((name, at) => {
+      let calls = 0;
+      const held = handed(async (work) => {
+        if (calls++ === at) {
+          waiting++;
+          await gate;
+        }
+        return work();
+      });
+      return tick(name, held);
     });
-    return tick(name, held);
-  });
-  await waitFor(() => waiting === names.length, { what: 'all to be held up' });
-  const before = await Promise.all(names.map((name) => tick(name)));
-  if (others) await Promise.all(names.map((name) => publish(client, { subject: `events.${name}`, body: 'other' })));
-  await windowIsOver(client, 'probes');
-  open();
-  const behind = await Promise.all(late);
-  expect(await ticksOn(names.map((name) => `events.${name}`))).toEqual(
-    new Map(names.map((name) => [`events.${name}`, 1])),
-  );
-  // One of the two says that it was the one.
-  for (const [at, { published }] of before.entries()) expect(Number(published) + Number(behind[at]?.published)).toBe(1);
-});
+    await waitFor(() => waiting === names.length, { what: 'all to be held up' });
+    const before = await Promise.all(names.map((name) => tick(name)));
+    if (others) await Promise.all(names.map((name) => publish(client, { subject: `events.${name}`, body: 'other' })));
+    await windowIsOver(client, 'probes');
+    open();
+    const behind = await Promise.all(late);
+    expect(await ticksOn(names.map((name) => `events.${name}`))).toEqual(
+      new Map(names.map((name) => [`events.${name}`, 1])),
+    );
+    // One of the two says that it was the one.
+    for (const [at, { published }] of before.entries())
+      expect(Number(published) + Number(behind[at]?.published)).toBe(1);
+  },
+);
 
 it('many at once, among others who publish to the subject, publish it once', async () => {
   const others = Promise.all(
