@@ -39,16 +39,16 @@ export class Limits {
   }
 
   throttle(spec: LimitSpec): Held<Throttle> {
-    return this.#hold(`throttle ${identity(spec)}`, () => new Throttle(this.#quota(spec)));
+    return this.#hold(`throttle ${identity(spec)}`, () => new Throttle(this.#quota(spec, false)));
   }
 
   rateLimit(spec: LimitSpec): Held<RateLimit> {
-    return this.#hold(`rate_limit ${identity(spec)}`, () => new RateLimit(this.#quota(spec)));
+    return this.#hold(`rate_limit ${identity(spec)}`, () => new RateLimit(this.#quota(spec, true)));
   }
 
-  #quota({ name, rate, scope }: LimitSpec): Quota {
+  #quota({ name, rate, scope }: LimitSpec, drops: boolean): Quota {
     if (scope === 'instance') return new LocalQuota(rate);
-    return new FleetQuota(name, rate, this.#ports.shared, (error) => this.#ports.onTrouble(name, error));
+    return new FleetQuota(name, rate, drops, this.#ports.shared, (error) => this.#ports.onTrouble(name, error));
   }
 
   #hold<T extends object>(key: string, make: () => T): Held<T> {

@@ -95,8 +95,9 @@ const OUTLIVES = 30_000;
 const ASK_AGAIN = 500;
 /** From how many that are wanted together some are taken ahead, how many at most, and of how many that there are one. */
 const BUSY = 8;
-const MOST_AHEAD = 1_000;
+const MOST_AHEAD = 2_000;
 const SPARE = 10;
+const SPARE_WAITING = 4;
 /** Milliseconds after which what was taken ahead and not used is put back. */
 const HELD = 50;
 
@@ -148,6 +149,7 @@ export class FleetQuota implements Quota {
   readonly rate: Rate;
   readonly #limit: string;
   readonly #shared: SharedStandings;
+  readonly #drops: boolean;
   readonly #onTrouble: (error: Error) => void;
   /** What was taken ahead for keys that are asked for all the time. */
   readonly #advances = new Map<string, Advance>();
@@ -156,11 +158,13 @@ export class FleetQuota implements Quota {
 
   /**
    * @param limit Its name, the same on all instances.
+   * @param drops Whether events are dropped that may not go; else they wait.
    * @param onTrouble Hears that what is shared could not be reached; it is asked again.
    */
-  constructor(limit: string, rate: Rate, shared: SharedStandings, onTrouble: (error: Error) => void) {
+  constructor(limit: string, rate: Rate, drops: boolean, shared: SharedStandings, onTrouble: (error: Error) => void) {
     this.#limit = limit;
     this.rate = rate;
+    this.#drops = drops;
     this.#shared = shared;
     this.#onTrouble = onTrouble;
   }
@@ -221,11 +225,13 @@ export class FleetQuota implements Quota {
     setTimeout(() => this.#read(question), ASK_AGAIN).unref();
   }
 
-  /** How many to take ahead where many are wanted: a small part of what there is, so that nobody misses them. */
+  /** How many to take ahead where many are wanted: a part of what there is, so that nobody misses them. */
   #ahead(wanted: number, base: number, now: number): number {
     if (wanted < BUSY) return 0;
-    const spare = Math.floor(admissible(base, now, Number.POSITIVE_INFINITY, this.rate) / SPARE) - wanted;
-    return Math.max(0, Math.min(wanted * 4, MOST_AHEAD, spare));
+    const there = admissible(base, now, Number.POSITIVE_INFINITY, this.rate);
+    // Where events are dropped for want of a few, a few must not lie about unused when little is left.
+    const spare = this.#drops ? there / SPARE - wanted : (there - wanted) / SPARE_WAITING;
+    return Math.max(0, Math.min(wanted * 4, MOST_AHEAD, Math.floor(spare)));
   }
 
   #advance(key: string, count: number): void {

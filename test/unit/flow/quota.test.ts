@@ -65,7 +65,7 @@ function fleet(bucket: Bucket, instances: number, seed: number, milliseconds: nu
   const begin = Date.now();
   let asked = 0;
   for (let instance = 0; instance < instances; instance++) {
-    const quota = new FleetQuota('test', RATE, bucket, () => undefined);
+    const quota = new FleetQuota('test', RATE, true, bucket, () => undefined);
     const ask = (): void => {
       const wanted = 1 + Math.floor(next() * 10);
       asked += wanted;
@@ -107,7 +107,7 @@ describe('a quota of the fleet', () => {
   it('gives out exactly a burst to as many as want it, and asks nobody when it knows that there is nothing', () => {
     const bucket = new Bucket(random(1));
     const day: Rate = { interval: 86_400_000 / 40, burst: 40 };
-    const quotas = [1, 2, 3].map(() => new FleetQuota('daily', day, bucket, () => undefined));
+    const quotas = [1, 2, 3].map(() => new FleetQuota('daily', day, true, bucket, () => undefined));
     let granted = 0;
     const ask = (): void => {
       for (const quota of quotas) quota.ask('', 25, 0, (count) => (granted += count));
@@ -122,7 +122,7 @@ describe('a quota of the fleet', () => {
 
   it('takes up a key again that it knew, after the entry went by its age', () => {
     const bucket = new Bucket(random(1));
-    const quota = new FleetQuota('test', RATE, bucket, () => undefined);
+    const quota = new FleetQuota('test', RATE, true, bucket, () => undefined);
     const counts: number[] = [];
     const ask = (): void => {
       quota.ask('key', 9, 0, (count) => void counts.push(count));
@@ -134,6 +134,55 @@ describe('a quota of the fleet', () => {
       ask();
     }
     expect(counts).toEqual([5, 5, 5, 5, 5]);
+  });
+});
+
+describe('what a quota of the fleet takes ahead', () => {
+  const rate: Rate = { interval: 1, burst: 1_000 };
+
+  it('lets go at once what is asked for all the time, and is put back when it is not used', () => {
+    const bucket = new Bucket(random(2));
+    const quota = new FleetQuota('test', rate, false, bucket, () => undefined);
+    let granted = 0;
+    quota.ask('key', 40, 0, (count) => (granted += count));
+    vi.advanceTimersByTime(20);
+    expect(granted).toBe(40);
+    let atOnce = 0;
+    while (atOnce < 30 && quota.grants('key')) atOnce++;
+    expect(atOnce).toBe(30);
+    vi.advanceTimersByTime(200);
+    expect(quota.grants('key')).toBe(false);
+    // After a while nothing is missing: a whole burst may go.
+    const other = new FleetQuota('test', rate, false, bucket, () => undefined);
+    let left = 0;
+    other.ask('key', 2_000, 0, (count) => (left = count));
+    vi.advanceTimersByTime(20);
+    expect(left).toBe(1_000);
+  });
+
+  it('is never more than the burst and the rate allow, whoever uses it', () => {
+    const bucket = new Bucket(random(4));
+    const next = random(4);
+    const quotas = [1, 2, 3].map(() => new FleetQuota('test', rate, false, bucket, () => undefined));
+    const asking = new Set<FleetQuota>();
+    const begin = Date.now();
+    let gone = 0;
+    let atOnce = 0;
+    for (let step = 0; step < 3_000; step++) {
+      for (const quota of quotas) {
+        let wanted = Math.floor(next() * 3);
+        for (; wanted > 0 && quota.grants('key'); wanted--, atOnce++) gone++;
+        if (wanted === 0 || asking.has(quota)) continue;
+        asking.add(quota);
+        quota.ask('key', wanted + 8, 0, (count) => {
+          asking.delete(quota);
+          gone += count;
+        });
+      }
+      vi.advanceTimersByTime(1);
+    }
+    expect(gone).toBeLessThanOrEqual(rate.burst + (Date.now() - begin) / rate.interval);
+    expect(atOnce).toBeGreaterThan(100);
   });
 });
 
