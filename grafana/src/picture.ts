@@ -82,13 +82,16 @@ function drawLines(panel: PanelSpec, lines: readonly Line[], width: number, heig
     points.map(([, value]) => value).filter((value) => Number.isFinite(value)),
   );
   const most = nice(Math.max(...finite, 0));
+  const lowest = Math.min(...finite, 0);
+  const least = lowest < 0 ? -nice(-lowest) : 0;
   const x = (time: number): number => left + ((time - range.from) / (range.to - range.from)) * (right - left);
-  const y = (value: number): number => bottom - (value / most) * (bottom - top);
+  const y = (value: number): number => bottom - ((value - least) / (most - least)) * (bottom - top);
   const grid = [0, 0.5, 1].map((share) => {
-    const at = y(most * share);
+    const value = least + (most - least) * share;
+    const at = y(value);
     return (
       `<path d="M${left} ${at}H${right}" stroke="#e5e5e5"/>` +
-      text(left - 6, at + 4, shown(most * share, panel.unit), 10, '#555', 'normal', 'end')
+      text(left - 6, at + 4, shown(value, panel.unit), 10, '#555', 'normal', 'end')
     );
   });
   const times = [0, 0.5, 1].map((share) => {
@@ -200,7 +203,7 @@ function shown(value: number, unit: string): string {
   if (!Number.isFinite(value)) return 'no data';
   if (unit === 'bytes') return `${Math.round(value / 2 ** 20)} MiB`;
   if (unit === 'percentunit') return `${Math.round(value * 100)}%`;
-  if (unit === 's') return value === 0 || value >= 1 ? `${round(value)} s` : `${round(value * 1000)} ms`;
+  if (unit === 's') return value === 0 || Math.abs(value) >= 1 ? `${round(value)} s` : `${round(value * 1000)} ms`;
   return unit === 'ops' ? `${round(value)}/s` : round(value);
 }
 
