@@ -51,7 +51,13 @@ async function answer(child: ChildProcess): Promise<Progress> {
 }
 
 /** The daemon's configuration: two filters, half of the events pass, one `set`, every metric on. */
-const config = (url: string, address: string, deliver: boolean, collector: string, orderBy?: string): string => `version: 1
+const config = (
+  url: string,
+  address: string,
+  deliver: boolean,
+  collector: string,
+  orderBy?: string,
+): string => `version: 1
 nats: { servers: "${url}" }
 http: { listen: "${address}" }
 telemetry: { traces: { endpoint: "${collector}" } }
