@@ -30,6 +30,7 @@ const TAGS: Readonly<Record<string, string>> = {
   config: 'The configuration in force: the file’s and the fleet’s.',
   'dead letters': 'Events that could not be delivered.',
   events: 'Single events: posted, or looked at.',
+  schedules: 'Sources that tick.',
   daemon: 'The daemon itself.',
 };
 

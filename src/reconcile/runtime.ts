@@ -104,6 +104,8 @@ export class ConsumerRuntime {
       spec: () => this.#blueprint.spec,
       decode: () => this.#blueprint.decode,
     });
+    // So that the first one is seen as an increase.
+    options.metrics.consumerRecreated.with(this.name);
     this.#limit();
     this.#show();
   }
@@ -286,6 +288,7 @@ export class ConsumerRuntime {
     await this.#active?.seen(info);
     metrics.consumerPending.with(this.name).set(info.num_pending);
     metrics.consumerAckPending.with(this.name).set(info.num_ack_pending);
+    metrics.consumerRedelivered.with(this.name).set(info.num_redelivered);
   }
 
   #run(): void {

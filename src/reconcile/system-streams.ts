@@ -8,6 +8,7 @@ import { ATTEMPTS_STREAM, ATTEMPTS_STREAM_OPTIONS, ATTEMPTS_SUBJECTS } from '../
 import { KEPT } from '../nats/bodies.ts';
 import { LANE_STREAM, LANE_SUBJECTS } from '../nats/lanes.ts';
 import { ensureStream, type StreamSpec } from '../nats/provision.ts';
+import { SCHEDULES_STREAM, SCHEDULES_STREAM_OPTIONS, SCHEDULES_SUBJECTS } from '../nats/ticks.ts';
 import { TIMER_STREAM, TIMER_STREAM_OPTIONS, TIMER_SUBJECTS } from '../nats/timers.ts';
 import { INCIDENT_STREAM, INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -73,6 +74,17 @@ const configSpec = ({ nats: { system } }: Config): StreamSpec => ({
   discard: 'new',
   description: 'Configuration of Ouzel that all instances share',
   options: CONFIG_STREAM_OPTIONS,
+  manage: false,
+});
+
+/** The bucket of how far each schedule is: made by the first that ticks. */
+export const schedulesSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: SCHEDULES_STREAM,
+  subjects: SCHEDULES_SUBJECTS,
+  replicas: system.replicas,
+  discard: 'new',
+  description: 'How far each schedule of Ouzel is',
+  options: SCHEDULES_STREAM_OPTIONS,
   manage: false,
 });
 

@@ -11,6 +11,7 @@ import { metrics } from './metrics.ts';
 import { replays } from './replays.ts';
 import { resources } from './resources.ts';
 import { rollback } from './rollback.ts';
+import { schedules } from './schedules.ts';
 import { statusRoutes } from './status.ts';
 import { tap } from './tap.ts';
 import { targets } from './targets.ts';
@@ -29,6 +30,7 @@ const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   events,
   deadLetters,
   replays,
+  schedules,
   tap,
   statusRoutes,
 ];
