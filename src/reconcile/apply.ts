@@ -4,7 +4,7 @@
  */
 import type { LoadedConfig } from '../config/load.ts';
 import { asOuzelError, OuzelError } from '../errors.ts';
-import { deleteDurable, ensureStream, type StreamSpec } from '../nats/provision.ts';
+import { deleteDurable, purgeLanes, ensureStream, type StreamSpec } from '../nats/provision.ts';
 import { familiesOf } from '../telemetry/metrics.ts';
 import { type Blueprint, blueprintOf, buildRuntime, revisionsOf, type Services, streamSpecs } from './build.ts';
 import { type Comparable, type ConsumerDiff, diffConsumers } from './diff.ts';
@@ -191,6 +191,7 @@ export class Reconciler {
     const drained = runtime.stop(new Promise(() => undefined)).then(async () => {
       this.#leaving.delete(runtime);
       if (spec.onRemove === 'delete') await deleteDurable(manager, spec.stream, name);
+      if (spec.onRemove === 'delete' && forGood && spec.pinned) await purgeLanes(manager, name);
       // A consumer of this name may have come back meanwhile.
       if (forGood && !this.#runtimes.has(name)) this.#forget(name);
       this.#forgetTargets();

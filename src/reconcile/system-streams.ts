@@ -6,7 +6,7 @@ import { CONFIG_STREAM, CONFIG_STREAM_OPTIONS, CONFIG_SUBJECTS } from '../fleet/
 import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
 import { ATTEMPTS_STREAM, ATTEMPTS_STREAM_OPTIONS, ATTEMPTS_SUBJECTS } from '../nats/attempts.ts';
 import { KEPT } from '../nats/bodies.ts';
-import { LANE_STREAM, LANE_SUBJECTS } from '../nats/lanes.ts';
+import { LANE_STREAM, LANE_SUBJECTS } from '../nats/lane-stream.ts';
 import { ensureStream, type StreamSpec } from '../nats/provision.ts';
 import { SCHEDULES_STREAM, SCHEDULES_STREAM_OPTIONS, SCHEDULES_SUBJECTS } from '../nats/ticks.ts';
 import { TIMER_STREAM, TIMER_STREAM_OPTIONS, TIMER_SUBJECTS } from '../nats/timers.ts';
