@@ -119,11 +119,13 @@ export async function purgeLanes(manager: JetStreamManager, consumer: string): P
 async function checkNoneWaits(manager: JetStreamManager, consumer: string): Promise<void> {
   if ((await findStream(manager, LANE_STREAM)) === undefined) return;
   const { state } = await manager.streams.info(LANE_STREAM, { subjects_filter: laneSubjects(consumer) });
-  const waiting = Object.values(state.subjects ?? {}).reduce((sum, count) => sum + count, 0);
-  if (waiting === 0) return;
+  const subjects = Object.entries(state.subjects ?? {});
+  if (subjects.length === 0) return;
+  const held = subjects.filter(([subject]) => subject.endsWith('.hold')).length;
+  const waiting = subjects.reduce((sum, [, count]) => sum + count, 0) - held;
   throw new OuzelError(
     'DURABLE_REFUSED',
-    `consumer ${consumer}: ${waiting} of its events wait for those of their key, in the stream ${LANE_STREAM}, and nobody would take them from there. Let it keep its order until they are done (order_by)`,
+    `consumer ${consumer}: ${waiting} of its events wait for those of their key, in the stream ${LANE_STREAM}, and ${held} of its keys are held by dead letters; nobody would take them from there. Let it keep its order until they are done (order_by)`,
   );
 }
 
