@@ -15,10 +15,8 @@ import type { Publisher, Requester } from '../deliver/ports.ts';
 import { asOuzelError, OuzelError } from '../errors.ts';
 import type { Hold, LaneStore, StoredEvent, StoredLane, Tier } from '../flow/lane.ts';
 import type { Bodies } from './bodies.ts';
+import { LANE_STREAM, laneSubjects } from './lane-stream.ts';
 import { findStream } from './provision.ts';
-
-export const LANE_STREAM = 'OUZEL_LANES';
-export const LANE_SUBJECTS = ['ouzel.lane.>'];
 
 /** What answers for an event that was stored: no ack subject begins so. */
 const REPLY = Buffer.from('lane');
@@ -28,9 +26,6 @@ const DOLLAR = 36;
 export const isOfStream = (reply: Uint8Array): boolean => reply[0] === DOLLAR;
 
 const prefixOf = (consumer: string): string => `ouzel.lane.${consumer}.`;
-
-/** Where all is that is stored for a consumer. */
-export const laneSubjects = (consumer: string): string => `${prefixOf(consumer)}>`;
 
 /** Milliseconds to wait for an answer of the server, and before something is asked again. */
 const TIMEOUT = 10_000;
@@ -149,7 +144,7 @@ export function createLaneStore(options: LaneStoreOptions): LaneStore {
     },
     async lanes() {
       if ((await findStream(manager, LANE_STREAM)) === undefined) return new Map();
-      const { state } = await manager.streams.info(LANE_STREAM, { subjects_filter: `${prefix}>` });
+      const { state } = await manager.streams.info(LANE_STREAM, { subjects_filter: laneSubjects(consumer) });
       const counts = new Map<string, { front: number; rest: number; last: number; hold?: Hold | undefined }>();
       for (const [subject, count] of Object.entries(state.subjects ?? {})) {
         const [name = '', tier] = subject.slice(prefix.length).split('.');

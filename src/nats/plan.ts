@@ -87,6 +87,8 @@ export type DurablePlan =
       readonly action: 'change';
       readonly changed: readonly Difference[];
       readonly marks: readonly Difference[];
+      /** Whether one instance had all of its events, and all are to share them from now on. */
+      readonly shares: boolean;
       readonly config: ConsumerConfig;
     }
   | { readonly action: 'none' };
@@ -327,5 +329,6 @@ export function planDurable(on: DurableState, spec: DurableSpec, resumption?: Re
   // An update is laid over what is there, and the server takes one kind of filter or the other.
   const kept = { ...found.config, filter_subject: '' };
   const config = { ...kept, ...wanted, metadata: { ...found.config.metadata, ...metadata(spec) } };
-  return { action: 'change', changed, marks, config };
+  const shares = changed.some(({ field, config: now }) => field === 'priority_policy' && now === SHARED);
+  return { action: 'change', changed, marks, shares, config };
 }

@@ -5,6 +5,7 @@
 import { type ConsumerInfo, JetStreamApiError, type JetStreamManager, type StreamInfo } from '@nats-io/jetstream';
 import { OuzelError } from '../errors.ts';
 import { notedLanes } from './lane-durables.ts';
+import { LANE_STREAM, laneSubjects } from './lane-stream.ts';
 import {
   type Difference,
   type DurableSpec,
@@ -109,6 +110,26 @@ export async function ensureStream(manager: JetStreamManager, spec: StreamSpec):
   };
 }
 
+/** Deletes what waits in the order of a consumer that is gone. */
+export async function purgeLanes(manager: JetStreamManager, consumer: string): Promise<void> {
+  if ((await findStream(manager, LANE_STREAM)) === undefined) return;
+  await manager.streams.purge(LANE_STREAM, { filter: laneSubjects(consumer) });
+}
+
+/** @throws OuzelError DURABLE_REFUSED while events wait in an order that the consumer is to keep no longer. */
+async function checkNoneWaits(manager: JetStreamManager, consumer: string): Promise<void> {
+  if ((await findStream(manager, LANE_STREAM)) === undefined) return;
+  const { state } = await manager.streams.info(LANE_STREAM, { subjects_filter: laneSubjects(consumer) });
+  const subjects = Object.entries(state.subjects ?? {});
+  if (subjects.length === 0) return;
+  const held = subjects.filter(([subject]) => subject.endsWith('.hold')).length;
+  const waiting = subjects.reduce((sum, [, count]) => sum + count, 0) - held;
+  throw new OuzelError(
+    'DURABLE_REFUSED',
+    `consumer ${consumer}: ${waiting} of its events wait for those of their key, in the stream ${LANE_STREAM}, and ${held} of its keys are held by dead letters; nobody would take them from there. Let it keep its order until they are done (order_by)`,
+  );
+}
+
 /** The durable of a consumer after it was made or brought up to date. */
 export interface ProvisionedDurable extends Provisioned {
   /** When its stream was made. */
@@ -135,6 +156,7 @@ export async function ensureDurable(
   const plan = planDurable({ stream, durable }, spec, resumption);
   try {
     if (plan.action === 'make') durable = await manager.consumers.add(spec.stream, plan.config);
+    if (plan.action === 'change' && plan.shares) await checkNoneWaits(manager, spec.name);
     if (plan.action === 'change') await manager.consumers.update(spec.stream, spec.name, plan.config);
   } catch (error) {
     // Another instance made it in the same moment: it is brought in line like any that is there.

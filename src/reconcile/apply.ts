@@ -4,7 +4,7 @@
  */
 import type { LoadedConfig } from '../config/load.ts';
 import { asOuzelError, OuzelError } from '../errors.ts';
-import { deleteDurable, type DurableSpec, ensureStream, type StreamSpec } from '../nats/provision.ts';
+import { deleteDurable, type DurableSpec, ensureStream, purgeLanes, type StreamSpec } from '../nats/provision.ts';
 import { TIMER_STREAM } from '../nats/timers.ts';
 import { removeWaiting } from '../nats/waiting.ts';
 import { familiesOf } from '../telemetry/metrics.ts';
@@ -214,10 +214,11 @@ export class Reconciler {
   }
 
   /** What a consumer made on the server, and, where it does not go on elsewhere, what waits for it. */
-  async #delete({ stream, name }: DurableSpec, durables: readonly string[], forGood: boolean): Promise<void> {
+  async #delete({ stream, name, pinned }: DurableSpec, durables: readonly string[], forGood: boolean): Promise<void> {
     const { logger, manager } = this.#services;
     for (const durable of durables) await deleteDurable(manager, stream, durable);
     if (!forGood || this.#runtimes.has(name)) return;
+    if (pinned) await purgeLanes(manager, name);
     await deleteDurable(manager, TIMER_STREAM, name);
     const removed = await removeWaiting(manager, name);
     if (removed > 0) logger.warn({ consumer: name, removed }, 'what waited for it is removed');

@@ -347,7 +347,7 @@ class PlanCompiler {
 
   /** What controls the flow, before the pipeline and behind it. */
   #flow(): { before: Stage[]; order: Stage[]; behind: Stage[]; onSettled: FlowStage['onSettled'][] } {
-    const { admission, standIn } = this.#input;
+    const { admission, keyed, standIn } = this.#input;
     const context: FlowContext = {
       ...this.#limitContext(),
       settings: this.#consumer,
@@ -355,7 +355,7 @@ class PlanCompiler {
       missing: this.#countMissing,
       held: this.#input.held,
       seen: this.#input.seen,
-      leave: admission?.leave,
+      leave: keyed?.onSettled ?? admission?.leave,
       alone: standIn !== undefined,
     };
     const stageOf = ({ step, onSettled: _hears, ...info }: FlowStage): Stage => {

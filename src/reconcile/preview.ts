@@ -17,7 +17,7 @@ import {
   type StreamState,
 } from '../nats/plan.ts';
 import { ATTEMPTS_PREFIX, ATTEMPTS_STREAM } from '../nats/attempts.ts';
-import { LANE_STREAM, laneSubjects } from '../nats/lanes.ts';
+import { LANE_STREAM, laneSubjects } from '../nats/lane-stream.ts';
 import { findDurable, findStream } from '../nats/provision.ts';
 import type { LookupOptions } from '../pipeline/transformers/lookup.ts';
 import { HELD_STREAM, heldSubject } from '../nats/held.ts';

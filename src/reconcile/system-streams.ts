@@ -7,7 +7,7 @@ import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts
 import { ATTEMPTS_STREAM, ATTEMPTS_STREAM_OPTIONS, ATTEMPTS_SUBJECTS } from '../nats/attempts.ts';
 import { KEPT } from '../nats/bodies.ts';
 import { LIMITS_STREAM, LIMITS_STREAM_OPTIONS, LIMITS_SUBJECTS } from '../nats/limits.ts';
-import { LANE_STREAM, LANE_SUBJECTS } from '../nats/lanes.ts';
+import { LANE_STREAM, LANE_SUBJECTS } from '../nats/lane-stream.ts';
 import { HELD_STREAM, HELD_STREAM_OPTIONS, HELD_SUBJECTS } from '../nats/held.ts';
 import { ensureStream, type StreamSpec } from '../nats/provision.ts';
 import { SEEN_STREAM, SEEN_STREAM_OPTIONS, SEEN_SUBJECTS } from '../nats/seen.ts';

@@ -189,6 +189,13 @@ consumers:
   await waitFor(() => accepted.includes(41), { what: 'the third key to go on' });
   expect(accepted.toSorted((left, right) => left - right)).toEqual([30, 41]);
 
+  // Without the order nobody would take what waits: the change is refused, and all goes on as before.
+  await again.write(config.replace('order_by: event.data.key, on_dead_letter: hold, ', ''));
+  await waitFor(async () => (await again.total('ouzel_config_reloads_total', { result: 'rejected' })) === 1, {
+    what: 'the change to be refused',
+  });
+  expect(again.log()).toMatch(/[56] of its events wait .* and 2 of its keys are held/);
+  await again.write(config);
   mended = true;
   const driven = await runCli(['dlq', 'redrive', '--where', 'event.data.key == "odd"', '--config', again.configFile]);
   expect(driven.stderr + driven.stdout).toMatch(/1 /);

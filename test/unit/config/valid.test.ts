@@ -33,6 +33,7 @@ describe('a configuration that holds', () => {
       stream: 'A',
       start: 'new',
       pipeline: [],
+      on_dead_letter: 'continue',
       prefetch: 2000,
       failing: { errors: 10, within: 300_000 },
       paused: false,
