@@ -49,7 +49,7 @@ export interface Handover {
 export interface Handed extends Handover {
   readonly due: Position;
   /** Where it was stored until the events of its key before it were done with (`flow/order.ts`). */
-  readonly lane?: { readonly name: string; readonly number: number };
+  readonly lane?: { readonly name: string; readonly number: number } | undefined;
 }
 
 const BELOW_MILLISECOND = 6;

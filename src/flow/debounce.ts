@@ -144,7 +144,7 @@ export class Debounce {
     if (replaced !== undefined && isSame(replaced.handover.position, former)) await this.#end(run, replaced);
     else if (isRepeated(run)) {
       const event = await held.find(run.event.stream, former);
-      const handed = run.handed && { ...run.handed, record: undefined };
+      const handed = run.handed && { ...run.handed, record: undefined, lane: undefined };
       if (event !== undefined) await run.consumer.endElsewhere(event, handed, superseded);
     }
     return true;

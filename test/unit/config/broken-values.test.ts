@@ -27,6 +27,26 @@ const values: readonly Case[] = [
     /from 1s to 1d/,
   ],
   [
+    'a delay of both kinds',
+    consumer('    delay: { until: event.data.due, for: 1h }\n'),
+    ['5:5 CONFIG_INVALID_VALUE «delay»'],
+    /for a time or until an instant/,
+    /for: 30m/,
+  ],
+  [
+    'a debounce that ends before it is quiet',
+    consumer('    debounce: { quiet: 10s, at_most: 5s }\n'),
+    ['5:38 CONFIG_INVALID_VALUE «5s»'],
+    /at_most is shorter than quiet/,
+    /`at_most`/,
+  ],
+  [
+    'a count that lets everything pass',
+    consumer('    count: { within: 10m, at: 1 }\n'),
+    ['5:31 CONFIG_INVALID_VALUE «1»'],
+    /2/,
+  ],
+  [
     'a size of no unit',
     `${V}streams: { A: { subjects: [a], max_bytes: 5XB } }\n`,
     ['2:43 CONFIG_INVALID_VALUE «5XB»'],
