@@ -102,7 +102,7 @@ consumers:
   const [letter] = await readStream(client, 'OUZEL_DLQ');
   expect(letter?.headers).toMatchObject({ 'Ouzel-Attempts': '2', 'Ouzel-Reason': 'rejected' });
   expect(letter?.body).toBe('{"n":5,"customer":"bad"}');
-}, 60_000);
+}, 120_000);
 
 test('a process that is killed loses no event of its batches, and one that drains gives back what it collected', async () => {
   const server = await startServer();
@@ -149,4 +149,4 @@ consumers:
       .toSorted((a, b) => a - b),
   ).toEqual([0, 1, 2, 3, 4, 5, 6]);
   expect((await client.jsm.consumers.info('IN', 'web')).num_ack_pending).toBe(0);
-}, 60_000);
+}, 120_000);
