@@ -1,5 +1,6 @@
 /** The composition root: what a daemon is made of, how it starts, and how it drains. */
 import { Acts } from './audit/acts.ts';
+import { Trail } from './audit/trail.ts';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
@@ -53,6 +54,8 @@ export class Daemon {
   readonly #incidents: Incidents;
   /** What is changed over the API. */
   readonly #acts: Acts;
+  /** What became of the events. */
+  readonly #trail: Trail;
   readonly #replays: ReplayHost;
   #loaded: LoadedConfig;
   readonly #reloads: Reloads;
@@ -89,12 +92,11 @@ export class Daemon {
       instance: this.#incidents.instance,
       logger,
     });
-    this.#acts = new Acts({
-      instance: this.#incidents.instance,
-      redact: (text) => this.#loaded.redact(text),
-      metrics,
-      logger,
-    });
+    const { instance } = this.#incidents;
+    const redact = (text: string): string => this.#loaded.redact(text);
+    this.#trail = new Trail(loaded.config.audit.mode, { instance, keyOf: this.#keyOf, redact, metrics, logger });
+    const chain = (): Trail | undefined => (this.#trail.mode === 'off' ? undefined : this.#trail);
+    this.#acts = new Acts({ instance, redact, metrics, logger, chain });
     this.#ingress = new Ingress({
       config: () => this.#loaded.config,
       publisher: () => this.#natsAccess().publisher,
@@ -237,6 +239,7 @@ export class Daemon {
     const replays = Promise.race([this.#replays.close(), deadline]);
     await Promise.all([answered, replays, this.#engine.drain(deadline)]);
     this.#disabled.close();
+    await this.#trail.close(this.#engine.connected ? deadline : Promise.resolve());
     // Confirmed before the connection closes; without one, nothing is waited for.
     await this.#incidents.close(this.#engine.connected ? deadline : Promise.resolve());
     await this.#flushSpans(deadline);
@@ -273,6 +276,7 @@ export class Daemon {
       observer: this.#observer(),
       incidents: this.#incidents,
       acts: this.#acts,
+      trail: this.#trail,
       traces: this.#traces,
       logger: this.#logger,
       metrics: this.#metrics,
@@ -304,7 +308,9 @@ export class Daemon {
       await takeBack();
       throw error;
     });
+    const { audit } = this.#loaded.config;
     this.#loaded = next;
+    this.#trail.follow(next.config.audit, audit);
     this.#ingress.follow();
     this.#keys = undefined;
     this.#disabled.sync();

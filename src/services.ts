@@ -1,6 +1,8 @@
 /** What the consumers of a daemon share, made on the server that it is connected to. */
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { Acts } from './audit/acts.ts';
+import { Anchor } from './audit/anchor.ts';
+import type { Trail } from './audit/trail.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Pauses } from './core/pauses.ts';
 import { Suspects } from './core/suspects.ts';
@@ -16,7 +18,7 @@ import { SystemStreams } from './nats/system.ts';
 import { createParking } from './nats/timers.ts';
 import type { Services } from './reconcile/build.ts';
 import type { KeyOf } from './reconcile/keys.ts';
-import { auditSpec, ensureOwnStream, incidentSpec, systemSpecs } from './reconcile/system-streams.ts';
+import { auditSpec, ensureOwnStream, incidentSpec, systemSpecs, trailSpecs } from './reconcile/system-streams.ts';
 import type { Incidents } from './telemetry/incidents.ts';
 
 /** What outlives a server that was not ready, and is tried again. */
@@ -30,6 +32,7 @@ export interface Shared extends Pick<
   readonly pauses: Pauses;
   readonly incidents: Incidents;
   readonly acts: Acts;
+  readonly trail: Trail;
 }
 
 export interface Prepared {
@@ -43,7 +46,7 @@ export interface Prepared {
 /** Makes the streams that Ouzel keeps for itself, and what works with them. @throws OuzelError as `ensureStream` */
 export async function prepareServer(
   link: Link,
-  { loaded, keyOf, incidents, acts, ...shared }: Shared,
+  { loaded, keyOf, incidents, acts, trail, ...shared }: Shared,
 ): Promise<Prepared> {
   const { connection, wire, publisher, requester } = link;
   const { logger } = shared;
@@ -59,12 +62,16 @@ export async function prepareServer(
   const ensure = (specOf: typeof auditSpec) => () => ensureOwnStream(manager, specOf(loaded().config), logger);
   await incidents.connect(own, ensure(incidentSpec));
   await acts.connect(own, ensure(auditSpec));
+  await trail.connect(own, new Anchor(incidents.instance, own, manager, logger), async () => {
+    for (const spec of trailSpecs(loaded().config)) await ensureOwnStream(manager, spec, logger);
+  });
   return {
     streams,
     store: new ConfigStore(connection, client, manager),
     letters: { client, manager, publisher, bodies },
     services: {
       ...shared,
+      trail,
       connection,
       manager,
       wire,

@@ -116,6 +116,14 @@ export class Event implements EventView {
     this.#decode = decode;
   }
 
+  /** The event as it came: itself while nothing has changed it. */
+  get original(): Event {
+    if (!this.dataChanged && this.#changed === undefined && this.#extensions === undefined) return this;
+    const original = new Event(this.carrier, this.position, this.stream, this.#decode);
+    original.#contents = this.#contents;
+    return original;
+  }
+
   get contents(): Contents {
     return (this.#contents ??= this.#decode(this));
   }

@@ -47,7 +47,7 @@ export class SystemStreams {
       publishCore: (...args) => publisher.publishCore(...args),
       publish: (subject, headers, body, timeout, listener) =>
         publisher.publish(subject, headers, body, timeout, {
-          confirmed: (duplicate) => listener.confirmed(duplicate),
+          confirmed: (...answer) => listener.confirmed(...answer),
           failed: (error) => {
             if (error.code === 'TARGET_NO_STREAM') this.missing();
             listener.failed(error);

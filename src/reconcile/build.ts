@@ -7,7 +7,7 @@ import { createDecoder } from '../contracts/decode.ts';
 import { Consumer, type ConsumerCells } from '../core/consumer.ts';
 import type { Decoder } from '../core/event.ts';
 import type { Plan } from '../core/plan.ts';
-import type { AttemptStore, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
+import type { AttemptStore, AuditTrail, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
 import type { Pauses } from '../core/pauses.ts';
 import type { Suspects } from '../core/suspects.ts';
 import type { Turns } from '../core/turns.ts';
@@ -44,6 +44,7 @@ export interface Services {
   readonly suspects: Suspects;
   readonly pauses: Pauses;
   readonly observer: Observer;
+  readonly trail: AuditTrail;
   readonly turns: Turns;
   readonly logger: Logger;
   readonly metrics: Metrics;

@@ -23,7 +23,7 @@ import { TIMER_STREAM, timerSubject } from '../nats/timers.ts';
 import { INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import { CONFIG_STREAM, CONFIG_SUBJECTS } from '../fleet/store.ts';
 import { durableSpec, revisionsOf, streamSpecs } from './build.ts';
-import { auditSpec, incidentSpec, systemSpecs } from './system-streams.ts';
+import { auditSpec, incidentSpec, systemSpecs, trailSpecs } from './system-streams.ts';
 
 /** One thing that was looked at. */
 export interface PlanItem {
@@ -87,6 +87,7 @@ class Previewer {
       ...systemSpecs(this.#config),
       incidentSpec(this.#config),
       auditSpec(this.#config),
+      ...trailSpecs(this.#config),
       ...streamSpecs(this.#config),
     ])
       await this.#looked('stream', spec.name, () => this.#stream(spec));

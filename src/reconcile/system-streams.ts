@@ -1,6 +1,8 @@
 /** The streams that Ouzel keeps for itself, as `nats/provision.ts` makes them. */
 import type { JetStreamManager } from '@nats-io/jetstream';
 import { AUDIT_STREAM, AUDIT_SUBJECTS } from '../audit/acts.ts';
+import { HEAD_STREAM, HEAD_STREAM_OPTIONS, HEAD_SUBJECTS } from '../audit/anchor.ts';
+import { OUTCOME_STREAM, OUTCOME_SUBJECTS } from '../audit/chain.ts';
 import type { Config } from '../config/schema.ts';
 import { CONFIG_STREAM, CONFIG_STREAM_OPTIONS, CONFIG_SUBJECTS } from '../fleet/store.ts';
 import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
@@ -20,6 +22,9 @@ const AUDIT_KEPT = 30 * 86_400_000;
 const AUDIT_SIZE = 32 * 2 ** 20;
 /** Records of one kind of act, at most: who may post events must not push out what else was done. */
 const AUDIT_OF_A_KIND = 20_000;
+
+/** Milliseconds that the head of a chain is kept longer than its batches. */
+const HEADS_OUTLIVE = 86_400_000;
 
 /** The stream of dead letters. */
 const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
@@ -97,9 +102,37 @@ export const auditSpec = ({ nats: { system } }: Config): StreamSpec => ({
   manage: false,
 });
 
+/** The stream of outcomes. Its bounds are the configuration's, and follow it. */
+const outcomeSpec = ({ nats: { system }, audit }: Config): StreamSpec => ({
+  name: OUTCOME_STREAM,
+  subjects: [OUTCOME_SUBJECTS],
+  replicas: system.replicas,
+  discard: 'old',
+  maxAge: audit.keep,
+  maxBytes: audit.max_bytes,
+  description: 'What became of the events that Ouzel handled',
+  manage: true,
+});
+
+/** The bucket of the heads of its chains, which are kept a day longer than what they are the heads of. */
+const headSpec = ({ nats: { system }, audit }: Config): StreamSpec => ({
+  name: HEAD_STREAM,
+  subjects: HEAD_SUBJECTS,
+  replicas: system.replicas,
+  maxAge: audit.keep + HEADS_OUTLIVE,
+  options: HEAD_STREAM_OPTIONS,
+  description: 'Heads of the audit of Ouzel',
+  manage: true,
+});
+
+/** The streams of the audit trail; none while it is off. */
+export const trailSpecs = (config: Config): StreamSpec[] =>
+  config.audit.mode === 'off' ? [] : [outcomeSpec(config), headSpec(config)];
+
 /** Makes a stream that Ouzel can run without, where it is not there. @throws OuzelError as `ensureStream` */
 export async function ensureOwnStream(manager: JetStreamManager, spec: StreamSpec, logger: Logger): Promise<void> {
-  const { made, kept } = await ensureStream(manager, spec);
+  const { made, changed, kept } = await ensureStream(manager, spec);
   if (made) logger.info({ stream: spec.name }, 'stream made');
+  if (changed.length > 0) logger.info({ stream: spec.name, changed }, 'stream changed');
   if (kept.length > 0) logger.warn({ stream: spec.name, differs: kept }, 'stream differs from what Ouzel would make');
 }

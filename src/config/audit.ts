@@ -1,0 +1,22 @@
+import { z } from 'zod';
+import { duration, size } from './fields.ts';
+
+export const audit = z
+  .strictObject({
+    mode: z
+      .enum(['off', 'best_effort', 'required'])
+      .default('best_effort')
+      .describe(
+        'Whether the outcome of each event is recorded. required: the event is acknowledged only once its record is stored, and its consumer takes no others while that is refused. best_effort: nothing waits for it, and what is dropped is counted.',
+      ),
+    keep: duration({ min: 60_000 })
+      .default(30 * 86_400_000)
+      .describe('How long the record of an outcome is kept.'),
+    max_bytes: size()
+      .default(256 * 2 ** 20)
+      .describe(
+        'Size of all records of outcomes, compressed, at most; beyond it the oldest go. JetStream reserves it.',
+      ),
+  })
+  .prefault({})
+  .describe('What became of each event: docs/reference/audit.md.');
