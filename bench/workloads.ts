@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AckPolicy, DeliverPolicy } from '@nats-io/jetstream';
 import type { JetStreamManager } from '@nats-io/jetstream';
+import { audit } from './audit.ts';
 import { STREAM, SUBJECTS, countBig } from './events.ts';
 import { daemonWorkload, DURABLE, kill, path, sum, type Workload } from './daemon.ts';
 import { measure } from './sampling.ts';
@@ -113,7 +114,17 @@ export const WORKLOADS: ReadonlyMap<string, Workload> = new Map([
   ['sqlite', sqlite],
   ['postgres', postgres],
   ['webhook', webhook],
+  ['audit-off', audit('off')],
+  ['audit-best', audit('best_effort')],
+  ['audit-required', audit('required')],
 ]);
 
 /** Measured on request only. */
-export const ON_REQUEST: readonly string[] = ['sqlite', 'postgres', 'webhook'];
+export const ON_REQUEST: readonly string[] = [
+  'sqlite',
+  'postgres',
+  'webhook',
+  'audit-off',
+  'audit-best',
+  'audit-required',
+];

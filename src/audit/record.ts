@@ -25,8 +25,8 @@ interface EventFacts {
   readonly key?: string | undefined;
   /** Absent for the first passage of the event. */
   readonly run?: string | undefined;
-  /** The number of the attempt, from 1. */
-  readonly attempt: number;
+  /** The number of the attempt, where it is not the first. */
+  readonly attempt?: number | undefined;
   /** Routes that have confirmed, in this attempt or an earlier one. */
   readonly routes?: readonly string[] | undefined;
   /** Milliseconds since it was received. */
@@ -67,44 +67,50 @@ export type TrailRecord = OutcomeRecord | AttemptFailure | ActLink;
 
 const cut = (text: string): string => (text.length > LONGEST_TEXT ? text.slice(0, LONGEST_TEXT) : text);
 
-const nameOf = ({ event }: Run): Pick<EventFacts, 'id' | 'type' | 'subject'> => {
+/** What needs no escapes in JSON, which is nearly everything. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+const quoted = (text: string): string => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text));
+
+function nameOf({ event }: Run): string {
   try {
     const { id, type } = event.contents;
-    return { id: cut(id), type: cut(type) };
+    return `,"id":${quoted(cut(id))},"type":${quoted(cut(type))}`;
   } catch {
     // It cannot be decoded, as its error says.
-    return { subject: cut(event.carrier.subject) };
+    return `,"subject":${quoted(cut(event.carrier.subject))}`;
   }
-};
-
-function factsOf(run: Run, key: string | undefined, redact: (text: string) => string): EventFacts {
-  const { event, record, failure } = run;
-  const { sequence, milliseconds, nanoseconds } = event.position;
-  const now = performance.now();
-  const routes = [...(record?.confirmed ?? []), ...confirmedRoutes(run)];
-  const { id, type, subject } = nameOf(run);
-  const facts: EventFacts = {
-    at: Math.round(performance.timeOrigin + now),
-    consumer: run.consumer.name,
-    stream: event.stream,
-    seq: sequence,
-    stamp: String(milliseconds) + String(nanoseconds).padStart(BELOW_MILLISECOND, '0'),
-    ...(id === undefined ? { subject } : { id, type }),
-    key: key === undefined ? undefined : cut(key),
-    run: run.id === '' ? undefined : run.id,
-    attempt: run.attempt,
-    routes: routes.length === 0 ? undefined : routes,
-    ms: Math.round((now - run.receivedAt) * 100) / 100,
-    trace: run.span?.traceId,
-  };
-  return failure === undefined ? facts : { ...facts, ...causeOf(failure, redact) };
 }
 
-const causeOf = ({ error, route }: Failure, redact: (text: string) => string) => ({
-  code: error.code,
-  error: cut(redact(error.message + (error.place === undefined ? '' : ` at ${formatPlace(error.place)}`))),
-  target: route?.targetName,
-});
+function routesOf(run: Run): string {
+  const { record, deliveries } = run;
+  if (record === undefined && deliveries === undefined) return '';
+  const routes = [...(record?.confirmed ?? []), ...confirmedRoutes(run)];
+  return routes.length === 0 ? '' : `,"routes":${JSON.stringify(routes)}`;
+}
+
+const causeOf = ({ error, route }: Failure, redact: (text: string) => string): string => {
+  const place = error.place === undefined ? '' : ` at ${formatPlace(error.place)}`;
+  const target = route === undefined ? '' : `,"target":${quoted(route.targetName)}`;
+  return `,"code":"${error.code}","error":${quoted(cut(redact(error.message + place)))}${target}`;
+};
+
+/** Written by hand: of every event, and in half the time of `JSON.stringify`. */
+function factsOf(run: Run, key: string | undefined): string {
+  const { event } = run;
+  const { sequence, milliseconds, nanoseconds } = event.position;
+  const now = performance.now();
+  let line = `,"at":${Math.round(performance.timeOrigin + now)},"consumer":${quoted(run.consumer.name)}`;
+  line += `,"stream":${quoted(event.stream)},"seq":${sequence}`;
+  line += `,"stamp":"${milliseconds}${String(nanoseconds).padStart(BELOW_MILLISECOND, '0')}"`;
+  line += nameOf(run);
+  if (key !== undefined) line += `,"key":${quoted(cut(key))}`;
+  if (run.id !== '') line += `,"run":${quoted(run.id)}`;
+  const { attempt } = run;
+  if (attempt !== 1) line += `,"attempt":${attempt}`;
+  line += `${routesOf(run)},"ms":${Math.round((now - run.receivedAt) * 100) / 100}`;
+  const { span } = run;
+  return span === undefined ? line : `${line},"trace":"${span.traceId}"`;
+}
 
 /** @param redact Takes secrets out of a text. */
 export function outcomeLine(
@@ -113,8 +119,9 @@ export function outcomeLine(
   key: string | undefined,
   redact: (text: string) => string,
 ): string {
-  const facts = factsOf(run, key, redact);
-  return JSON.stringify({ kind: 'outcome', outcome: kind, reason: reason === '' ? undefined : reason, ...facts });
+  const why = reason === '' ? '' : `,"reason":${quoted(reason)}`;
+  const cause = run.failure === undefined ? '' : causeOf(run.failure, redact);
+  return `{"kind":"outcome","outcome":"${kind}"${why}${factsOf(run, key)}${cause}}`;
 }
 
 export const attemptLine = (
@@ -123,6 +130,6 @@ export const attemptLine = (
   delay: number,
   key: string | undefined,
   redact: (text: string) => string,
-): string => JSON.stringify({ kind: 'attempt', ...factsOf(run, key, redact), ...causeOf(failure, redact), delay });
+): string => `{"kind":"attempt"${factsOf(run, key)}${causeOf(failure, redact)},"delay":${Math.round(delay)}}`;
 
 export const actLine = (act: Omit<ActLink, 'kind'>): string => JSON.stringify({ kind: 'act', ...act });
