@@ -35,7 +35,7 @@ export interface Head {
   readonly closed?: true;
 }
 
-export const headSubject = (chain: string): string => PREFIX + chain;
+const headSubject = (chain: string): string => PREFIX + chain;
 /** The chain whose head is on a subject. */
 export const chainOfHead = (subject: string): string => subject.slice(PREFIX.length);
 

@@ -112,7 +112,7 @@ export class Trail implements AuditTrail {
   follow(next: Config['audit'], before: Config['audit']): void {
     this.mode = next.mode;
     const isSame = next.mode === before.mode && next.keep === before.keep && next.max_bytes === before.max_bytes;
-    if (!isSame && this.#publisher !== undefined) void this.#ready();
+    if (!isSame && this.#publisher !== undefined) this.#ready().catch(() => undefined);
   }
 
   outcome(run: Run, outcome: Outcome): void {
@@ -268,7 +268,7 @@ export class Trail implements AuditTrail {
       );
     this.#again = setTimeout(() => {
       if (error.code !== 'TARGET_NO_STREAM') return this.#retry();
-      void this.#ready().then(() => this.#retry());
+      this.#ready().then(this.#retry, this.#retry);
     }, delay);
     this.#again.unref();
     const told = new Set<string>();
@@ -282,12 +282,12 @@ export class Trail implements AuditTrail {
   }
 
   /** The same batch once more, under the same id: it may be stored already. */
-  #retry(): void {
+  readonly #retry = (): void => {
     clearTimeout(this.#again);
     this.#again = undefined;
     if (this.#publisher === undefined || this.#sending === undefined) return this.#send();
     this.#publish(this.#publisher, this.#sending);
-  }
+  };
 
   /** The server takes less than a batch has: it was not stored, and its records go in smaller ones. */
   #tooLarge({ entries }: Sending, error: OuzelError): void {

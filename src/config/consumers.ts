@@ -3,19 +3,13 @@ import { filters as filterComponents } from '../pipeline/filters/index.ts';
 import { transformers as transformerComponents } from '../pipeline/transformers/index.ts';
 import { optionalShape, present } from './components.ts';
 import { retryOverride } from './defaults.ts';
-import { duration, expression, instant, type IssueDetails, literal, name, named, subject } from './fields.ts';
+import { duration, expression, instant, literal, name, named, subject } from './fields.ts';
+import { delay } from './flow/delay.ts';
+import { expire } from './flow/expire.ts';
 import { alone, PLUGIN_KEY } from './plugins.ts';
+import { refuse } from './refuse.ts';
 import { target } from './targets.ts';
 import { transformerShape } from './transformers.ts';
-
-interface Sink {
-  addIssue(issue: { code: 'custom'; message: string; path?: string[]; params: Record<string, unknown> }): void;
-}
-
-const refuse = (context: Sink, message: string, hint: string, path?: string[]): void => {
-  const params: IssueDetails = { code: 'CONFIG_INVALID_VALUE', hint };
-  context.addIssue({ code: 'custom', message, params: { ...params }, ...(path === undefined ? {} : { path }) });
-};
 
 const start = z.union([
   z.enum(['new', 'all', 'last']),
@@ -78,6 +72,7 @@ const consumer = z.strictObject({
   start: start
     .default('new')
     .describe('Where to begin when the durable is first made: new, all, last, {time: …} or {sequence: …}.'),
+  expire,
   concurrency: z
     .strictObject({ max: z.number().int().min(1).max(100_000).describe('Events in work at once, at most.') })
     .optional()
@@ -86,6 +81,7 @@ const consumer = z.strictObject({
     .array(z.union([literal(), inlineStage]))
     .default([])
     .describe('Filters and transformers in order: names, or written here (`{filter: …}`, `{set: …}`, `{plugin: …}`).'),
+  delay,
   deliver: z
     .array(route)
     .min(1)

@@ -5,6 +5,7 @@
  */
 import type { Event, Position } from './event.ts';
 import type { Handed } from './handover.ts';
+import { ONCE_STAGES, type OnceStage } from './plan.ts';
 
 export interface AttemptRecord {
   /** Attempts that failed. */
@@ -29,6 +30,8 @@ export interface AttemptRecord {
   readonly confirmed: readonly string[];
   /** Not to be tried before this instant, in milliseconds since the epoch. */
   readonly next: number;
+  /** The last stage with an effect that happens once that the event has passed; empty: none. */
+  readonly passed: OnceStage | '';
 }
 
 export const NO_ATTEMPTS: AttemptRecord = {
@@ -44,6 +47,7 @@ export const NO_ATTEMPTS: AttemptRecord = {
   doubtful: false,
   confirmed: [],
   next: 0,
+  passed: '',
 };
 
 /**
@@ -86,6 +90,7 @@ export function readRecord(text: string): AttemptRecord | undefined {
     doubtful: given['doubtful'] === true,
     confirmed: Array.isArray(given['confirmed']) ? given['confirmed'].map(String) : [],
     next: number('next'),
+    passed: ONCE_STAGES.find((stage) => stage === given['passed']) ?? '',
   };
 }
 

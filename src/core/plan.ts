@@ -13,11 +13,18 @@ export interface Outcome {
   readonly counter: Cell;
 }
 
+/** Stages with an effect that an event has once in a run, however often it comes by, in their order. */
+export const ONCE_STAGES = ['dedupe', 'rate_limit', 'count', 'debounce', 'delay'] as const;
+
+export type OnceStage = (typeof ONCE_STAGES)[number];
+
 /** One stage of a plan. It returns a verdict and never touches the message; what it throws fails the event. */
 export interface Step {
   /** As `explain` and errors show it. */
   readonly name: string;
   run(run: Run): Verdict;
+  /** Set for a stage with an effect that an event has once: it is skipped when the event has passed it before. */
+  readonly once?: OnceStage;
   /** Lets go of what it holds. Called once, when no run is on its plan any more. */
   close?(): void;
 }

@@ -2,7 +2,7 @@
 import type { Delivery } from '../deliver/delivery.ts';
 import type { OuzelError } from '../errors.ts';
 import type { AttemptRecord } from './attempts.ts';
-import type { Outcome } from './plan.ts';
+import type { OnceStage, Outcome } from './plan.ts';
 import type { Failure, Run } from './run.ts';
 
 /** Answers to the server, by the bytes of a message's ack subject. Only `settle.ts` calls it. */
@@ -35,13 +35,17 @@ export interface AttemptStore {
   remove(run: Run): void;
 }
 
+/** Why an event waits: it is tried again, or a stage holds it back. */
+export type TimerKind = 'retry' | OnceStage;
+
 /** Hands events over to timers, which bring them back. */
 export interface Parking {
   /**
-   * @param at Milliseconds since the epoch.
+   * Hands an event to a timer, which brings it back at `record.next`.
+   *
    * @param done With an error `TARGET_TOO_LARGE` for an event that no timer can carry.
    */
-  park(run: Run, record: AttemptRecord, at: number, done: Done): void;
+  park(run: Run, record: AttemptRecord, kind: TimerKind, done: Done): void;
 }
 
 /** Hears of what deserves a log line or a span; must not throw and must not keep the run. */

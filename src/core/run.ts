@@ -11,7 +11,7 @@ import type { Consumer } from './consumer.ts';
 import type { Event } from './event.ts';
 import { FIRST_RUN, type Handed, replayOf } from './handover.ts';
 import { headerEntries } from './headers.ts';
-import type { Outcome, Plan } from './plan.ts';
+import { ONCE_STAGES, type OnceStage, type Outcome, type Plan, type Step } from './plan.ts';
 import type { AttemptSpan } from './ports.ts';
 
 /** What a step answers when it will call `resume` or `fail` of its run later, exactly once. */
@@ -78,6 +78,7 @@ export class Run implements Scope, MessageView {
   previous: Run | undefined;
   next: Run | undefined;
   #position = 0;
+  #passed: OnceStage | '' = '';
   #abort: AbortController | undefined;
   #span: AttemptSpan | undefined;
 
@@ -98,9 +99,10 @@ export class Run implements Scope, MessageView {
     const { steps } = this.plan;
     try {
       while (this.#position < steps.length) {
-        const verdict = (steps[this.#position] as (typeof steps)[number]).run(this);
+        const step = steps[this.#position] as Step;
+        const verdict = step.once !== undefined && this.#hasPassed(step.once) ? undefined : step.run(this);
         if (verdict === PENDING) return;
-        this.#position++;
+        this.#passes(step);
         if (verdict !== undefined) return this.consumer.settle.outcome(this, verdict);
       }
     } catch (error) {
@@ -112,9 +114,33 @@ export class Run implements Scope, MessageView {
   /** The answer of a step that said PENDING. A run that was decided meanwhile (timed out) hears nothing. */
   resume(verdict?: Outcome): void {
     if (this.decided) return;
-    this.#position++;
+    this.#passes(this.plan.steps[this.#position] as Step);
     if (verdict === undefined) this.advance();
     else this.consumer.settle.outcome(this, verdict);
+  }
+
+  #passes({ once }: Step): void {
+    this.#position++;
+    if (once !== undefined && !this.#hasPassed(once)) this.#passed = once;
+  }
+
+  #hasPassed(stage: OnceStage): boolean {
+    const { passed } = this;
+    return passed !== '' && ONCE_STAGES.indexOf(stage) <= ONCE_STAGES.indexOf(passed);
+  }
+
+  /** The last stage with an effect that happens once that the event has passed, in this attempt or an earlier one. */
+  get passed(): OnceStage | '' {
+    return this.#passed === '' ? (this.record?.passed ?? '') : this.#passed;
+  }
+
+  /**
+   * Hands the event to a timer: it comes again, and goes on behind this stage. For a step that then says PENDING.
+   *
+   * @param at Milliseconds since the epoch.
+   */
+  park(at: number, stage: OnceStage): void {
+    this.consumer.settle.park(this, at, stage);
   }
 
   /** Ends the attempt with a failure, which the consumer's retry policy decides on. */

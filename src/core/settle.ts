@@ -5,9 +5,9 @@
 import { decide, type Decision } from '../deliver/retry.ts';
 import { asOuzelError } from '../errors.ts';
 import type { Cell, HistogramCell } from '../telemetry/cells.ts';
-import { NO_ATTEMPTS } from './attempts.ts';
+import { type AttemptRecord, NO_ATTEMPTS } from './attempts.ts';
 import type { Consumer } from './consumer.ts';
-import type { Outcome } from './plan.ts';
+import type { OnceStage, Outcome } from './plan.ts';
 import type {
   Acknowledger,
   AttemptStore,
@@ -17,6 +17,7 @@ import type {
   Keepsake,
   Observer,
   Parking,
+  TimerKind,
 } from './ports.ts';
 import { confirmedRoutes, type Failure, type Run } from './run.ts';
 
@@ -132,7 +133,7 @@ export class Settle {
   }
 
   #tryLater(run: Run, failure: Failure, { delay, reason, record }: Extract<Decision, { retry: true }>): void {
-    const { observer, attempts, parking, cells, trail } = this.#ports;
+    const { observer, attempts, cells, trail } = this.#ports;
     this.#tell(() => observer.retried(run, failure, delay));
     if (trail !== undefined && trail.mode !== 'off') trail.attempt(run, failure, delay);
     const later = (): void => {
@@ -141,15 +142,51 @@ export class Settle {
     };
     const giveBack = (): void => this.#keep(run, 'attempts', (done) => attempts.put(run, record, done), later);
     if (!this.#consumer.parks(delay)) return giveBack();
+    this.#handOver(run, record, 'retry', giveBack);
+  }
+
+  /**
+   * A stage holds the event back until an instant: a timer brings it again, and it goes on behind that stage.
+   *
+   * @param at Milliseconds since the epoch.
+   */
+  park(run: Run, at: number, stage: OnceStage): void {
+    if (run.decided) return;
+    if (run.lost) return this.lose(run);
+    run.decided = true;
+    const record: AttemptRecord = {
+      ...(run.record ?? NO_ATTEMPTS),
+      open: false,
+      alone: false,
+      next: at,
+      passed: stage,
+    };
+    // What no timer can carry waits on the server, where it holds its ack slot.
+    this.#handOver(run, record, stage, () =>
+      this.#keep(
+        run,
+        'attempts',
+        (done) => this.#ports.attempts.put(run, record, done),
+        () => {
+          this.#ports.cells.returned.increment();
+          this.#nak(run, Math.max(1, at - Date.now()));
+        },
+      ),
+    );
+  }
+
+  /** Hands the event to a timer for `record.next`, and acks it when the timer is stored. */
+  #handOver(run: Run, record: AttemptRecord, kind: TimerKind, tooLarge: () => void): void {
+    const { attempts, parking, cells, acks } = this.#ports;
     const parked = (): void => {
       run.settled = true;
       cells.parked.increment();
       if (run.recorded) attempts.remove(run);
-      this.#ports.acks.ack(run.reply);
+      acks.ack(run.reply);
       this.#consumer.acked.add(run);
       this.#release(run);
     };
-    this.#keep(run, 'timer', (done) => parking.park(run, record, record.next, done), parked, giveBack);
+    this.#keep(run, 'timer', (done) => parking.park(run, record, kind, done), parked, tooLarge);
   }
 
   #bury(run: Run, failure: Failure, reason: string): void {

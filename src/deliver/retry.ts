@@ -63,6 +63,7 @@ export function decide(run: Run, failure: Failure, now: number, chance: number):
     firstFailedAt: known.firstFailedAt === 0 ? now : known.firstFailedAt,
     failedAt: now,
     confirmed: [...known.confirmed, ...confirmedRoutes(run)],
+    passed: run.passed,
   };
   const hopeless = HOPELESS[error.code];
   // No attempt was made this time.

@@ -187,6 +187,8 @@ class Explainer {
         this.#stages.push(stage);
         this.#open = { stage, before: stateOf(run.event) };
         try {
+          if (info?.says !== undefined) stage.says = info.says(run);
+          if (info?.dry === true) return undefined;
           const verdict = step.run(run);
           // Whom it would ask was not asked, and will never call back: the event goes on without the reply.
           if (stage.asked !== undefined) return undefined;
@@ -328,7 +330,7 @@ const NO_ATTEMPTS: AttemptStore = {
   put: (_run, _record, done) => done(),
   remove: () => undefined,
 };
-const NO_PARKING: Parking = { park: (_run, _record, _at, done) => done() };
+const NO_PARKING: Parking = { park: (_run, _record, _kind, done) => done() };
 
 /** Whoever publishes without a preview would be found out here. */
 const NO_PUBLISHER: Publisher = {

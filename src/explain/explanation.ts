@@ -67,6 +67,8 @@ export interface StageShown {
   max?: number;
   /** Of `upcast` and `schema`; null where the event's type is not in `types`. */
   version?: VersionShown | null | undefined;
+  /** Of the stages of flow control: what there is to say of the event. */
+  says?: string;
   condition?: Clause;
   changes?: readonly Change[];
   /** What a service would be asked. Nobody was: the stages behind see the event without the reply. */

@@ -22,6 +22,8 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   filter: 'filter',
   admit: 'admit',
   transformer: 'transform',
+  expire: 'expire',
+  delay: 'delay',
   deliver: 'deliver',
 };
 
@@ -87,6 +89,10 @@ class Page {
         break;
       case 'admit':
         this.#row(0, mark, `at most ${stage.max} at once`);
+        break;
+      case 'expire':
+      case 'delay':
+        this.#row(0, mark, stage.says ?? name);
         break;
       case 'deliver':
         if (stage.error !== undefined) this.#row(0, mark, 'a condition has no value');

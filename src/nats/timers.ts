@@ -3,7 +3,7 @@ import { type JetStreamManager, RetentionPolicy, type StreamConfig } from '@nats
 import { writeRecord } from '../core/attempts.ts';
 import { handoverLines } from '../core/handover.ts';
 import { headerBlock, headerLine } from '../core/headers.ts';
-import type { Parking } from '../core/ports.ts';
+import type { Parking, TimerKind } from '../core/ports.ts';
 import { messageIds } from '../deliver/ids.ts';
 import type { Publisher } from '../deliver/ports.ts';
 
@@ -13,8 +13,12 @@ export const TIMER_SUBJECTS = ['ouzel.timer.>', 'ouzel.due.*'];
 /** What is due for a consumer: timers that fired, and what was handed to it at once. */
 export const dueSubject = (consumer: string): string => `ouzel.due.${consumer}`;
 
-/** A timer that waits. @param hash Unique for the event, its run and its attempt: a timer is never replaced. */
-export const timerSubject = (consumer: string, kind: 'retry', hash: string): string =>
+/**
+ * A timer that waits.
+ *
+ * @param hash Unique for the event, its run and its attempt: a timer is never replaced.
+ */
+export const timerSubject = (consumer: string, kind: TimerKind, hash: string): string =>
   `ouzel.timer.${consumer}.${kind}.${hash.replaceAll('.', '_')}`;
 
 /** The stream's configuration beside its name and subjects. What was due goes with its ack; what waits stays. */
@@ -30,12 +34,13 @@ const TIMEOUT = 10_000;
 /** Hands events over to timers in the stream OUZEL_TIMERS, which bring them back on `ouzel.due.<consumer>`. */
 export function createParking(publisher: Publisher): Parking {
   return {
-    park(run, record, at, done) {
+    park(run, record, kind, done) {
       const { event, consumer, handed } = run;
       const { subject, headers, body } = event.carrier;
-      const id = `${messageIds(event.stream, consumer.name, 'timer')(run)}.${record.used}.${record.deferred}`;
+      const steps = [record.used, record.deferred, ...(kind === 'retry' ? [] : [kind])];
+      const id = `${messageIds(event.stream, consumer.name, 'timer')(run)}.${steps.join('.')}`;
       let lines = headerLine('Nats-Msg-Id', id);
-      lines += headerLine('Nats-Schedule', `@at ${new Date(at).toISOString()}`);
+      lines += headerLine('Nats-Schedule', `@at ${new Date(record.next).toISOString()}`);
       lines += headerLine('Nats-Schedule-Target', dueSubject(consumer.name));
       lines += handoverLines({
         stream: event.stream,
@@ -50,7 +55,7 @@ export function createParking(publisher: Publisher): Parking {
       });
       // A body that is stored apart stays there.
       const rest = handed?.bodyName === undefined ? body : '';
-      publisher.publish(timerSubject(consumer.name, 'retry', id), headerBlock(lines), rest, TIMEOUT, {
+      publisher.publish(timerSubject(consumer.name, kind, id), headerBlock(lines), rest, TIMEOUT, {
         confirmed: () => done(),
         failed: done,
       });

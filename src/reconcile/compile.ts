@@ -1,15 +1,13 @@
 /** From a consumer's configuration to its plan: the stages in the one order, compiled and bound. */
-import type { Config, ConsumerConfig, RetryOverride, StageConfig, TargetConfig } from '../config/schema.ts';
+import type { Config, ConsumerConfig, StageConfig } from '../config/schema.ts';
 import { typeMatcher } from '../contracts/match.ts';
 import type { Schemas } from '../contracts/validate.ts';
-import type { Outcome, OutcomeKind, Plan, RetryPolicy, Step } from '../core/plan.ts';
+import type { Outcome, OutcomeKind, Plan, Step } from '../core/plan.ts';
 import type { Tracer } from '../core/ports.ts';
 import type { Run } from '../core/run.ts';
 import type { Breakers } from '../deliver/breaker.ts';
-import type { TargetComponent, TargetContext } from '../deliver/component.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
-import { deliverStep, type PreparedTarget, type Preview, type Route } from '../deliver/route.ts';
-import { targets } from '../deliver/targets/index.ts';
+import { deliverStep, type PreparedTarget, type Preview } from '../deliver/route.ts';
 import { OuzelError, type Place } from '../errors.ts';
 import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
@@ -24,8 +22,10 @@ import type { StateStore } from '../plugins/state.ts';
 import { INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { keyBy, type KeyOf } from './key.ts';
+import { type FlowContext, type FlowStage, stagesBefore, stagesBehind } from './flow.ts';
+import { keyBy } from './key.ts';
 import { PluginCompiler, type PluginEntry } from './plugins.ts';
+import { RouteCompiler } from './routes.ts';
 import { typesOf, typeSteps, type VersionShown } from './types.ts';
 
 export interface CompileInput {
@@ -59,13 +59,24 @@ export interface CompileInput {
 
 /** What a step of a plan is, for `explain`. */
 export interface StageInfo {
-  readonly kind: 'own_incidents' | 'types' | 'upcast' | 'schema' | PipelineComponent['kind'] | 'admit' | 'deliver';
+  readonly kind:
+    | 'own_incidents'
+    | 'types'
+    | 'upcast'
+    | 'schema'
+    | PipelineComponent['kind']
+    | 'admit'
+    | FlowStage['kind']
+    | 'deliver';
   /** The component of a stage of the pipeline: `filter`, `set`, … */
   readonly component?: string;
   /** Its options as validated. */
   readonly options?: unknown;
   /** Of `upcast` and `schema`: what there is to say of an event; undefined where its type is not known. */
   readonly version?: ((run: Run) => VersionShown | undefined) | undefined;
+  /** Of the stages of flow control, as `FlowStage`. */
+  readonly says?: ((run: Run) => string) | undefined;
+  readonly dry?: boolean;
 }
 
 /** A plan with what each of its steps is, in their order. */
@@ -110,8 +121,6 @@ export const expressionsOf = ({ filters: named }: Config): Readonly<Record<strin
     Object.entries(named).flatMap(([name, filter]) => (filter instanceof Expression ? [[name, filter] as const] : [])),
   );
 
-const TARGETS: readonly TargetComponent[] = targets;
-
 /** The step that lets pass only the types that a consumer names. */
 function typesStep(types: readonly string[], other: Outcome): Step {
   const matches = typeMatcher(types);
@@ -123,10 +132,9 @@ class PlanCompiler {
   readonly #consumer: ConsumerConfig;
   readonly #filters: ReadonlyMap<string, Evaluate>;
   readonly #missing = new Set<string>();
-  readonly #targets: PreparedTarget[] = [];
+  readonly #routes: RouteCompiler;
   readonly #steps: Step[] = [];
   readonly #plugins: PluginCompiler;
-  readonly #keyOf: KeyOf;
 
   constructor(input: CompileInput) {
     const consumer = input.config.consumers[input.name];
@@ -134,8 +142,16 @@ class PlanCompiler {
     this.#input = input;
     this.#consumer = consumer;
     this.#filters = bindFilters(input.config);
-    this.#keyOf = keyBy(input.config.streams[consumer.stream]?.key?.bind(this.#filters));
     this.#plugins = new PluginCompiler(input.name, consumer.timeout ?? input.config.defaults.timeout, input);
+    this.#routes = new RouteCompiler({
+      input,
+      settings: consumer,
+      filters: this.#filters,
+      missing: this.#countMissing,
+      condition: (expression) => this.#condition(expression),
+      plugins: this.#plugins,
+      keyOf: keyBy(input.config.streams[consumer.stream]?.key?.bind(this.#filters)),
+    });
   }
 
   plan(): ExplainedPlan {
@@ -156,17 +172,18 @@ class PlanCompiler {
     }
     if (types !== undefined)
       stages.push({ info: { kind: 'types' }, leads: true, step: typesStep(types, this.#outcome('filtered', 'type')) });
-    stages.push(...this.#typeStages(), ...pipeline.slice(0, leading));
+    const flow = this.#flow();
+    stages.push(...this.#typeStages(), ...flow.before, ...pipeline.slice(0, leading));
     if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
-    stages.push(...pipeline.slice(leading));
-    const routes = this.#routes();
+    stages.push(...pipeline.slice(leading), ...flow.behind);
+    const routes = this.#routes.routes();
     if (deliver !== undefined && deliver.length > 0)
       stages.push({
         info: { kind: 'deliver' },
         leads: false,
         step: deliverStep(routes, this.#outcome('filtered', 'no_route')),
       });
-    const retry = this.#retry();
+    const retry = this.#routes.retry();
     const steps = stages.map(({ step }) => step);
     const plan: Plan = {
       revision,
@@ -181,7 +198,7 @@ class PlanCompiler {
       onSettled: admission?.onSettled,
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,
-      flush: async () => void (await Promise.allSettled(this.#targets.map(async (target) => target.flush?.()))),
+      flush: this.#routes.flush,
       close: this.close,
     };
     return { plan, stages: stages.map(({ info }) => info) };
@@ -190,7 +207,7 @@ class PlanCompiler {
   /** Lets go of what was made so far. */
   readonly close = (): void => {
     for (const step of this.#steps) step.close?.();
-    for (const target of this.#targets) target.close?.();
+    this.#routes.close();
     this.#plugins.close();
   };
 
@@ -249,6 +266,20 @@ class PlanCompiler {
     }).map(({ step, ...info }) => ({ info, leads: true, step }));
   }
 
+  /** What controls the flow, before the pipeline and behind it. */
+  #flow(): { before: Stage[]; behind: Stage[] } {
+    const context: FlowContext = {
+      settings: this.#consumer,
+      bind: (expression) => expression.bind(this.#filters),
+      dropped: (reason) => this.#outcome('dropped', reason),
+    };
+    const stageOf = ({ step, ...info }: FlowStage): Stage => {
+      this.#steps.push(step);
+      return { info, leads: false, step };
+    };
+    return { before: stagesBefore(context).map(stageOf), behind: stagesBehind(context).map(stageOf) };
+  }
+
   #context(name: string): StageContext {
     return {
       name,
@@ -273,100 +304,6 @@ class PlanCompiler {
     return expression === undefined
       ? undefined
       : condition(expression.bind(this.#filters), expression, this.#countMissing);
-  }
-
-  #retry(target?: TargetConfig): RetryPolicy {
-    const { defaults } = this.#input.config;
-    const layers = [target?.retry, this.#consumer.retry, defaults.retry];
-    const pick = <T>(read: (layer: RetryOverride) => T | undefined): T | undefined =>
-      layers.map((layer) => (layer === undefined ? undefined : read(layer))).find((value) => value !== undefined);
-    const { backoff } = defaults.retry;
-    return {
-      attempts: pick(({ attempts }) => attempts) ?? defaults.retry.attempts,
-      first: pick((layer) => layer.backoff?.first) ?? backoff.first,
-      factor: pick((layer) => layer.backoff?.factor) ?? backoff.factor,
-      max: pick((layer) => layer.backoff?.max) ?? backoff.max,
-      jitter: pick((layer) => layer.backoff?.jitter) ?? backoff.jitter,
-      for: pick((layer) => layer.for) ?? defaults.retry.for,
-      giveUp: this.#condition(pick((layer) => layer.give_up)),
-    };
-  }
-
-  #routes(): Route[] {
-    return (this.#consumer.deliver ?? []).map((entry) => {
-      const { name, component, options, config } = this.#target(entry.to);
-      const route = entry.name ?? name;
-      // A target that is written where it is used is that route's alone.
-      const named = typeof entry.to === 'string' && this.#input.config.targets[entry.to] !== undefined;
-      const breaker = this.#input.breakers.of(named ? name : `${this.#input.name}/${route}`);
-      this.#input.metrics.targetBreakerOpen.with(breaker.target).set(breaker.isOpen ? 1 : 0);
-      return {
-        name: route,
-        targetName: name,
-        target: this.#prepare(component, options, route),
-        when: this.#condition(entry.when),
-        stop: entry.stop,
-        otherwise: entry.else,
-        retry: this.#retry(config),
-        breaker,
-        timeout: config?.timeout,
-        cells: this.#cells(name),
-      };
-    });
-  }
-
-  #cells(target: string): Route['cells'] {
-    const { metrics, name } = this.#input;
-    return {
-      confirmed: metrics.deliveries.with(name, target, 'confirmed'),
-      rejected: metrics.deliveries.with(name, target, 'rejected'),
-      unavailable: metrics.deliveries.with(name, target, 'unavailable'),
-      duration: metrics.deliveryDuration.with(name, target),
-    };
-  }
-
-  /** The target that an entry of `deliver` names or holds; a kind that needs no options is a name too (`log`). */
-  #target(to: string | TargetConfig): {
-    name: string;
-    component: TargetComponent;
-    options: unknown;
-    config: TargetConfig | undefined;
-  } {
-    const config = typeof to === 'string' ? this.#input.config.targets[to] : to;
-    if (config?.plugin !== undefined) {
-      const component = this.#plugins.target(config);
-      return { name: typeof to === 'string' ? to : config.plugin, component, options: config.options, config };
-    }
-    const given = new Map<string, unknown>(Object.entries(config ?? {}));
-    const component = TARGETS.find(({ name }) => (config === undefined ? name === to : given.has(name)));
-    if (component === undefined) throw new OuzelError('CONFIG_UNKNOWN_NAME', `no target ${JSON.stringify(to)}`);
-    const name = typeof to === 'string' ? to : component.name;
-    const options = config === undefined ? component.options.parse(undefined) : given.get(component.name);
-    return { name, component, options, config };
-  }
-
-  #prepare(component: TargetComponent, options: unknown, route: string): PreparedTarget {
-    const target = component.prepare(options, this.#targetContext(route));
-    this.#targets.push(target);
-    return this.#input.standIn?.(target) ?? target;
-  }
-
-  #targetContext(route: string): TargetContext {
-    const { name, publisher, requester, files, folderOf, logger } = this.#input;
-    return {
-      consumer: name,
-      route,
-      stream: this.#consumer.stream,
-      bindTemplate: (template) => template.bind(this.#filters),
-      bind: (expression) => expression.bind(this.#filters),
-      missing: this.#countMissing,
-      keyOf: this.#keyOf,
-      publisher,
-      requester,
-      files,
-      folderOf,
-      log: (fields, message) => logger.info(fields, message),
-    };
   }
 }
 

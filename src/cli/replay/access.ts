@@ -1,16 +1,21 @@
 /** What the commands for replays have in common. */
-import { hostname } from 'node:os';
 import { Acts } from '../../audit/acts.ts';
+import { Anchor } from '../../audit/anchor.ts';
+import { Trail } from '../../audit/trail.ts';
 import { createBodies } from '../../nats/bodies.ts';
 import { JetStreamPublisher } from '../../nats/publish.ts';
 import { Wire } from '../../nats/wire.ts';
 import { ensureStream } from '../../nats/provision.ts';
-import { auditSpec } from '../../reconcile/system-streams.ts';
+import { auditSpec, trailSpecs } from '../../reconcile/system-streams.ts';
 import type { ReplayAccess } from '../../replay/asked.ts';
 import { createLogger } from '../../telemetry/log.ts';
+import { newInstance } from '../../telemetry/incidents/message.ts';
 import { createMetrics } from '../../telemetry/metrics.ts';
 import { withFleet } from '../session.ts';
 import { thisUser } from '../user.ts';
+
+/** Milliseconds to anchor what was recorded, at most. */
+const CLOSING = 5_000;
 
 /** Records what a command did, in the audit. */
 export type Recorder = (what: string, name: string, after?: unknown) => Promise<void>;
@@ -23,15 +28,25 @@ export async function withReplays<T>(
   return withFleet(file, async ({ connection, client, manager, loaded }) => {
     const { config } = loaded;
     const publisher = new JetStreamPublisher(connection, new Wire(connection));
-    const acts = new Acts({
-      instance: hostname(),
-      redact: (text) => loaded.redact(text),
-      metrics: createMetrics(),
-      // What it does is printed; what it could not keep of it is an error.
-      logger: createLogger({ level: 'error', format: 'auto' }, (line) => loaded.redact(line), process.stderr),
-    });
-    const record: Recorder = async (what, name, after) => {
+    const instance = newInstance();
+    const redact = (text: string): string => loaded.redact(text);
+    const metrics = createMetrics();
+    // What it does is printed; what it could not keep of it is an error.
+    const logger = createLogger({ level: 'error', format: 'auto' }, redact, process.stderr);
+    const trail = new Trail(config.audit.mode, { instance, keyOf: () => undefined, redact, metrics, logger });
+    const chain = () => (trail.mode === 'off' ? undefined : trail);
+    const acts = new Acts({ instance, redact, metrics, logger, chain });
+    let isConnected = false;
+    const connect = async (): Promise<void> => {
+      if (isConnected) return;
+      isConnected = true;
       await acts.connect(publisher, async () => void (await ensureStream(manager, auditSpec(config))));
+      await trail.connect(publisher, new Anchor(instance, publisher, manager, logger), async () => {
+        for (const spec of trailSpecs(config)) await ensureStream(manager, spec);
+      });
+    };
+    const record: Recorder = async (what, name, after) => {
+      await connect();
       await acts.record({
         who: thisUser(),
         from: 'command line',
@@ -46,6 +61,7 @@ export async function withReplays<T>(
       const bodies = createBodies(client, config.nats.system.replicas);
       return await work({ config, client, manager, publisher, bodies }, record);
     } finally {
+      if (isConnected) await trail.close(new Promise((resolve) => setTimeout(resolve, CLOSING).unref()));
       publisher.close();
     }
   });

@@ -25,6 +25,7 @@ const FULL: AttemptRecord = {
   doubtful: true,
   confirmed: ['archive', 'ä "quoted" name'],
   next: 1_767_322_120_000,
+  passed: 'delay',
 };
 
 describe('a record', () => {

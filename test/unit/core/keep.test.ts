@@ -102,7 +102,7 @@ describe('an event that waits long for its next attempt', () => {
     const { receive, parking, acks, attempts, counts, consumer } = gated({ limits: LONG });
     const run = receive();
     run.fail(error());
-    expect(parking.parked).toMatchObject([{ record: { used: 1 }, at: Date.now() + 1000 }]);
+    expect(parking.parked).toMatchObject([{ record: { used: 1, next: Date.now() + 1000 } }]);
     expect(parking.parked[0]?.run).toBe(run);
     expect(acks.answers).toEqual([['ack', 'reply.42']]);
     expect([attempts.puts, consumer.delayed.size]).toEqual([[], 0]);

@@ -10,6 +10,7 @@ import type {
   Keepsake,
   Observer,
   Parking,
+  TimerKind,
 } from '../../../src/core/ports.ts';
 import type { Failure, Run } from '../../../src/core/run.ts';
 
@@ -99,15 +100,15 @@ export class RecordingAttempts implements AttemptStore {
 export interface Parked {
   readonly run: Run;
   readonly record: AttemptRecord;
-  readonly at: number;
+  readonly kind: TimerKind;
 }
 
 export class RecordingParking implements Parking {
   readonly parked: Parked[] = [];
   error: Error | undefined;
 
-  park(run: Run, record: AttemptRecord, at: number, done: Done): void {
-    if (this.error === undefined) this.parked.push({ run, record, at });
+  park(run: Run, record: AttemptRecord, kind: TimerKind, done: Done): void {
+    if (this.error === undefined) this.parked.push({ run, record, kind });
     done(this.error);
   }
 }
