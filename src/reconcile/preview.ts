@@ -92,6 +92,8 @@ class Previewer {
     ])
       await this.#looked('stream', spec.name, () => this.#stream(spec));
     this.#need(INCIDENT_SUBJECTS, 'for incidents', false);
+    for (const { subjects } of trailSpecs(this.#config))
+      for (const subject of subjects) this.#need(subject, 'for the audit', false);
     for (const [name, revision] of revisionsOf(this.#loaded))
       await this.#looked('consumer', name, () => this.#consumer(name, revision));
     this.#need(this.#api(`STREAM.MSG.GET.${ATTEMPTS_STREAM}`), 'to read what is known of failing events');

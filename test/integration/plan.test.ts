@@ -48,6 +48,8 @@ const SYSTEM = [
   'make stream KV_OUZEL_CONFIG',
   'make stream OUZEL_EVENTS',
   'make stream OUZEL_AUDIT',
+  'make stream OUZEL_OUTCOMES',
+  'make stream KV_OUZEL_AUDIT',
 ];
 
 const brief = ({ kind, name, action, code }: Item): string =>
@@ -161,16 +163,20 @@ it.each([
     '$JS.API.CONSUMER.MSG.NEXT.KV_OUZEL_CONFIG.>',
     '$JS.API.CONSUMER.MSG.NEXT.OUZEL_TIMERS.billing',
     '$JS.API.STREAM.CREATE.KV_OUZEL_ATTEMPTS',
+    '$JS.API.STREAM.CREATE.KV_OUZEL_AUDIT',
     '$JS.API.STREAM.CREATE.KV_OUZEL_CONFIG',
     '$JS.API.STREAM.CREATE.OUT',
     '$JS.API.STREAM.CREATE.OUZEL_AUDIT',
     '$JS.API.STREAM.CREATE.OUZEL_DLQ',
     '$JS.API.STREAM.CREATE.OUZEL_EVENTS',
+    '$JS.API.STREAM.CREATE.OUZEL_OUTCOMES',
     '$JS.API.STREAM.CREATE.OUZEL_TIMERS',
     '$JS.API.STREAM.MSG.GET.KV_OUZEL_ATTEMPTS',
   ];
   const publishes = [
     'ouzel.events.>',
+    'ouzel.outcomes.*',
+    '$KV.OUZEL_AUDIT.>',
     'ouzel.dlq.billing',
     '$KV.OUZEL_ATTEMPTS.billing.>',
     'ouzel.timer.billing.retry.*',
