@@ -16,6 +16,8 @@ export type ReplayAccess = Omit<LetterAccess, 'permits'>;
 
 const text = (description: string) => z.string().min(1).max(4096).optional().describe(description);
 
+const STREAM_NAME = /^[^\s.*>/\\]+$/;
+
 /** Letters, digits, - and _; it becomes part of a key, of headers and of message ids. */
 export const replayName = () =>
   z
@@ -25,7 +27,11 @@ export const replayName = () =>
 
 /** A replay as it is asked for, and as it is kept. */
 export const ASKED = {
-  stream: z.string().min(1).max(255).describe('The stream to read.'),
+  stream: z
+    .string()
+    .regex(STREAM_NAME, 'no name of a stream: it has no spaces, dots, slashes, `*` or `>`')
+    .max(255)
+    .describe('The stream to read.'),
   from: text('The target that is an archive of it (`sql: { archive: true }`), to read in its place.'),
   to: z.array(z.string().min(1)).min(1).max(64).describe('The consumers that get the events; nobody else does.'),
   since: text('Only events since this instant of their stream, or so long ago: `2h`. Default: from the beginning.'),
@@ -61,7 +67,7 @@ export function planReplay(
   known?: Pick<ReplayRange, 'since' | 'until'>,
 ): ReplayPlan {
   const { stream, from: archive, since, until, rate, limit = Infinity } = asked;
-  if (!/^[^\s.*>/\\]+$/.test(stream)) throw new OuzelError('USAGE', `"${stream}" is no name of a stream`);
+  if (!STREAM_NAME.test(stream)) throw new OuzelError('USAGE', `"${stream}" is no name of a stream`);
   const consumers = [...new Set(asked.to)];
   const warnings = consumers.flatMap((name) => warningsOf(config, name, stream));
   const now = Date.now();

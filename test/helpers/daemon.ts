@@ -88,7 +88,7 @@ export async function startDaemon(yaml: string, options: DaemonOptions): Promise
     });
   });
 
-  const exited = async (timeout = 45_000): Promise<number | null> => {
+  const exited = async (timeout = 60_000): Promise<number | null> => {
     const gone = await waitFor(() => exit, { timeout, what: () => `the daemon to end. Its log:\n${tail(output)}` });
     return gone.code;
   };
@@ -136,7 +136,7 @@ export async function startDaemon(yaml: string, options: DaemonOptions): Promise
         answer = `${response.status}: ${await response.text()}`;
         return response.status === 200;
       },
-      { timeout: options.timeout ?? 20_000, what },
+      { timeout: options.timeout ?? 60_000, what },
     );
     if (exit !== undefined) throw new Error(`The daemon ended with ${exit.code}. Its log:\n${tail(output)}`);
   } catch (error) {

@@ -137,7 +137,7 @@ export async function startHttpTarget(answer: Answering = () => ({}), tls?: Serv
       return connections;
     },
     answer,
-    untilRequests: async (count, timeout = 20_000) => {
+    untilRequests: async (count, timeout = 45_000) => {
       await waitFor(() => requests.length >= count, {
         timeout,
         what: () => `${count} requests; ${requests.length} came`,

@@ -46,7 +46,7 @@ export function expectIdentity(metrics: Metrics, consumer: string): Outcomes {
 }
 
 /** Waits until that many events of a consumer have an outcome and none is in hand; then the sums must hold. */
-export async function untilEnded(daemon: Daemon, consumer: string, count: number, timeout = 20_000): Promise<Outcomes> {
+export async function untilEnded(daemon: Daemon, consumer: string, count: number, timeout = 45_000): Promise<Outcomes> {
   let found: Outcomes | undefined;
   const metrics = await waitFor(
     async () => {

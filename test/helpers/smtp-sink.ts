@@ -80,7 +80,7 @@ export async function startSmtpSink(options: SmtpSinkOptions = {}): Promise<Smtp
     answers,
     untilMails: async (count) => {
       await waitFor(() => mails.length >= count, {
-        timeout: 20_000,
+        timeout: 45_000,
         what: () => `${count} mails; ${mails.length} came`,
       });
       return mails;

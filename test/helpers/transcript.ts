@@ -105,7 +105,7 @@ export async function runSteps(page: string, steps: readonly Step[], options: Tr
       return fits(printed, output);
     };
     const what = (): string => `${page}:${line}\n$ ${command}\nis to print\n${output}\nand printed\n${printed}`;
-    if (READS.test(`${command} `)) await waitFor(isMet, { timeout: 20_000, what });
+    if (READS.test(`${command} `)) await waitFor(isMet, { timeout: 45_000, what });
     else if (!(await isMet())) throw new Error(what());
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface WaitOptions {
-  /** How long to wait at most, in milliseconds. Default 10 s. */
+  /** How long to wait at most, in milliseconds. Default 30 s: on a busy machine all takes longer. */
   readonly timeout?: number;
   /** What is waited for, for the error. */
   readonly what: string | (() => string);
@@ -16,7 +16,7 @@ export async function waitFor<T>(
   condition: () => T | Falsy | Promise<T | Falsy>,
   options: WaitOptions,
 ): Promise<Exclude<T, Falsy>> {
-  const timeout = options.timeout ?? 10_000;
+  const timeout = options.timeout ?? 30_000;
   const until = Date.now() + timeout;
   let last: unknown;
   for (;;) {

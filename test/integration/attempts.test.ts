@@ -116,7 +116,7 @@ test('attempts are counted over restarts and instances, and a kill is none', asy
   expect(letter).toMatchObject({ 'Ouzel-Attempts': '4' });
   const all = one.log() + two.log();
   expect(all).toContain('event went into the dead letters');
-}, 60_000);
+}, 120_000);
 
 test('a route that confirmed is not repeated by the next process', async () => {
   const { server, client } = await world();
@@ -133,7 +133,7 @@ test('a route that confirmed is not repeated by the next process', async () => {
   await client.nc.flush();
   expect(heard).toEqual(['{"n":1}']);
   expect(await headersOfLetters(client)).toMatchObject([{ 'Ouzel-Routes': 'bad', 'Ouzel-Attempts': '3' }]);
-}, 60_000);
+}, 120_000);
 
 test('a retry that waits in a timer comes back though its process is gone, with the event as it was', async () => {
   const { server, client } = await world();
@@ -157,7 +157,7 @@ test('a retry that waits in a timer comes back though its process is gone, with 
   await waitFor(async () => (await client.jsm.streams.info('OUZEL_TIMERS')).state.messages === 0, {
     what: 'the timer to be gone',
   });
-}, 60_000);
+}, 120_000);
 
 // connect#1106: what a process does with events that it has lost meanwhile.
 test('a process that was stopped beyond ack_wait starts nothing of what the others have by now', async () => {
@@ -188,7 +188,7 @@ test('a process that was stopped beyond ack_wait starts nothing of what the othe
   const [mine, theirs] = [await stopped.metrics(), await other.metrics()];
   expect(outcomesOf(mine, 'c')).toMatchObject({ delivered: 2, retries: 0, deadLettered: 0 });
   expect(outcomesOf(theirs, 'c')).toMatchObject({ delivered: count, retries: 0, deadLettered: 0 });
-}, 60_000);
+}, 120_000);
 
 test('a drain that runs out of time notes what was confirmed and gives the event back at once', async () => {
   const { server, client } = await world();
@@ -216,4 +216,4 @@ test('a drain that runs out of time notes what was confirmed and gives the event
   await client.nc.flush();
   expect(heard).toEqual(['{"n":1}']);
   expect(next.log()).not.toContain('"attempt":2');
-}, 60_000);
+}, 120_000);

@@ -182,7 +182,7 @@ test('what is wrong is shown where it stands in the files, and nothing of them i
   expect(taken).toMatchObject({ code: 1, stdout: '' });
   expect(taken.stderr).toMatch(/consumers\/own stands in a file, at ouzel\.yaml:10:3/);
   expect(await ouzel(['apply', 'absent.yaml'])).toMatchObject({ code: 78, stderr: 'there is no file absent.yaml\n' });
-}, 60_000);
+}, 120_000);
 
 test('a token is asked for, and its scope counts', async () => {
   await write({ 'one.yaml': 'filters: { one: event.data.n > 1 }\n' });
@@ -198,7 +198,7 @@ test('a token is asked for, and its scope counts', async () => {
   expect((await ouzel(['config', 'show', 'filters/one'], READER)).stdout).toMatch(
     /filters:\n {2}# fleet, revision \d+\n {2}one: event\.data\.n > 1\n/,
   );
-}, 60_000);
+}, 120_000);
 
 test('a rollback brings back what was, with its secrets, which are shown to nobody', async () => {
   const target: HttpTarget = await startHttpTarget();
@@ -237,7 +237,7 @@ test('a rollback brings back what was, with its secrets, which are shown to nobo
     code: 1,
     stderr: 'the fleet never had filters/never\n',
   });
-}, 90_000);
+}, 120_000);
 
 test('consumers are added, paused over a restart, resumed and removed', async () => {
   await write({ 'late.yaml': '# of its own\nstream: IN\ndeliver: [{ to: nowhere }]\n' });

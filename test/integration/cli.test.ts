@@ -90,7 +90,7 @@ test('version and help', async () => {
     expect(stdout, command).toMatch(new RegExp(`Usage: ouzel ${command}`));
     if (!['config', 'consumers', 'targets', 'dlq'].includes(command)) expect(stdout, command).toMatch(/^Examples?:$/m);
   }
-}, 60_000);
+}, 120_000);
 
 test.each([
   [['validat'], /unknown command 'validat'\n\(Did you mean validate\?\)/],
@@ -161,7 +161,7 @@ test('a configuration that is not there or not valid is 78 for every command tha
   const missing = await runCli(['run', '--config', 'nothing/here.yaml']);
   expect(missing.code).toBe(78);
   expect(missing.stderr).toContain('nothing/here.yaml');
-}, 60_000);
+}, 120_000);
 
 test('schema prints the JSON schema, and the generated files are up to date', async () => {
   const { code, stdout } = await runCli(['schema']);
@@ -183,7 +183,7 @@ test('NATS being away is 69, and says where it was looked for', async () => {
     expect({ args, code, stdout }).toEqual({ args, code: 69, stdout: '' });
     expect(stderr).toMatch(new RegExp(`^cannot connect to ${url}: .+\n$`));
   }
-}, 60_000);
+}, 120_000);
 
 test('an address that is in use is 69, with what to do', async () => {
   await using server = await startServer();
@@ -278,7 +278,7 @@ consumers:
     await client.jsm.streams.purge('OUZEL_DLQ');
     await client.jsm.streams.purge('EV');
   }
-}, 60_000);
+}, 120_000);
 
 test('dev starts a server of its own, says how to publish, and takes it along when it ends', async () => {
   const listen = `127.0.0.1:${await freePort()}`;
@@ -319,4 +319,4 @@ test('dev starts a server of its own, says how to publish, and takes it along wh
   expect(await ended).toBe(0);
   expect(await isFree(Number(new URL(url).port))).toBe(true);
   await stop();
-}, 60_000);
+}, 120_000);

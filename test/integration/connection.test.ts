@@ -101,7 +101,7 @@ test('a delivery that the loss of the connection cut off is made again', async (
   target.releaseAll();
   await waitFor(async () => outcomesOf(await daemon.metrics(), 'relay').retries === 3, { what: 'three retries' });
   expect(await untilEnded(daemon, 'relay', 3, 30_000)).toMatchObject({ delivered: 3, deadLettered: 0 });
-}, 60_000);
+}, 120_000);
 
 // nats.node#570.
 test('a durable that is deleted is made again from the first event without an outcome', async () => {
@@ -156,7 +156,7 @@ test('a durable that is deleted is made again from the first event without an ou
   );
   expect(daemon.log()).toContain('the durable was gone and has been made anew');
   await untilReady(daemon, 200);
-}, 60_000);
+}, 120_000);
 
 test('a stream that is deleted and made anew starts anew, whatever its numbers say', async () => {
   await using server = await startServer();
@@ -177,7 +177,7 @@ test('a stream that is deleted and made anew starts anew, whatever its numbers s
   await publishMany(client, 5, (n) => ({ subject: 'ev.x', body: { n: n + 50 } }));
   expect(await untilEnded(daemon, 'relay', 55)).toMatchObject({ delivered: 55 });
   expect((await untilThrough(client, 'OUT', 55)).length).toBe(55);
-}, 60_000);
+}, 120_000);
 
 test('a stream that goes away is a reason, and its consumer goes on when it is back', async () => {
   await using server = await startServer();
@@ -190,7 +190,7 @@ test('a stream that goes away is a reason, and its consumer goes on when it is b
   await publish(client, { subject: 'ev.x', body: { n: 0 } });
   await untilEnded(daemon, 'relay', 1);
   await untilReady(daemon, 200);
-}, 60_000);
+}, 120_000);
 
 // nats-io/nats.node#649: missed heartbeats never end the process.
 test('a server that hangs, dies and forgets the durable is taken up again where it was', async () => {
@@ -210,7 +210,7 @@ test('a server that hangs, dies and forgets the durable is taken up again where 
   // A durable that began at `start` again would bring the first ten once more.
   expect(await untilEnded(daemon, 'relay', 20)).toMatchObject({ delivered: 20 });
   expect(await daemon.total('ouzel_consumer_recreated_total', { consumer: 'relay' })).toBe(1);
-}, 60_000);
+}, 120_000);
 
 // vectordotdev/vector#24932: no stale pull is left behind.
 test('a server in lame duck mode is left, and the next one serves', async () => {
@@ -225,7 +225,7 @@ test('a server in lame duck mode is left, and the next one serves', async () => 
   await using client = await connectTo(server);
   await publishMany(client, 10, (n) => ({ subject: 'ev.x', body: { n } }));
   expect(await untilEnded(daemon, 'relay', 10)).toMatchObject({ delivered: 10, received: 10 });
-}, 90_000);
+}, 120_000);
 
 type KeyPair = ReturnType<typeof nkeys.createUser>;
 
@@ -285,7 +285,7 @@ resolver_preload: {
   });
   await write(600);
   await untilReady(daemon, 200);
-}, 60_000);
+}, 120_000);
 
 test('credentials that were replaced are read again when the connection is made anew', async () => {
   const [first, second] = [nkeys.createUser(), nkeys.createUser()];
@@ -302,4 +302,4 @@ test('credentials that were replaced are read again when the connection is made 
   await untilReady(daemon, 200);
   expect(daemon.log()).not.toContain(Buffer.from(first.getSeed()).toString());
   expect(await daemon.total('ouzel_nats_reconnects_total')).toBe(1);
-}, 60_000);
+}, 120_000);

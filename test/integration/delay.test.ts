@@ -45,4 +45,4 @@ consumers:
   await publish(client, { subject: 'in.late', body: {} });
   await publish(client, { subject: 'in.late', body: { due: 'tomorrow' } });
   expect(await untilEnded(again, 'late', 4)).toMatchObject({ dropped: 1, delivered: 1, deadLettered: 2 });
-}, 60_000);
+}, 120_000);

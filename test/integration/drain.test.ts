@@ -91,7 +91,7 @@ test('SIGTERM: what runs is finished, what waits goes back at once, and the next
   await using next = await startDaemon(yaml, { server });
   expect(await untilEnded(next, 'relay', count - running)).toMatchObject({ received: count - running });
   expect([...first, ...rest].toSorted((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, n) => n));
-}, 60_000);
+}, 120_000);
 
 test.each([
   ['SIGTERM', 143],
@@ -145,7 +145,7 @@ test('SIGTERM under load: an exit of 0, and the stream goes on where it was', as
   expect(numbers.length).toBe(count);
   expect(new Set(numbers).size).toBe(count);
   expect(outcomesOf(await next.metrics(), 'relay').retries).toBe(0);
-}, 60_000);
+}, 120_000);
 
 test('SIGTERM to one of two instances: the other takes over at once, and nothing comes twice', async () => {
   const count = 8000;
@@ -177,7 +177,7 @@ test('SIGTERM to one of two instances: the other takes over at once, and nothing
   const numbers = (await readStream(client, 'OUT')).map(({ body }) => numberOf(body));
   expect([numbers.length, new Set(numbers).size]).toEqual([count, count]);
   expect(outcomesOf(await staying.metrics(), 'relay')).toMatchObject({ retries: 0, deadLettered: 0, inFlight: 0 });
-}, 60_000);
+}, 120_000);
 
 test('kill -9 under load, three times over: every event comes through, and once', async () => {
   const count = 9000;
@@ -204,4 +204,4 @@ test('kill -9 under load, three times over: every event comes through, and once'
   const numbers = (await readStream(client, 'OUT')).map(({ body }) => numberOf(body));
   expect(numbers.length).toBe(count);
   expect(new Set(numbers).size).toBe(count);
-}, 90_000);
+}, 120_000);

@@ -80,7 +80,7 @@ test('what is put there runs on every instance, is changed, survives a restart, 
   await remove(client, 'consumers.late');
   for (const daemon of [again, second]) await until(daemon, 'late', undefined);
   for (const daemon of [again, second]) expect(await stateOf(daemon, 'own')).toBe('running');
-}, 60_000);
+}, 120_000);
 
 test('what does not load is set aside with its place, and neither stops the others nor a reload of the file', async () => {
   const server = await startServer();
@@ -164,7 +164,7 @@ test('a daemon that starts without NATS runs the fleet too when it is there', as
   const anew = await connectTo(server);
   await put(anew, 'consumers.later', '{ stream: IN, deliver: [{ to: there }] }');
   for (const daemon of [first, second]) await until(daemon, 'later', 'running');
-}, 60_000);
+}, 120_000);
 
 test('a bucket that somebody deletes comes back with what it held', async () => {
   const server = await startServer();
@@ -182,7 +182,7 @@ test('a bucket that somebody deletes comes back with what it held', async () => 
   for (const daemon of daemons) expect(await stateOf(daemon, 'late')).toBe('running');
   await put(client, 'consumers.later', '{ stream: IN, deliver: [{ to: there }] }');
   for (const daemon of daemons) await until(daemon, 'later', 'running');
-}, 90_000);
+}, 120_000);
 
 test('however often a server has to be tried, it is followed once', async () => {
   const server = await startServer();

@@ -194,7 +194,7 @@ consumers:
   expect(letters.map(({ data }) => data['count']).reduce<number>((sum, count) => sum + Number(count), 0)).toBe(total);
   expect(said.filter(({ type }) => type === 'consumer.failing').length).toBe(1);
   expect(said.at(-1)?.type).not.toBe('daemon.started');
-}, 90_000);
+}, 120_000);
 
 test('starts, stops and rejected changes are said, without secrets', async () => {
   const server = await startServer();

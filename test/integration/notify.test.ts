@@ -283,7 +283,7 @@ test('the guide: every target that it shows is valid', async () => {
   }
 });
 
-test('the guide: Slack without a flood', { timeout: 90_000 }, async () => {
+test('the guide: Slack without a flood', { timeout: 120_000 }, async () => {
   const guide = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'guides', 'notify.md'), 'utf8');
   const [, shown = ''] = /```yaml\n(.*?)```/s.exec(guide) ?? [];
   const server = await startServer();

@@ -77,7 +77,7 @@ consumers:
     'replay-jan',
     redriven,
   ]);
-}, 60_000);
+}, 120_000);
 
 test('docs/guides/replay.md does what it says', async () => {
   const page = await readPage(fileURLToPath(new URL('../../docs/guides/replay.md', import.meta.url)));
@@ -102,4 +102,4 @@ test('docs/guides/replay.md does what it says', async () => {
     undefined,
     'january',
   ]);
-}, 60_000);
+}, 120_000);

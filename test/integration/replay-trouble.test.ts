@@ -69,7 +69,7 @@ test('hands over bodies that leave no room for headers, in their turn', async ()
   ]);
   expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining('3 of 3 events') as string });
   expect(await untilEnded(daemon, 'search', 6)).toMatchObject({ delivered: 6 });
-}, 60_000);
+}, 120_000);
 
 test('over the API is for those who may operate all of its consumers', async () => {
   const server = await startServer();
@@ -100,4 +100,4 @@ test('over the API is for those who may operate all of its consumers', async () 
   expect(await ask('narrow', 'GET', '/b')).toBe(404);
   expect(await ask('narrow', 'DELETE', '/b')).toBe(404);
   expect(await ask('reader', 'DELETE', '/b')).toBe(403);
-}, 60_000);
+}, 120_000);

@@ -56,7 +56,7 @@ consumers: { c: { stream: IN, start: all, deliver: [{ to: partner }] } }
   expect(letter).toMatchObject({ 'Ouzel-Reason': 'rejected', 'Ouzel-Attempts': '4', 'Ouzel-Routes': 'partner' });
   const incidents = (await readStream(client, 'OUZEL_EVENTS')).map(({ headers }) => headers['ce-type']);
   expect(incidents).not.toContain('target.unavailable');
-}, 60_000);
+}, 120_000);
 
 test('Retry-After is a bound from below, and backoff.max one from above', async () => {
   const { server, client } = await world();
@@ -94,7 +94,7 @@ consumers: { c: { stream: IN, start: all, deliver: [{ to: partner }] } }
   expect(await untilEnded(daemon, 'c', 12)).toMatchObject({ delivered: 12 });
   const [probe] = target.requests.filter(({ at }) => at > last + 1_000);
   expect((probe?.at ?? 0) - last).toBeGreaterThanOrEqual(2_900);
-}, 60_000);
+}, 120_000);
 
 const slowPlugin = (url: string): string => `import { defineTarget } from 'ouzel';
 export const slow = defineTarget({
@@ -147,7 +147,7 @@ consumers:
     'strict 2',
     'usual 4',
   ]);
-}, 60_000);
+}, 120_000);
 
 test('twenty thousand events that wait for their next attempt stall no new one', async () => {
   const { server, client } = await world();
@@ -177,4 +177,4 @@ consumers:
   await waitFor(async () => (await daemon.total('ouzel_timers_pending', { consumer: 'c' })) === count, {
     what: 'the timers to be counted',
   });
-}, 90_000);
+}, 120_000);

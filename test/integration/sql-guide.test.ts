@@ -12,7 +12,7 @@ import { startServer } from '../helpers/server.ts';
 const GUIDE = join(import.meta.dirname, '..', '..', 'docs', 'guides', 'sql.md');
 const missing = await noPostgres();
 
-test.skipIf(missing !== undefined)('orders into PostgreSQL, and an archive of them', { timeout: 60_000 }, async () => {
+test.skipIf(missing !== undefined)('orders into PostgreSQL, and an archive of them', { timeout: 120_000 }, async () => {
   const guide = await readFile(GUIDE, 'utf8');
   const [orders = '', archive = ''] = [...guide.matchAll(/```yaml\n(.*?)```/gs)].map(([, text]) => text);
   const events = [...guide.matchAll(/^nats pub (\S+) '(.*)'$/gm)].map(([, subject = '', body = '']) => ({

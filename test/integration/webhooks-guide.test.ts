@@ -78,4 +78,4 @@ ${consumers.replace('[{ to: partner }]', '[{ to: partner }, { to: shaped }]')}`;
   gone = false;
   for (const name of ['partner', 'shaped']) await runCli(['targets', 'enable', name, ...api]);
   expect(await untilEnded(daemon, 'orders', 2)).toMatchObject({ delivered: 2, deadLettered: 0 });
-}, 90_000);
+}, 120_000);
