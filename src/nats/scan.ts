@@ -1,5 +1,11 @@
 /** Reads a stream from front to back, up to what it holds at the beginning. */
-import { DeliverPolicy, type JetStreamClient, type JetStreamManager, type JsMsg } from '@nats-io/jetstream';
+import {
+  DeliverPolicy,
+  type JetStreamClient,
+  type JetStreamManager,
+  type JsMsg,
+  type OrderedConsumerOptions,
+} from '@nats-io/jetstream';
 import { findStream } from './provision.ts';
 
 /** Messages asked for at once. */
@@ -17,13 +23,21 @@ export interface ScanRange {
   readonly subjects?: readonly string[];
   /** Only what was stored since then; milliseconds since the epoch. */
   readonly since?: number | undefined;
+  /** Only from this sequence on; then `since` is for the caller to look at. */
+  readonly from?: number | undefined;
+}
+
+function startOf(since = 0, from = 0): Partial<OrderedConsumerOptions> {
+  if (from > 0) return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: from };
+  if (since <= 0) return {};
+  return { deliver_policy: DeliverPolicy.StartTime, opt_start_time: new Date(since).toISOString() };
 }
 
 /** The messages of a stream, the oldest first; none where there is no such stream. @throws OuzelError as `findStream` */
 export async function* scanStream(
   { client, manager }: ScanAccess,
   stream: string,
-  { subjects = [], since }: ScanRange = {},
+  { subjects = [], since, from }: ScanRange = {},
 ): AsyncGenerator<JsMsg> {
   const info = await findStream(manager, stream);
   if (info === undefined || info.state.messages === 0) return;
@@ -31,9 +45,7 @@ export async function* scanStream(
   const last = info.state.last_seq;
   const ordered = await client.consumers.get(stream, {
     ...(subjects.length === 0 ? {} : { filter_subjects: [...subjects] }),
-    ...(since === undefined || since <= 0
-      ? {}
-      : { deliver_policy: DeliverPolicy.StartTime, opt_start_time: new Date(since).toISOString() }),
+    ...startOf(since, from),
   });
   try {
     let pending = (await ordered.info(true)).num_pending;

@@ -1,0 +1,124 @@
+/** What is recorded of events, for people: one event's way, or a list. */
+import type { Command } from 'commander';
+import { type AuditSelectors, AUDIT_SELECTORS, auditQuery, selectRecords } from '../../audit/query.ts';
+import { type ShownRecord, showRecord, type Timeline, timelinesOf } from '../../audit/show.ts';
+import { FIRST_RUN } from '../../core/handover.ts';
+import { wholeNumber } from '../arguments.ts';
+import { instant } from '../dlq/options.ts';
+import { print, printJson, table } from '../print.ts';
+import { CONFIG_OPTION, withSession } from '../session.ts';
+import { fit, paint, type Paint, styleOf } from '../terminal.ts';
+
+const SHOWN = 50;
+const MOST = 10_000;
+
+export interface ShowOptions extends Omit<AuditSelectors, 'event'> {
+  readonly config?: string;
+  readonly limit?: number;
+  readonly json?: boolean;
+}
+
+/** Adds the options by which records are selected. */
+export const withSelectors = (command: Command): Command =>
+  command
+    .option(...CONFIG_OPTION)
+    .option('--consumer <name>', 'only of this consumer')
+    .option('--key <key>', 'only of events with this key')
+    .option('--type <pattern>', 'only of this type; `*` stands for one part, `>` for the rest')
+    .option('--outcome <kind>', 'only delivered, filtered, dropped or dead_lettered')
+    .option('--reason <code>', 'only with this reason')
+    .option('--since <when>', 'only recorded since then: 2026-01-31T08:00:00Z, or 2h (ago)')
+    .option('--until <when>', 'only recorded until then')
+    .option(
+      '--limit <n>',
+      `how many records at most, the newest (default: ${SHOWN}; of one event: ${MOST})`,
+      wholeNumber,
+    )
+    .option('--json', 'as JSON');
+
+/** @param event Id, key or place (`EVENTS:17`); undefined: the newest records. */
+export async function show(event: string | undefined, options: ShowOptions): Promise<void> {
+  const { config, json, limit = event === undefined ? SHOWN : MOST } = options;
+  const selectors = Object.fromEntries(
+    AUDIT_SELECTORS.flatMap((name) => {
+      const value = name === 'event' ? event : options[name];
+      return value === undefined ? [] : [[name, value] as const];
+    }),
+  );
+  const query = auditQuery(selectors);
+  await withSession(config, async (session) => {
+    const { found, more } = await selectRecords(session, query, limit);
+    const records = found.map(showRecord);
+    if (json === true)
+      return printJson(event === undefined ? { records, more } : { events: timelinesOf(records), more });
+    if (records.length === 0)
+      return print(event === undefined ? 'Nothing is recorded.' : `Nothing is recorded of ${event}.`);
+    if (event === undefined) printList(records);
+    else for (const timeline of timelinesOf(records)) printTimeline(timeline);
+    if (more) print(`… and more: the newest ${limit} are shown.`);
+  });
+}
+
+function printList(records: readonly ShownRecord[]): void {
+  const rows = records.map((record) => [
+    instant(record.at),
+    record.consumer,
+    resultOf(record),
+    `${record.stream}:${record.sequence}`,
+    record.type ?? record.subject ?? '',
+    record.key ?? '',
+    detailOf(record),
+  ]);
+  print(table(['RECORDED', 'CONSUMER', 'RESULT', 'EVENT', 'TYPE', 'KEY', 'DETAIL'], rows));
+}
+
+function printTimeline({ stream, sequence, time, id, type, key, steps }: Timeline): void {
+  const style = styleOf(process.stdout);
+  const names = [...new Set([key, id, type].filter((name) => name !== undefined))].join('  ');
+  print(`${paint(style, 'bold', names)}  ${stream}:${sequence}  ${instant(time)}`);
+  const width = Math.max(...steps.map(({ consumer }) => consumer.length));
+  const wide = Math.max(...steps.map((step) => resultOf(step).length));
+  for (const step of steps) {
+    const result = paint(style, COLORS[step.outcome ?? 'attempt'], resultOf(step).padEnd(wide));
+    const line = `  ${step.at.slice(11, 23)}  ${step.consumer.padEnd(width)}  ${result}  `;
+    print(`${line}${fit(detailOf(step), Math.max(40, style.width - 20 - width - wide))}`.trimEnd());
+  }
+}
+
+const COLORS: Readonly<Record<NonNullable<ShownRecord['outcome']> | 'attempt', Paint>> = {
+  delivered: 'green',
+  filtered: 'dim',
+  dropped: 'yellow',
+  dead_lettered: 'red',
+  attempt: 'yellow',
+};
+
+const resultOf = ({ kind, outcome, attempt }: ShownRecord): string =>
+  kind === 'attempt' || outcome === undefined ? `attempt ${attempt} failed` : outcome;
+
+function detailOf({
+  kind,
+  reason,
+  routes,
+  run,
+  attempt,
+  duration_ms,
+  delay_ms,
+  code,
+  error,
+  target,
+}: ShownRecord): string {
+  const parts = [
+    ...(reason === undefined ? [] : [reason]),
+    ...(routes.length === 0 ? [] : [`→ ${routes.join(', ')}`]),
+    ...(code === undefined ? [] : [[target, code, error].filter(Boolean).join(' ')]),
+    ...(kind === 'outcome' && attempt > 1 ? [`attempt ${attempt}`] : []),
+    ...(run === FIRST_RUN ? [] : [run]),
+    ...(delay_ms === undefined ? [] : [`again in ${seconds(delay_ms)}`]),
+    ...(kind === 'outcome' ? [`${Math.round(duration_ms)} ms`] : []),
+  ];
+  return parts.join(' · ');
+}
+
+const seconds = (milliseconds: number): string =>
+  milliseconds < 1_000 ? `${milliseconds} ms` : `${Math.round(milliseconds / 100) / 10} s`;
