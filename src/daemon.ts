@@ -1,5 +1,6 @@
 /** The composition root: what a daemon is made of, how it starts, and how it drains. */
 import { Acts } from './audit/acts.ts';
+import { Projection } from './audit/projection.ts';
 import { Trail } from './audit/trail.ts';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
@@ -56,6 +57,7 @@ export class Daemon {
   readonly #acts: Acts;
   /** What became of the events. */
   readonly #trail: Trail;
+  readonly #projection: Projection;
   readonly #replays: ReplayHost;
   #loaded: LoadedConfig;
   readonly #reloads: Reloads;
@@ -95,6 +97,7 @@ export class Daemon {
     const { instance } = this.#incidents;
     const redact = (text: string): string => this.#loaded.redact(text);
     this.#trail = new Trail(loaded.config.audit.mode, { instance, keyOf: this.#keyOf, redact, metrics, logger });
+    this.#projection = new Projection(logger);
     const chain = (): Trail | undefined => (this.#trail.mode === 'off' ? undefined : this.#trail);
     this.#acts = new Acts({ instance, redact, metrics, logger, chain });
     this.#ingress = new Ingress({
@@ -239,9 +242,10 @@ export class Daemon {
     const replays = Promise.race([this.#replays.close(), deadline]);
     await Promise.all([answered, replays, this.#engine.drain(deadline)]);
     this.#disabled.close();
-    await this.#trail.close(this.#engine.connected ? deadline : Promise.resolve());
+    const connected = this.#engine.connected ? deadline : Promise.resolve();
+    await Promise.all([this.#trail.close(connected), this.#projection.close(connected)]);
     // Confirmed before the connection closes; without one, nothing is waited for.
-    await this.#incidents.close(this.#engine.connected ? deadline : Promise.resolve());
+    await this.#incidents.close(connected);
     await this.#flushSpans(deadline);
     await this.#engine.flush();
     await Promise.race([this.#files.close(), deadline]);
@@ -277,6 +281,7 @@ export class Daemon {
       incidents: this.#incidents,
       acts: this.#acts,
       trail: this.#trail,
+      projection: this.#projection,
       traces: this.#traces,
       logger: this.#logger,
       metrics: this.#metrics,
@@ -311,6 +316,7 @@ export class Daemon {
     const { audit } = this.#loaded.config;
     this.#loaded = next;
     this.#trail.follow(next.config.audit, audit);
+    this.#projection.follow(next.config.audit, audit);
     this.#ingress.follow();
     this.#keys = undefined;
     this.#disabled.sync();

@@ -2,6 +2,7 @@
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { Acts } from './audit/acts.ts';
 import { Anchor } from './audit/anchor.ts';
+import type { Projection } from './audit/projection.ts';
 import type { Trail } from './audit/trail.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Pauses } from './core/pauses.ts';
@@ -33,6 +34,7 @@ export interface Shared extends Pick<
   readonly incidents: Incidents;
   readonly acts: Acts;
   readonly trail: Trail;
+  readonly projection: Projection;
 }
 
 export interface Prepared {
@@ -46,7 +48,7 @@ export interface Prepared {
 /** Makes the streams that Ouzel keeps for itself, and what works with them. @throws OuzelError as `ensureStream` */
 export async function prepareServer(
   link: Link,
-  { loaded, keyOf, incidents, acts, trail, ...shared }: Shared,
+  { loaded, keyOf, incidents, acts, trail, projection, ...shared }: Shared,
 ): Promise<Prepared> {
   const { connection, wire, publisher, requester } = link;
   const { logger } = shared;
@@ -65,6 +67,7 @@ export async function prepareServer(
   await trail.connect(own, new Anchor(incidents.instance, own, manager, logger), async () => {
     for (const spec of trailSpecs(loaded().config)) await ensureOwnStream(manager, spec, logger);
   });
+  projection.connect(client, manager, config.audit);
   return {
     streams,
     store: new ConfigStore(connection, client, manager),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { duration, size } from './fields.ts';
+import { databaseUrlProblem } from '../sql/database.ts';
+import { duration, literal, size } from './fields.ts';
 
 export const audit = z
   .strictObject({
@@ -12,6 +13,12 @@ export const audit = z
     keep: duration({ min: 60_000 })
       .default(30 * 86_400_000)
       .describe('How long the record of an outcome is kept.'),
+    store: literal()
+      .refine((url) => databaseUrlProblem(url) === undefined, { error: 'must be sqlite:PATH or postgres://…' })
+      .optional()
+      .describe(
+        'A database that gets a copy of the records, in the table `ouzel_audit`: `sqlite:data/audit.db`, or a PostgreSQL URL, in as `${file:…}`. `ouzel audit` and the API ask it then.',
+      ),
     max_bytes: size()
       .default(256 * 2 ** 20)
       .describe(

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { rebuildCommand } from './rebuild.ts';
 import { show, type ShowOptions, withSelectors } from './show.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -22,4 +23,5 @@ export const auditCommand = (): Command =>
   )
     .addHelpText('after', HELP)
     .action((event: string | undefined, options: ShowOptions) => show(event, options))
-    .addCommand(verifyCommand());
+    .addCommand(verifyCommand())
+    .addCommand(rebuildCommand());

@@ -1,14 +1,17 @@
 /** What is recorded of events, for people: one event's way, or a list. */
 import type { Command } from 'commander';
-import { type AuditSelectors, AUDIT_SELECTORS, auditQuery, selectRecords } from '../../audit/query.ts';
+import { type AuditSelectors, AUDIT_SELECTORS } from '../../audit/query.ts';
+import { searchTrail } from '../../audit/search.ts';
 import { type ShownRecord, showRecord, type Timeline, timelinesOf } from '../../audit/show.ts';
 import { FIRST_RUN } from '../../core/handover.ts';
 import { wholeNumber } from '../arguments.ts';
 import { instant } from '../dlq/options.ts';
 import { print, printJson, table } from '../print.ts';
 import { CONFIG_OPTION, withSession } from '../session.ts';
-import { fit, paint, type Paint, styleOf } from '../terminal.ts';
+import { fit, paint, type Paint, styleOf, wrap } from '../terminal.ts';
 
+/** Columns in front of an error. */
+const INDENT = 23;
 const SHOWN = 50;
 const MOST = 10_000;
 
@@ -45,9 +48,8 @@ export async function show(event: string | undefined, options: ShowOptions): Pro
       return value === undefined ? [] : [[name, value] as const];
     }),
   );
-  const query = auditQuery(selectors);
   await withSession(config, async (session) => {
-    const { found, more } = await selectRecords(session, query, limit);
+    const { found, more } = await searchTrail(session, session.loaded.config.audit, selectors, { limit });
     const records = found.map(showRecord);
     if (json === true)
       return printJson(event === undefined ? { records, more } : { events: timelinesOf(records), more });
@@ -67,21 +69,22 @@ function printList(records: readonly ShownRecord[]): void {
     `${record.stream}:${record.sequence}`,
     record.type ?? record.subject ?? '',
     record.key ?? '',
-    detailOf(record),
+    fit([detailOf(record), causeOf(record)].filter(Boolean).join(' · '), 80),
   ]);
   print(table(['RECORDED', 'CONSUMER', 'RESULT', 'EVENT', 'TYPE', 'KEY', 'DETAIL'], rows));
 }
 
 function printTimeline({ stream, sequence, time, id, type, key, steps }: Timeline): void {
   const style = styleOf(process.stdout);
-  const names = [...new Set([key, id, type].filter((name) => name !== undefined))].join('  ');
-  print(`${paint(style, 'bold', names)}  ${stream}:${sequence}  ${instant(time)}`);
+  const place = `${stream}:${sequence}`;
+  const names = [...new Set([key, id, type, place])].filter((name) => name !== undefined);
+  print(`${paint(style, 'bold', names.join('  '))}  ${instant(time)}`);
   const width = Math.max(...steps.map(({ consumer }) => consumer.length));
   const wide = Math.max(...steps.map((step) => resultOf(step).length));
   for (const step of steps) {
     const result = paint(style, COLORS[step.outcome ?? 'attempt'], resultOf(step).padEnd(wide));
-    const line = `  ${step.at.slice(11, 23)}  ${step.consumer.padEnd(width)}  ${result}  `;
-    print(`${line}${fit(detailOf(step), Math.max(40, style.width - 20 - width - wide))}`.trimEnd());
+    print(`  ${instant(step.at)}  ${step.consumer.padEnd(width)}  ${result}  ${detailOf(step)}`.trimEnd());
+    for (const line of wrap(causeOf(step), style.width - INDENT)) if (line !== '') print(' '.repeat(INDENT) + line);
   }
 }
 
@@ -96,22 +99,12 @@ const COLORS: Readonly<Record<NonNullable<ShownRecord['outcome']> | 'attempt', P
 const resultOf = ({ kind, outcome, attempt }: ShownRecord): string =>
   kind === 'attempt' || outcome === undefined ? `attempt ${attempt} failed` : outcome;
 
-function detailOf({
-  kind,
-  reason,
-  routes,
-  run,
-  attempt,
-  duration_ms,
-  delay_ms,
-  code,
-  error,
-  target,
-}: ShownRecord): string {
+const causeOf = ({ code, error, target }: ShownRecord): string => [target, code, error].filter(Boolean).join(' ');
+
+function detailOf({ kind, reason, routes, run, attempt, duration_ms, delay_ms }: ShownRecord): string {
   const parts = [
     ...(reason === undefined ? [] : [reason]),
     ...(routes.length === 0 ? [] : [`→ ${routes.join(', ')}`]),
-    ...(code === undefined ? [] : [[target, code, error].filter(Boolean).join(' ')]),
     ...(kind === 'outcome' && attempt > 1 ? [`attempt ${attempt}`] : []),
     ...(run === FIRST_RUN ? [] : [run]),
     ...(delay_ms === undefined ? [] : [`again in ${seconds(delay_ms)}`]),

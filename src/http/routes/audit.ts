@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { type AuditSelectors, auditQuery, selectRecords } from '../../audit/query.ts';
+import type { AuditSelectors } from '../../audit/query.ts';
+import { searchTrail } from '../../audit/search.ts';
 import { showRecord, shownRecord } from '../../audit/show.ts';
 import { isoTime } from '../../core/time.ts';
 import { type ApiRoute, defineRoute, wholeNumber } from '../define.ts';
@@ -60,10 +61,16 @@ export const audit = (context: HttpContext): ApiRoute[] => [
       const given: AuditSelectors = Object.fromEntries(
         Object.entries({ since: LOOKS_BACK, ...selectors }).filter(([, value]) => value !== undefined),
       );
-      const { found, more, lookedFrom } = await selectRecords(context.deadLetters(), auditQuery(given), limit, {
-        budget: BUDGET,
-        permits: ({ consumer, type }) => actor.may('read') || actor.may('read', { consumer, type }),
-      });
+      const { found, more, lookedFrom } = await searchTrail(
+        context.deadLetters(),
+        context.loaded().config.audit,
+        given,
+        {
+          limit,
+          budget: BUDGET,
+          permits: ({ consumer, type }) => actor.may('read') || actor.may('read', { consumer, type }),
+        },
+      );
       const looked = lookedFrom === undefined ? {} : { looked_from: isoTime(lookedFrom) };
       return { status: 200, body: { records: found.map(showRecord), more, ...looked } };
     },
