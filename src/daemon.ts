@@ -24,6 +24,7 @@ import type { ConsumerDiff } from './reconcile/diff.ts';
 import { compileKeys, type KeyOf } from './reconcile/keys.ts';
 import { type Confirm, Reloads } from './reconcile/reload.ts';
 import { ReplayHost } from './replay/host.ts';
+import { startSchedules, type RunningSchedules } from './sources/schedules/index.ts';
 import type { Shared } from './services.ts';
 import { type DaemonStatus, statusOf } from './status.ts';
 import { Incidents } from './telemetry/incidents.ts';
@@ -41,6 +42,15 @@ import { VERSION } from './version.ts';
 const CUT_OFF = 1_500;
 /** Milliseconds that a shutdown waits for a trace collector, at most. */
 const FLUSH_SPANS = 5_000;
+
+/** Who wants to know what the daemon is about. */
+export interface DaemonHooks {
+  /** All consumers were looked after; twice a second, as long as the loop turns. */
+  readonly swept?: (() => void) | undefined;
+  /** A change of the configuration is read, and has been put in force or refused. */
+  readonly reloading?: () => void;
+  readonly reloaded?: () => void;
+}
 
 /** Where a running daemon is reached. */
 export interface Address {
@@ -64,6 +74,7 @@ export class Daemon {
   #watching: Watching | undefined;
   #http: HttpServer | undefined;
   readonly #ingress: Ingress;
+  readonly #schedules: RunningSchedules;
   readonly #engine: Engine;
   readonly #files: FileStore;
   readonly #pauses = new Pauses();
@@ -80,7 +91,7 @@ export class Daemon {
    * @param loaded What to start with.
    * @param load How to read it again, with what the fleet has on top.
    */
-  constructor(loaded: LoadedConfig, load: LayeredLoader, logger: Logger) {
+  constructor(loaded: LoadedConfig, load: LayeredLoader, logger: Logger, hooks: DaemonHooks = {}) {
     this.#loaded = loaded;
     this.#logger = logger;
     this.#files = new FileStore({ onWarning: (message) => logger.warn(message) });
@@ -108,12 +119,21 @@ export class Daemon {
       metrics,
       logger,
     });
+    this.#schedules = startSchedules({
+      config: () => this.#loaded.config,
+      nats: () => this.#engine.letterAccess(),
+      incidents: this.#incidents,
+      metrics,
+      logger,
+    });
     this.#replays = new ReplayHost(logger);
     this.#reloads = new Reloads({
       load: () => this.#engine.fleet?.load() ?? load(),
       current: () => this.#loaded,
       apply: (next, confirm) => this.#apply(next, confirm),
       onRejected: (outcome) => this.#incidents.reloadRejected(outcome),
+      onBegin: hooks.reloading,
+      onEnd: hooks.reloaded,
       metrics,
       logger,
     });
@@ -125,6 +145,7 @@ export class Daemon {
       pauses: this.#pauses,
       addFleet: (fleet) => this.#addFleet(fleet),
       targetsChanged: () => this.#disabled.sync(),
+      swept: hooks.swept,
       metrics,
       logger,
     });
@@ -157,6 +178,7 @@ export class Daemon {
         this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf, sees), sink),
       deadLetters: () => this.#engine.letterAccess(),
       replays: this.#replays,
+      schedules: this.#schedules,
       fleet: () => this.#engine.fleetAccess(),
       loaded: () => this.#loaded,
       runtimes: () => this.#engine.runtimes,
@@ -176,6 +198,7 @@ export class Daemon {
       dropped: this.#metrics.spansDropped.with(),
       redact: (text) => this.#loaded.redact(text),
     });
+    this.#schedules.follow();
     this.#engine.run().catch((error: unknown) => this.#unexpected(error));
     this.#watching = watchFiles({
       files: () => this.#reloads.files,
@@ -240,7 +263,7 @@ export class Daemon {
     const answered = this.#ingress.close(deadline);
     await Promise.race([this.#reloads.close(), deadline]);
     const replays = Promise.race([this.#replays.close(), deadline]);
-    await Promise.all([answered, replays, this.#engine.drain(deadline)]);
+    await Promise.all([answered, replays, this.#schedules.close(deadline), this.#engine.drain(deadline)]);
     this.#disabled.close();
     const connected = this.#engine.connected ? deadline : Promise.resolve();
     await Promise.all([this.#trail.close(connected), this.#projection.close(connected)]);
@@ -297,6 +320,7 @@ export class Daemon {
     }
     await this.#ingress.prepare(this.#loaded.config).catch((error: unknown) => this.#unexpected(error));
     this.#ingress.follow();
+    this.#schedules.follow();
   }
 
   #natsAccess(): NatsAccess {
@@ -318,6 +342,7 @@ export class Daemon {
     this.#trail.follow(next.config.audit, audit);
     this.#projection.follow(next.config.audit, audit);
     this.#ingress.follow();
+    this.#schedules.follow();
     this.#keys = undefined;
     this.#disabled.sync();
     this.#logger.level = next.config.telemetry.log.level;

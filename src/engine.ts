@@ -40,6 +40,8 @@ export interface EngineOptions {
   readonly addFleet: (fleet: Fleet) => Promise<void>;
   /** Somebody disabled a target for the fleet, or enabled it. */
   readonly targetsChanged: () => void;
+  /** All consumers were looked after: hears of it twice a second, from the start on. */
+  readonly swept?: (() => void) | undefined;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
@@ -156,6 +158,8 @@ export class Engine {
 
   async #run(): Promise<void> {
     const { loaded, logger, metrics, shared } = this.#options;
+    // Before there is anything to look after, it is still a sign of life.
+    this.#housekeeping.every(SWEEP, () => this.#sweep());
     const link = await Link.open(() => loaded().config.nats, logger, metrics);
     if (this.#stopping) return link.connection.close();
     this.#link = link;
@@ -172,7 +176,6 @@ export class Engine {
         },
       })
       .catch(this.#unexpected);
-    this.#housekeeping.every(SWEEP, () => this.#sweep());
     this.#sweep();
     if (!(await this.#prepare(link))) return;
     const states = Object.fromEntries([...this.runtimes].map(([name, { state }]) => [name, state]));
@@ -241,6 +244,7 @@ export class Engine {
     const now = performance.now();
     this.#options.pauses.tick(now);
     for (const { consumer } of this.runtimes.values()) consumer.sweep(now);
+    this.#options.swept?.();
   }
 
   async #poll(): Promise<void> {

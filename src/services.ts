@@ -19,7 +19,14 @@ import { SystemStreams } from './nats/system.ts';
 import { createParking } from './nats/timers.ts';
 import type { Services } from './reconcile/build.ts';
 import type { KeyOf } from './reconcile/keys.ts';
-import { auditSpec, ensureOwnStream, incidentSpec, systemSpecs, trailSpecs } from './reconcile/system-streams.ts';
+import {
+  auditSpec,
+  ensureOwnStream,
+  incidentSpec,
+  lanesSpec,
+  systemSpecs,
+  trailSpecs,
+} from './reconcile/system-streams.ts';
 import type { Incidents } from './telemetry/incidents.ts';
 
 /** What outlives a server that was not ready, and is tried again. */
@@ -79,6 +86,7 @@ export async function prepareServer(
       manager,
       wire,
       publisher,
+      instance: incidents.instance,
       requester,
       letters: createDeadLetterStore(own, bodies, {
         keyOf,
@@ -88,6 +96,7 @@ export async function prepareServer(
       attempts: createAttemptStore(own, requester, { domain, onMissing: streams.missing }),
       parking: createParking(own),
       bodies,
+      ensureLanes: ensure(lanesSpec),
       pluginState: createStateStore(client, manager, system.replicas),
       suspects: new Suspects(),
       turns: new Turns(),

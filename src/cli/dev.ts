@@ -39,8 +39,8 @@ async function dev({ config: file, reset }: DevOptions): Promise<void> {
     // The configuration reads $NATS_URL, so the sample finds the server wherever it listens.
     const env = { ...process.env, NATS_URL: server.url };
     const { serve } = await import('./serve.ts');
-    const { daemon, ended } = await serve({ file, env, cwd: process.cwd() });
-    const { url } = await daemon.start();
+    const { daemon, start, ended } = await serve({ file, env, cwd: process.cwd() });
+    const { url } = await start();
     say('');
     say(`  NATS      ${server.url}`);
     say(`  Metrics   ${url}/metrics`);

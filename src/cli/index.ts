@@ -13,6 +13,7 @@ import { initCommand } from './init.ts';
 import { pluginsCommand } from './plugins.ts';
 import { replayCommand } from './replay/index.ts';
 import { runCommand } from './run.ts';
+import { schedulesCommand } from './schedules/index.ts';
 import { schemaCommand } from './schema.ts';
 import { tapCommand } from './tap.ts';
 import { targetsCommand } from './targets.ts';
@@ -33,6 +34,7 @@ const commands = [
   dlqCommand,
   replayCommand,
   auditCommand,
+  schedulesCommand,
   pluginsCommand,
   initCommand,
   tokenCommand,

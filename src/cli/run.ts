@@ -12,8 +12,8 @@ export function runCommand(): Command {
     .action(async ({ config: file }: { config?: string }) => {
       // Loaded here, so that commands which need no daemon start without it.
       const { serve } = await import('./serve.ts');
-      const { daemon, ended } = await serve({ file, env: process.env, cwd: process.cwd() });
-      await daemon.start();
+      const { start, ended } = await serve({ file, env: process.env, cwd: process.cwd() });
+      await start();
       await ended;
     });
 }

@@ -6,6 +6,7 @@ import { retryOverride } from './defaults.ts';
 import { duration, expression, instant, literal, name, named, subject } from './fields.ts';
 import { delay } from './flow/delay.ts';
 import { expire } from './flow/expire.ts';
+import { orderBy } from './flow/order.ts';
 import { alone, PLUGIN_KEY } from './plugins.ts';
 import { refuse } from './refuse.ts';
 import { target } from './targets.ts';
@@ -73,6 +74,7 @@ const consumer = z.strictObject({
     .default('new')
     .describe('Where to begin when the durable is first made: new, all, last, {time: …} or {sequence: …}.'),
   expire,
+  order_by: orderBy,
   concurrency: z
     .strictObject({ max: z.number().int().min(1).max(100_000).describe('Events in work at once, at most.') })
     .optional()
@@ -90,8 +92,10 @@ const consumer = z.strictObject({
       'Where events go: every entry whose `when` holds. Without it events are processed and delivered nowhere.',
     ),
   ack_wait: duration({ min: 1000, max: 86_400_000 })
-    .default(30_000)
-    .describe('When the server delivers again what this process does not answer for (a crash).'),
+    .optional()
+    .describe(
+      'When the server delivers again what this process does not answer for (a crash). Default: 30s; 10s for a consumer that runs on one instance at a time (`order_by`).',
+    ),
   prefetch: z.number().int().min(1).max(100_000).default(2000).describe('Events fetched ahead, at most.'),
   timeout: duration().optional().describe('How long one attempt at an event may take. Default: `defaults.timeout`.'),
   retry: retryOverride().describe('What happens when an event fails, where it differs from `defaults`.'),

@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { ExpressionError, parseTemplate, type ScopeKind, Template } from '../expression/index.ts';
 import { publishOptions } from '../sources/publish.ts';
 import { sources as components } from '../sources/index.ts';
 import { optionalShape, present } from './components.ts';
-import { named } from './fields.ts';
+import { type IssueDetails, named } from './fields.ts';
+import { expressionsIn } from './walk.ts';
 
 const source = z
   .strictObject({
@@ -11,7 +13,26 @@ const source = z
   })
   .superRefine((value, context) => {
     present(value, context, components, 'exactly one');
+    const kind: ScopeKind = value.schedule === undefined ? 'request' : 'schedule';
+    for (const { expression, path } of expressionsIn(value.publish)) {
+      const error = expression instanceof Template ? errorOf(expression, kind) : undefined;
+      if (error === undefined) continue;
+      const { message, offset, length, hint } = error;
+      const params: IssueDetails = { code: 'CONFIG_EXPRESSION', offset, length, hint };
+      context.addIssue({ code: 'custom', message, path: ['publish', ...path], params: { ...params } });
+    }
   });
+
+/** What of a template is not there for this kind of source. */
+function errorOf({ source: text }: Template, kind: ScopeKind): ExpressionError | undefined {
+  try {
+    parseTemplate(text, kind);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ExpressionError) return error;
+    throw error;
+  }
+}
 
 export const sources = named(source)
   .prefault({})

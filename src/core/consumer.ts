@@ -49,6 +49,8 @@ export class Consumer {
   heldBytes = 0;
   /** Set for good when the consumer drains: what is queued does not start any more. */
   draining = false;
+  /** Set while all is taken that the server has handed out before: whether it could be delivered does not matter. */
+  catchingUp = false;
   /** Called when events were settled, so that the pulls can ask for more. */
   readonly onRelease: (() => void)[] = [];
   #oldest: Run | undefined;
@@ -133,14 +135,17 @@ export class Consumer {
   }
 
   /** Whether an event that fails is handed to a timer: a delay in milliseconds that would hold its ack slot too long. */
-  parks(delay: number): boolean {
+  parks(run: Run, delay: number): boolean {
+    // It waits where it is stored already.
+    if (run.handed?.lane !== undefined) return false;
+    if (run.plan.ordered === true) return delay > this.limits.ackWait;
     return delay > this.limits.ackWait || this.delayed.size >= this.limits.prefetch;
   }
 
   /** How many events may be in hand now. */
   get room(): number {
     if (this.#blocking > 0) return 0;
-    return this.plan.unavailable() ? 1 : this.limits.prefetch;
+    return this.plan.unavailable() && !this.catchingUp ? 1 : this.limits.prefetch;
   }
 
   /** Why an event cannot be let go: what has to be stored before is refused. Empty while none is kept. */

@@ -45,6 +45,8 @@ export interface Handover {
 /** A handover with where the message stands that brought it. */
 export interface Handed extends Handover {
   readonly due: Position;
+  /** Where it was stored until the events of its key before it were done with (`flow/order.ts`). */
+  readonly lane?: { readonly name: string; readonly number: number };
 }
 
 const BELOW_MILLISECOND = 6;

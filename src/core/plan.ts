@@ -60,6 +60,8 @@ export interface Plan {
   readonly longestRetry: number;
   /** Milliseconds that an attempt may take. */
   readonly timeout: number;
+  /** Whether the events of a key are handled in order (`flow/order.ts`), on one instance alone. */
+  readonly ordered?: boolean;
   /** Hears of every run that ended, whichever way. */
   readonly onSettled: ((run: Run) => void) | undefined;
   /** Resolves when all is there that its first run needs. @throws OuzelError when it cannot be used */

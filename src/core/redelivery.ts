@@ -63,8 +63,19 @@ export class Redeliveries {
     const record = newerRecord(brought, stored);
     run.recorded = stored !== undefined;
     run.record = record === undefined ? undefined : withCutOff(record);
+    if (run.plan.ordered === true) {
+      // It takes its place in the order first; what leads to that place was passed before, or does nothing but decide.
+      run.comesAgain = true;
+      return this.#consumer.start(run);
+    }
+    if (run.record?.suspect !== true && stored !== undefined && stored.next > Date.now() + EARLY)
+      return settle.defer(run, stored.next);
+    this.#enter(run);
+  }
+
+  /** Begins an attempt at an event of which all is known. */
+  #enter(run: Run): void {
     if (run.record?.suspect === true) return this.#suspect(run);
-    if (stored !== undefined && stored.next > Date.now() + EARLY) return settle.defer(run, stored.next);
     if (run.event.position.deliveries === 1) return this.#consumer.start(run);
     this.#begin(run);
   }
@@ -79,6 +90,10 @@ export class Redeliveries {
 
   /** Goes on with a run that has waited for its target, which was noted as no attempt. */
   goOn(run: Run): void {
+    if (run.comesAgain) {
+      run.comesAgain = false;
+      return this.#enter(run);
+    }
     if (!run.recorded) return this.#consumer.start(run);
     if (run.record?.suspect === true) this.#suspects.enter(run, () => this.#begin(run));
     else this.#begin(run);

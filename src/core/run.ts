@@ -6,6 +6,7 @@ import { asOuzelError, type OuzelError } from '../errors.ts';
 import type { ErrorView, MessageView, Scope } from '../expression/types.ts';
 import type { Delivery } from '../deliver/delivery.ts';
 import type { Route } from '../deliver/route.ts';
+import type { Place } from '../flow/lane.ts';
 import type { AttemptRecord } from './attempts.ts';
 import type { Consumer } from './consumer.ts';
 import type { Event } from './event.ts';
@@ -74,6 +75,12 @@ export class Run implements Scope, MessageView {
   openDeliveries = 0;
   /** Set while the run holds one of its consumer's places (`flow/admit.ts`). */
   admitted = false;
+  /** Its place in the order of its key (`flow/order.ts`); undefined without one. */
+  place: Place | undefined;
+  /** Set when it came again, and is noted as begun only when its handling begins (`core/redelivery.ts`). */
+  comesAgain = false;
+  /** Set when it ended without an outcome: given back, or lost. The event comes again. */
+  returned = false;
   /** Neighbours among the consumer's runs in hand, by receipt. */
   previous: Run | undefined;
   next: Run | undefined;

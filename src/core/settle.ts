@@ -141,7 +141,7 @@ export class Settle {
       this.#nak(run, Math.max(1, record.next - Date.now()));
     };
     const giveBack = (): void => this.#keep(run, 'attempts', (done) => attempts.put(run, record, done), later);
-    if (!this.#consumer.parks(delay)) return giveBack();
+    if (!this.#consumer.parks(run, delay)) return giveBack();
     this.#handOver(run, record, 'retry', giveBack);
   }
 
@@ -175,17 +175,40 @@ export class Settle {
     );
   }
 
+  /**
+   * Puts an event that has not begun where it waits for those of its key before it, and acks it when it is stored.
+   *
+   * @param put As `LaneStore.put`.
+   * @param kept The event was not stored: it stays in hand.
+   */
+  store(run: Run, put: (done: Done) => void, kept: () => void): void {
+    if (run.decided) return;
+    run.decided = true;
+    run.startedAt = 0;
+    put((error) => {
+      if (run.settled) return;
+      if (error === undefined) return this.#parked(run);
+      run.decided = false;
+      if (run.lost) return this.lose(run);
+      kept();
+    });
+  }
+
+  /** It is stored elsewhere, and comes from there. */
+  #parked(run: Run): void {
+    const { attempts, cells, acks } = this.#ports;
+    run.settled = true;
+    cells.parked.increment();
+    if (run.recorded) attempts.remove(run);
+    acks.ack(run.reply);
+    this.#consumer.acked.add(run);
+    this.#release(run);
+  }
+
   /** Hands the event to a timer for `record.next`, and acks it when the timer is stored. */
   #handOver(run: Run, record: AttemptRecord, kind: TimerKind, tooLarge: () => void): void {
-    const { attempts, parking, cells, acks } = this.#ports;
-    const parked = (): void => {
-      run.settled = true;
-      cells.parked.increment();
-      if (run.recorded) attempts.remove(run);
-      acks.ack(run.reply);
-      this.#consumer.acked.add(run);
-      this.#release(run);
-    };
+    const { parking } = this.#ports;
+    const parked = (): void => this.#parked(run);
     this.#keep(run, 'timer', (done) => parking.park(run, record, kind, done), parked, tooLarge);
   }
 
@@ -293,6 +316,7 @@ export class Settle {
     if (run.settled) return;
     run.settled = true;
     run.decided = true;
+    run.returned = true;
     run.abort();
     this.#ports.cells.returned.increment();
     this.#release(run);
@@ -313,6 +337,10 @@ export class Settle {
 
   #nak(run: Run, delay: number): void {
     run.settled = true;
+    run.returned = true;
+    // Whoever takes over waits for all that is out, so that nothing is for longer than that.
+    if (run.plan.ordered === true && run.handed?.lane === undefined)
+      delay = Math.min(delay, this.#consumer.limits.ackWait);
     if (delay > 0 && run.handed === undefined) this.#consumer.delayed.add(run.sequence, Date.now() + delay);
     // A nak that comes late would take the event from whoever has it now.
     if (!run.lost) this.#ports.acks.nak(run.reply, delay);

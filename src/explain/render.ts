@@ -23,6 +23,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   admit: 'admit',
   transformer: 'transform',
   expire: 'expire',
+  order: 'order',
   delay: 'delay',
   deliver: 'deliver',
 };
@@ -91,6 +92,7 @@ class Page {
         this.#row(0, mark, `at most ${stage.max} at once`);
         break;
       case 'expire':
+      case 'order':
       case 'delay':
         this.#row(0, mark, stage.says ?? name);
         break;

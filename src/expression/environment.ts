@@ -1,7 +1,7 @@
 /** The variables of expressions. A variable is one entry in this table. */
 
 import { parseTimestamp } from './time.ts';
-import type { ErrorView, EventView, MessageView, RequestView, Scope, ScopeKind } from './types.ts';
+import type { ErrorView, EventView, MessageView, RequestView, ScheduleView, Scope, ScopeKind } from './types.ts';
 import { Timestamp } from './values.ts';
 
 export interface Attribute {
@@ -84,6 +84,16 @@ const REQUEST = attributes({
   event: { summary: 'The CloudEvent that it carries.', read: (scope) => scope.request?.event, json: true },
 });
 
+const SCHEDULE = attributes({
+  name: { summary: 'Its name.', read: (scope) => scope.schedule?.name },
+  instant: { summary: 'When it was to tick, a timestamp.', read: (scope) => instantOf(scope.schedule) },
+  time: {
+    summary: 'The same as text, by the clock of its time zone: `2026-10-25T02:30:00+01:00`.',
+    read: (scope) => scope.schedule?.time,
+  },
+  fired: { summary: 'Whether somebody asked for it before its time.', read: (scope) => scope.schedule?.fired },
+});
+
 /** What expressions of the configuration can see. `filters` is not a value: the compiler knows it. */
 export const ENVIRONMENT: Environment = new Map<string, Variable>([
   [
@@ -125,16 +135,25 @@ export const ENVIRONMENT: Environment = new Map<string, Variable>([
     'request',
     {
       summary: 'The request that a source takes.',
-      kinds: ['request'],
+      kinds: ['request', 'source'],
       attributes: REQUEST,
       read: (scope) => wholeRequest(scope.request),
+    },
+  ],
+  [
+    'schedule',
+    {
+      summary: 'The tick of a schedule.',
+      kinds: ['schedule', 'source'],
+      attributes: SCHEDULE,
+      read: (scope) => wholeSchedule(scope.schedule),
     },
   ],
   [
     'now',
     {
       summary: 'The present time, a timestamp.',
-      kinds: ['event', 'error', 'lookup', 'request'],
+      kinds: ['event', 'error', 'lookup', 'request', 'source'],
       read: (scope) => Timestamp.fromMillis(scope.now),
     },
   ],
@@ -199,6 +218,21 @@ function wholeRequest(request: RequestView | undefined): ReadonlyMap<string, unk
       ['headers', request.headers],
       ['body', request.body],
       ['event', request.event],
+    ])
+  );
+}
+
+const instantOf = (schedule: ScheduleView | undefined): Timestamp | undefined =>
+  schedule && Timestamp.fromMillis(schedule.instant);
+
+function wholeSchedule(schedule: ScheduleView | undefined): ReadonlyMap<string, unknown> | undefined {
+  return (
+    schedule &&
+    given([
+      ['name', schedule.name],
+      ['instant', instantOf(schedule)],
+      ['time', schedule.time],
+      ['fired', schedule.fired],
     ])
   );
 }

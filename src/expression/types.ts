@@ -64,6 +64,17 @@ export interface RequestView {
   readonly event: unknown;
 }
 
+/** A tick of a schedule, as `schedule`. */
+export interface ScheduleView {
+  readonly name: string;
+  /** Milliseconds since the epoch at which it was to tick. */
+  readonly instant: number;
+  /** The same as text, by the clock of its time zone: `2026-10-25T02:30:00+01:00`. */
+  readonly time: string;
+  /** Somebody asked for it; its time had not come. */
+  readonly fired: boolean;
+}
+
 /** The variables of an expression. Which of them a field may use is said by its {@link ScopeKind}. */
 export interface Scope {
   readonly event: EventView;
@@ -75,7 +86,12 @@ export interface Scope {
   readonly value?: unknown;
   /** What a source is asked to take. */
   readonly request?: RequestView;
+  /** The tick that a schedule makes an event of. */
+  readonly schedule?: ScheduleView;
 }
 
-/** `event`: event, msg, filters, now. `error`: these and `error`. `lookup`: these and `value`. `request`: request, now. */
-export type ScopeKind = 'event' | 'error' | 'lookup' | 'request';
+/**
+ * `event`: event, msg, filters, now. `error`: these and `error`. `lookup`: these and `value`. `request`: request, now.
+ * `schedule`: schedule, and no `now`, so that every instance makes the same of a tick. `source`: what any source has.
+ */
+export type ScopeKind = 'event' | 'error' | 'lookup' | 'request' | 'schedule' | 'source';

@@ -31,6 +31,7 @@ const TAGS: Readonly<Record<string, string>> = {
   'dead letters': 'Events that could not be delivered.',
   audit: 'What became of events.',
   events: 'Single events: posted, or looked at.',
+  schedules: 'Sources that tick.',
   daemon: 'The daemon itself.',
 };
 

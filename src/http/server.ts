@@ -11,6 +11,7 @@ import type { Actor, FleetAccess } from '../fleet/ports.ts';
 import type { ReplayHost } from '../replay/host.ts';
 import type { ConsumerRuntime } from '../reconcile/runtime.ts';
 import type { TestPorts } from '../reconcile/test-delivery.ts';
+import type { RunningSchedules } from '../sources/schedules/index.ts';
 import type { DaemonStatus } from '../status.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -40,6 +41,7 @@ export interface HttpContext {
   readonly deadLetters: () => LetterAccess;
   /** The replays that run here. */
   readonly replays: ReplayHost;
+  readonly schedules: ScheduleAccess;
   /** The fleet's configuration. @throws OuzelError NATS_UNAVAILABLE */
   readonly fleet: () => FleetAccess;
   /** The consumers that run here. */
@@ -48,6 +50,9 @@ export interface HttpContext {
   readonly nats: () => NatsAccess;
   readonly targets: TargetAccess;
 }
+
+/** What is known of schedules beside their configuration, and what can be done with them. */
+export type ScheduleAccess = Pick<RunningSchedules, 'state' | 'fire'>;
 
 /** What is known of targets beside their configuration. */
 export interface TargetAccess {

@@ -8,6 +8,7 @@ import {
   type ConsumerInfo,
   DeliverPolicy,
   DiscardPolicy,
+  type PriorityPolicy,
   ReplayPolicy,
   RetentionPolicy,
   StorageType,
@@ -15,6 +16,7 @@ import {
 } from '@nats-io/jetstream';
 import { covers, overlaps } from '../core/subjects.ts';
 import { OuzelError } from '../errors.ts';
+import { PIN_GROUP, PIN_TIMEOUT } from './pin.ts';
 
 /** What the configuration says of a stream; undefined is left to the server. Durations in milliseconds. */
 export interface StreamSpec {
@@ -44,6 +46,8 @@ export interface DurableSpec {
   /** Milliseconds. */
   readonly ackWait: number;
   readonly maxAckPending: number;
+  /** Whether the server hands out to one instance alone at a time. */
+  readonly pinned: boolean;
   readonly adopt: boolean;
   readonly onRemove: 'keep' | 'delete';
   /** Hash of the consumer's configuration. */
@@ -145,9 +149,26 @@ function startConfig(start: Start): Partial<ConsumerConfig> {
   return { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: start.sequence };
 }
 
+/** Who gets a durable's events: one instance alone, or all that ask. */
+const PINNED: PriorityPolicy = 'pinned_client';
+const SHARED: PriorityPolicy = 'none';
+
+/** What a durable says of who gets its events; one that was never pinned says nothing. */
+function pinConfig({ pinned }: DurableSpec, found: ConsumerConfig | undefined): Partial<ConsumerConfig> {
+  if (pinned)
+    return {
+      priority_policy: PINNED,
+      priority_groups: [PIN_GROUP],
+      priority_timeout: PIN_TIMEOUT * NANOSECONDS,
+    };
+  if (found?.priority_policy === undefined || found.priority_policy === SHARED) return {};
+  return { priority_policy: SHARED, priority_groups: [], priority_timeout: 0 };
+}
+
 /** What may change on a durable that exists. */
-function durableConfig(spec: DurableSpec): Partial<ConsumerConfig> {
+function durableConfig(spec: DurableSpec, found?: ConsumerConfig): Partial<ConsumerConfig> {
   return {
+    ...pinConfig(spec, found),
     ack_wait: spec.ackWait * NANOSECONDS,
     max_deliver: -1,
     max_ack_pending: spec.maxAckPending,
@@ -247,7 +268,7 @@ export function planDurable(on: DurableState, spec: DurableSpec, resumption?: Re
   const stream = checkStream(on.stream, spec);
   checkSubjects(spec);
   const { durable: found } = on;
-  const wanted = durableConfig(spec);
+  const wanted = durableConfig(spec, found?.config);
   if (found === undefined) {
     return {
       action: 'make',

@@ -11,6 +11,7 @@ import type { Consumer } from '../core/consumer.ts';
 import type { Carrier, Event, Position } from '../core/event.ts';
 import type { Handed } from '../core/handover.ts';
 import type { Run } from '../core/run.ts';
+import type { Pin } from './pin.ts';
 import { numbersAt, parsePosition } from './position.ts';
 import { headerBytes, replyBytes, type Wire } from './wire.ts';
 
@@ -27,6 +28,8 @@ export interface PullOptions {
   readonly open: (carrier: Carrier, position: Position, take: Take) => void;
   /** Events on their way for this pull, at most; what is in hand is bounded by the consumer. */
   readonly most?: number;
+  /** Of a durable that hands out to one instance alone. */
+  readonly pin?: Pin | undefined;
   /** JetStream domain, or undefined. */
   readonly domain: string | undefined;
   /** The durable is gone, or nobody answers for it: it has to be looked at before the pull goes on. */
@@ -58,10 +61,10 @@ class ReceivedMessage implements Carrier {
   readonly body: Uint8Array;
   readonly #message: Msg;
 
-  constructor(message: Msg, reply: Uint8Array) {
+  constructor(message: Msg, reply: Uint8Array, headers: Uint8Array | undefined) {
     this.#message = message;
     this.reply = reply;
-    this.headers = headerBytes(message);
+    this.headers = headers;
     this.body = message.data;
   }
 
@@ -92,12 +95,15 @@ export class Pull {
   #numbersAt = 0;
   /** The head of the stream is larger than what was asked for: it is asked for alone, without a bound. */
   #large = false;
+  /** Events on their way, at most. */
+  #most: number;
   readonly #refused: Run[] = [];
   #whenSpent: (() => void) | undefined;
 
   constructor(options: PullOptions) {
     this.#options = options;
-    const { domain, stream, durable } = options;
+    const { domain, stream, durable, most = Number.POSITIVE_INFINITY } = options;
+    this.#most = most;
     this.#request = `${domain === undefined ? '$JS' : `$JS.${domain}`}.API.CONSUMER.MSG.NEXT.${stream}.${durable}`;
     this.#subscription = this.#subscribe();
     this.#watch = setInterval(() => this.#look(), HEARTBEAT);
@@ -120,6 +126,18 @@ export class Pull {
     this.#numbersAt = 0;
     this.#lastHeard = performance.now();
     this.#ask();
+  }
+
+  /** Has no more events on their way than this; what is on its way already stays. */
+  bound(most = Number.POSITIVE_INFINITY): void {
+    this.#most = most;
+    this.#ask();
+  }
+
+  /** What was asked for with a pin that is gone brings nothing any more. */
+  forgetOutstanding(): void {
+    this.#outstanding = 0;
+    this.#spent();
   }
 
   /** Asks for nothing until `resume`; what is on its way is still taken. */
@@ -188,7 +206,10 @@ export class Pull {
     if (this.#outstanding > 0) this.#outstanding--;
     this.#large = false;
     if (this.#numbersAt === 0) this.#numbersAt = numbersAt(reply);
-    this.#options.open(new ReceivedMessage(message, reply), parsePosition(reply, this.#numbersAt), this.#take);
+    const { open, pin } = this.#options;
+    const block = headerBytes(message);
+    const headers = pin === undefined ? block : pin.read(block);
+    open(new ReceivedMessage(message, reply, headers), parsePosition(reply, this.#numbersAt), this.#take);
     this.#spent();
   }
 
@@ -203,6 +224,7 @@ export class Pull {
     if (headers === undefined) return;
     const status = headerStatus(headers);
     if (status === 100) return;
+    if (status === 423) return this.#unpinned();
     const description = headerDescription(headers);
     // A server that goes away or loses the lead forgets every request, and does not say how much was left of each.
     const forgotten = /leadership change|server shutdown/i.test(description);
@@ -216,6 +238,13 @@ export class Pull {
       this.#options.onWarning(`the server ended a pull: ${status} ${description}`);
     this.#spent();
     this.#renew();
+  }
+
+  /** The pin that was asked with is another instance's by now. */
+  #unpinned(): void {
+    this.forgetOutstanding();
+    this.#options.pin?.refused();
+    this.#ask();
   }
 
   #spent(): void {
@@ -247,8 +276,9 @@ export class Pull {
 
   readonly #ask = (): void => {
     if (this.#stopping || this.#paused || this.#endedAt !== undefined || !this.#options.wire.connected) return;
-    const { consumer, connection, wire, most = Number.POSITIVE_INFINITY } = this.#options;
+    const { consumer, connection, wire, pin } = this.#options;
     const { room } = consumer;
+    const most = this.#most;
     const free = Math.min(room - consumer.held, most) - this.#outstanding;
     // Small requests are saved up, as long as something is still on its way or in hand.
     if (free < 1 || (free < Math.min(room, most) / 4 && this.#outstanding + consumer.held > 0)) return;
@@ -263,6 +293,7 @@ export class Pull {
       batch,
       expires: EXPIRES * 1_000_000,
       idle_heartbeat: HEARTBEAT * 1_000_000,
+      ...pin?.request,
       ...(this.#large
         ? {}
         : { max_bytes: Math.max(largest, Math.round((BYTES_ON_THE_WAY * batch) / consumer.limits.prefetch)) }),

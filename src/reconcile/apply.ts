@@ -8,6 +8,7 @@ import { deleteDurable, ensureStream, type StreamSpec } from '../nats/provision.
 import { familiesOf } from '../telemetry/metrics.ts';
 import { type Blueprint, blueprintOf, buildRuntime, revisionsOf, type Services, streamSpecs } from './build.ts';
 import { type Comparable, type ConsumerDiff, diffConsumers } from './diff.ts';
+import { modeOf } from './exclusive.ts';
 import type { Confirm } from './reload.ts';
 import type { ConsumerRuntime } from './runtime.ts';
 
@@ -74,8 +75,9 @@ export class Reconciler {
     const { connected } = this.#services.wire;
     const made: Blueprint[] = [];
     const blueprint = (name: string): Blueprint => {
-      const { admission } = this.#runtimes.get(name)?.blueprint ?? {};
-      const each = blueprintOf(name, revisions.get(name) ?? '', loaded, this.#services, admission);
+      const { admission, lanes } = this.#runtimes.get(name)?.blueprint ?? {};
+      const kept = diff.moved.includes(name) ? { admission } : { admission, lanes };
+      const each = blueprintOf(name, revisions.get(name) ?? '', loaded, this.#services, kept);
       made.push(each);
       return each;
     };
@@ -138,6 +140,9 @@ export class Reconciler {
       }
       for (const { blueprint, runtime } of begun) {
         if (blueprint.paused) continue;
+        const before = this.#runtimes.get(blueprint.name);
+        const sameDurable = before?.blueprint.spec.stream === blueprint.spec.stream;
+        if (before !== undefined && sameDurable) undo.push(() => before.provision(before.blueprint));
         const { made } = await runtime.provision(blueprint);
         if (made) undo.push(() => deleteDurable(this.#services.manager, blueprint.spec.stream, blueprint.name));
       }
@@ -190,7 +195,7 @@ export class Reconciler {
       if (forGood && !this.#runtimes.has(name)) this.#forget(name);
       this.#forgetTargets();
       const durable = spec.onRemove === 'delete' ? 'deleted' : 'kept';
-      logger.info({ consumer: name, durable }, forGood ? 'consumer removed' : 'consumer left its stream');
+      logger.info({ consumer: name, durable }, forGood ? 'consumer removed' : 'consumer drained, to begin anew');
     });
     const settled = drained.catch((error: unknown) =>
       logger.error({ consumer: name, error: String(error) }, 'a removed consumer could not be cleared away'),
@@ -224,7 +229,7 @@ export class Reconciler {
     return new Map(
       [...this.#runtimes].map(([name, { blueprint }]) => [
         name,
-        { revision: blueprint.revision, stream: blueprint.spec.stream },
+        { revision: blueprint.revision, stream: blueprint.spec.stream, mode: blueprint.mode },
       ]),
     );
   }
@@ -233,9 +238,9 @@ export class Reconciler {
 function comparable(revisions: ReadonlyMap<string, string>, { config }: LoadedConfig): Map<string, Comparable> {
   return new Map(
     [...revisions].map(([name, revision]) => {
-      const stream = config.consumers[name]?.stream;
-      if (stream === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
-      return [name, { revision, stream }];
+      const settings = config.consumers[name];
+      if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
+      return [name, { revision, stream: settings.stream, mode: modeOf(settings) }];
     }),
   );
 }

@@ -7,7 +7,7 @@ import { createDecoder } from '../contracts/decode.ts';
 import { Consumer, type ConsumerCells } from '../core/consumer.ts';
 import type { Decoder } from '../core/event.ts';
 import type { Plan } from '../core/plan.ts';
-import type { AttemptStore, AuditTrail, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
+import type { Acknowledger, AttemptStore, AuditTrail, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
 import type { Pauses } from '../core/pauses.ts';
 import type { Suspects } from '../core/suspects.ts';
 import type { Turns } from '../core/turns.ts';
@@ -15,7 +15,9 @@ import type { Breakers } from '../deliver/breaker.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
+import { Lanes } from '../flow/order.ts';
 import type { Bodies } from '../nats/bodies.ts';
+import { createLaneStore, isOfStream } from '../nats/lanes.ts';
 import type { DurableSpec, StreamSpec } from '../nats/provision.ts';
 import type { Wire } from '../nats/wire.ts';
 import { INCIDENT_PREFIX, INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
@@ -24,6 +26,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Traces } from '../telemetry/traces.ts';
 import { bindFilters, compilePlan } from './compile.ts';
+import { exclusiveFor, modeOf } from './exclusive.ts';
 import { consumerRevision } from './revision.ts';
 import { ConsumerRuntime } from './runtime.ts';
 
@@ -33,12 +36,16 @@ export interface Services {
   readonly manager: JetStreamManager;
   readonly wire: Wire;
   readonly publisher: Publisher;
+  /** The name of this instance. */
+  readonly instance: string;
   readonly requester: Requester;
   readonly files: Files;
   readonly letters: DeadLetterStore;
   readonly attempts: AttemptStore;
   readonly parking: Parking;
   readonly bodies: Bodies;
+  /** Makes the stream of what waits in the lanes of keys. */
+  readonly ensureLanes: () => Promise<void>;
   readonly pluginState: StateStore;
   readonly breakers: Breakers;
   readonly suspects: Suspects;
@@ -54,6 +61,9 @@ export interface Services {
 
 /** Events that a durable may have handed out without an ack, over all instances: room for ten of them. */
 const INSTANCES = 10;
+/** Milliseconds of `ack_wait` where nothing else is said; less where another instance has to wait for it. */
+const ACK_WAIT = 30_000;
+const ACK_WAIT_EXCLUSIVE = 10_000;
 
 /** The streams that the configuration declares, as `nats/provision.ts` makes them. */
 export const streamSpecs = (config: Config): StreamSpec[] =>
@@ -72,13 +82,16 @@ export const streamSpecs = (config: Config): StreamSpec[] =>
 
 /** The durable that a consumer is to have. */
 export function durableSpec(name: string, consumer: ConsumerConfig, revision: string): DurableSpec {
+  const pinned = exclusiveFor(consumer).length > 0;
   return {
     name,
     stream: consumer.stream,
     subjects: consumer.subjects ?? [],
     start: startOf(consumer),
-    ackWait: consumer.ack_wait,
-    maxAckPending: consumer.prefetch * INSTANCES,
+    ackWait: consumer.ack_wait ?? (pinned ? ACK_WAIT_EXCLUSIVE : ACK_WAIT),
+    // Where one instance has all, there is room for it to take over what another one left.
+    maxAckPending: consumer.prefetch * (pinned ? 1 : INSTANCES),
+    pinned,
     adopt: consumer.adopt,
     onRemove: consumer.on_remove,
     revision,
@@ -131,6 +144,12 @@ export interface Blueprint {
   readonly decode: Decoder;
   readonly prefetch: number;
   readonly paused: boolean;
+  /** Why it runs on one instance at a time; empty: its instances share its events. */
+  readonly exclusive: readonly string[];
+  /** As `modeOf` says. */
+  readonly mode: string;
+  /** Who keeps the order; the same one over all changes that let the order as it is. */
+  readonly lanes: Lanes | undefined;
   /** Who lets runs in; the same one over all changes, so that it knows what is at work. */
   readonly admission: Admission | undefined;
   /** Runs at work at once. */
@@ -149,19 +168,21 @@ export const revisionsOf = ({ config, source, plugins, tables, schemas }: Loaded
 /**
  * Compiles one consumer. Nothing runs, and nothing is made on the server.
  *
- * @param admission Of the consumer as it runs now, if it does.
+ * @param running The consumer as it runs now, if it does.
  */
 export function blueprintOf(
   name: string,
   revision: string,
   { config, plugins, tables, schemas, folderOf }: LoadedConfig,
   { metrics, publisher, requester, files, breakers, logger, traces, pluginState }: Services,
-  admission?: Admission,
+  running?: Partial<Pick<Blueprint, 'admission' | 'lanes'>>,
 ): Blueprint {
   const settings = config.consumers[name];
   if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
   const concurrency = settings.concurrency?.max;
-  const admits = concurrency === undefined ? undefined : (admission ?? new Admission(concurrency));
+  const admits = concurrency === undefined ? undefined : (running?.admission ?? new Admission(concurrency));
+  const exclusive = exclusiveFor(settings);
+  const lanes = exclusive.length === 0 ? undefined : (running?.lanes ?? new Lanes());
   const tracer = traces?.tracerFor({ name, stream: settings.stream, subjects: subjectsOf(config, settings) });
   return {
     name,
@@ -179,6 +200,7 @@ export function blueprintOf(
       folderOf,
       logger,
       admission: admits,
+      lanes,
       tracer,
       plugins,
       state: pluginState,
@@ -188,25 +210,50 @@ export function blueprintOf(
     decode: decoderOf(config, settings.stream),
     prefetch: settings.prefetch,
     paused: settings.paused,
+    exclusive,
+    mode: modeOf(settings),
+    lanes,
     admission: admits,
     concurrency,
   };
 }
 
+/** Answers the server for the events of its streams; what is stored in a lane answers for itself. */
+const acksOf = (wire: Acknowledger): Acknowledger => ({
+  ack: (reply) => isOfStream(reply) && wire.ack(reply),
+  nak: (reply, delay) => isOfStream(reply) && wire.nak(reply, delay),
+  working: (reply) => !isOfStream(reply) || wire.working(reply),
+});
+
 /** A consumer that can be started. */
 export function buildRuntime(blueprint: Blueprint, services: Services, domain: string | undefined): ConsumerRuntime {
-  const { name, plan } = blueprint;
+  const { name, plan, lanes } = blueprint;
   const { wire, parking } = services;
   const consumer: Consumer = new Consumer(name, plan, {
     ...services,
-    acks: wire,
+    acks: lanes === undefined ? wire : acksOf(wire),
     cells: cellsOf(name, services.metrics),
     parking: {
-      park: (...args) => {
+      park: (run, record, kind, done) => {
+        // A retry that waits keeps its place, with those behind it.
+        const { place } = run;
+        if (kind === 'retry' && place !== undefined && lanes?.backlog !== undefined)
+          return lanes.backlog.putFirst(place, run, record, done);
         runtime.wantDue();
-        parking.park(...args);
+        parking.park(run, record, kind, done);
       },
     },
+  });
+  lanes?.attach({
+    store: createLaneStore({
+      ...services,
+      consumer: name,
+      domain,
+      ensure: services.ensureLanes,
+      decode: () => runtime.blueprint.decode,
+    }),
+    receive: (event, handed) => consumer.receive(event, handed),
+    hand: () => consumer.limits,
   });
   const runtime: ConsumerRuntime = new ConsumerRuntime({ ...services, consumer, blueprint, domain });
   return runtime;

@@ -11,6 +11,7 @@ import { deliverStep, type PreparedTarget, type Preview } from '../deliver/route
 import { OuzelError, type Place } from '../errors.ts';
 import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
+import type { Lanes } from '../flow/order.ts';
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
 import type { Tables } from '../lookup/tables/table.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
@@ -24,6 +25,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type FlowContext, type FlowStage, stagesBefore, stagesBehind } from './flow.ts';
 import { keyBy } from './key.ts';
+import { orderStage } from './order.ts';
 import { PluginCompiler, type PluginEntry } from './plugins.ts';
 import { RouteCompiler } from './routes.ts';
 import { typesOf, typeSteps, type VersionShown } from './types.ts';
@@ -41,6 +43,8 @@ export interface CompileInput {
   readonly folderOf: (place: Place | undefined) => string;
   readonly logger: Logger;
   readonly admission: Admission | undefined;
+  /** Who keeps the order of a consumer that has one. */
+  readonly lanes?: Lanes | undefined;
   /** Undefined while traces are off. */
   readonly tracer?: Tracer | undefined;
   /** The plugins that the configuration names. */
@@ -174,6 +178,7 @@ class PlanCompiler {
       stages.push({ info: { kind: 'types' }, leads: true, step: typesStep(types, this.#outcome('filtered', 'type')) });
     const flow = this.#flow();
     stages.push(...this.#typeStages(), ...flow.before, ...pipeline.slice(0, leading));
+    stages.push(...flow.order);
     if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
     stages.push(...pipeline.slice(leading), ...flow.behind);
     const routes = this.#routes.routes();
@@ -195,7 +200,8 @@ class PlanCompiler {
       targets: routes.map(({ breaker }) => breaker.target),
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
-      onSettled: admission?.onSettled,
+      ordered: flow.order.length > 0,
+      onSettled: both(admission?.onSettled, flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined),
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,
       flush: this.#routes.flush,
@@ -267,7 +273,7 @@ class PlanCompiler {
   }
 
   /** What controls the flow, before the pipeline and behind it. */
-  #flow(): { before: Stage[]; behind: Stage[] } {
+  #flow(): { before: Stage[]; order: Stage[]; behind: Stage[] } {
     const context: FlowContext = {
       settings: this.#consumer,
       bind: (expression) => expression.bind(this.#filters),
@@ -277,7 +283,12 @@ class PlanCompiler {
       this.#steps.push(step);
       return { info, leads: false, step };
     };
-    return { before: stagesBefore(context).map(stageOf), behind: stagesBehind(context).map(stageOf) };
+    const order = orderStage(context, this.#input.lanes, this.#countMissing);
+    return {
+      before: stagesBefore(context).map(stageOf),
+      order: order === undefined ? [] : [stageOf(order)],
+      behind: stagesBehind(context).map(stageOf),
+    };
   }
 
   #context(name: string): StageContext {
@@ -306,6 +317,16 @@ class PlanCompiler {
       : condition(expression.bind(this.#filters), expression, this.#countMissing);
   }
 }
+
+type Settled = Plan['onSettled'];
+
+const both = (first: Settled, second: Settled): Settled =>
+  first === undefined || second === undefined
+    ? (first ?? second)
+    : (run) => {
+        first(run);
+        second(run);
+      };
 
 /** Compiles the plan of one consumer. The configuration was validated, so what fails here is Ouzel's own fault. */
 export const compilePlan = (input: CompileInput): Plan => compileExplained(input).plan;

@@ -4,13 +4,15 @@
 export interface Comparable {
   readonly revision: string;
   readonly stream: string;
+  /** How its instances share its events, and in which order: what cannot change while it runs. */
+  readonly mode: string;
 }
 
 export interface ConsumerDiff {
   readonly added: readonly string[];
   /** Changed in place: the pull goes on. */
   readonly updated: readonly string[];
-  /** On another stream, so that it drains there and begins here. */
+  /** On another stream, or shared otherwise: it drains as it was, and begins anew. */
   readonly moved: readonly string[];
   readonly removed: readonly string[];
 }
@@ -20,10 +22,10 @@ export function diffConsumers(
   wanted: ReadonlyMap<string, Comparable>,
 ): ConsumerDiff {
   const diff = { added: [] as string[], updated: [] as string[], moved: [] as string[], removed: [] as string[] };
-  for (const [name, { revision, stream }] of wanted) {
+  for (const [name, { revision, stream, mode }] of wanted) {
     const now = running.get(name);
     if (now === undefined) diff.added.push(name);
-    else if (now.stream !== stream) diff.moved.push(name);
+    else if (now.stream !== stream || now.mode !== mode) diff.moved.push(name);
     else if (now.revision !== revision) diff.updated.push(name);
   }
   for (const name of running.keys()) if (!wanted.has(name)) diff.removed.push(name);

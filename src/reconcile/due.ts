@@ -21,6 +21,8 @@ const dueSpec = (spec: DurableSpec): DurableSpec => ({
   ...spec,
   stream: TIMER_STREAM,
   subjects: [dueSubject(spec.name)],
+  // Where one instance has all, no other asks for what is due.
+  pinned: false,
   // A stream that is a work queue hands out nothing else.
   start: 'all',
 });

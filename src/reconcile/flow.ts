@@ -16,7 +16,7 @@ export interface FlowContext {
 
 /** A stage with its options as validated, for `explain`. */
 export interface FlowStage {
-  readonly kind: 'expire' | 'delay';
+  readonly kind: 'expire' | 'order' | 'delay';
   readonly options: unknown;
   readonly step: Step;
   /** What there is to say of an event that comes to it. */

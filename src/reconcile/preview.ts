@@ -19,15 +19,16 @@ import {
 import { ATTEMPTS_PREFIX, ATTEMPTS_STREAM } from '../nats/attempts.ts';
 import { findDurable, findStream } from '../nats/provision.ts';
 import type { LookupOptions } from '../pipeline/transformers/lookup.ts';
+import { SCHEDULES_PREFIX, SCHEDULES_STREAM } from '../nats/ticks.ts';
 import { TIMER_STREAM, timerSubject } from '../nats/timers.ts';
 import { INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import { CONFIG_STREAM, CONFIG_SUBJECTS } from '../fleet/store.ts';
 import { durableSpec, revisionsOf, streamSpecs } from './build.ts';
-import { auditSpec, incidentSpec, systemSpecs, trailSpecs } from './system-streams.ts';
+import { auditSpec, incidentSpec, schedulesSpec, systemSpecs, trailSpecs } from './system-streams.ts';
 
 /** One thing that was looked at. */
 export interface PlanItem {
-  readonly kind: 'stream' | 'consumer' | 'target' | 'permission';
+  readonly kind: 'stream' | 'consumer' | 'target' | 'source' | 'permission';
   readonly name: string;
   /**
    * `make`, `change`; `keep`: it differs, and is left as it is; `none`: it is as it should be; `refuse`: it cannot be;
@@ -101,6 +102,7 @@ class Previewer {
       this.#need(this.#api(`CONSUMER.${action}.${CONFIG_STREAM}.>`), "to follow the fleet's configuration");
     this.#need(CONFIG_SUBJECTS[0] ?? '', "to change the fleet's configuration", false);
     await this.#targets();
+    await this.#schedules();
     await this.#permissions();
     return this.#items;
   }
@@ -178,6 +180,8 @@ class Previewer {
     if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name}`);
     const spec = durableSpec(name, settings, revision);
     this.#needsOf(spec);
+    if (spec.pinned)
+      this.#need(this.#api(`CONSUMER.UNPIN.${spec.stream}.${name}`), `to hand ${name} over to another instance`);
     const stream = this.#streams.has(spec.stream)
       ? this.#streams.get(spec.stream)
       : await findStream(this.#manager, spec.stream);
@@ -230,16 +234,43 @@ class Previewer {
     }
   }
 
+  /** What a schedule publishes needs a stream that takes it, and one that keeps how far it is. */
+  async #schedules(): Promise<void> {
+    const all = Object.entries(this.#config.sources).filter(([, { schedule }]) => schedule !== undefined);
+    if (all.length === 0) return;
+    await this.#looked('stream', SCHEDULES_STREAM, () => this.#stream(schedulesSpec(this.#config)));
+    this.#need(this.#api(`STREAM.MSG.GET.${SCHEDULES_STREAM}`), 'to read how far schedules are');
+    this.#need(`${SCHEDULES_PREFIX}>`, 'to note how far schedules are', false);
+    for (const [name, { publish }] of all) {
+      const pattern = patternOf(publish.subject);
+      this.#need(pattern, `to publish for ${name}`, false);
+      await this.#taken(pattern, 'source', name, 'Declare one under streams', ['sources', name, 'publish', 'subject']);
+    }
+  }
+
   async #published(pattern: string, core: boolean, name: string, consumer: string, index: number): Promise<void> {
     this.#need(pattern, `to publish for ${consumer}`, false);
-    if (core || this.#plannedHolders(pattern).length > 0) return;
+    if (core) return;
+    const hint = 'Declare one under streams, or publish with core: true';
+    await this.#taken(pattern, 'target', name, hint, ['consumers', consumer, 'deliver', index]);
+  }
+
+  /** Notes where no stream takes what would be published. */
+  async #taken(
+    pattern: string,
+    kind: 'target' | 'source',
+    name: string,
+    hint: string,
+    path: readonly (string | number)[],
+  ): Promise<void> {
+    if (this.#plannedHolders(pattern).length > 0) return;
     const holders = await this.#holders(pattern);
     if (holders === undefined)
-      this.#items.push({ kind: 'target', name, action: 'unknown', detail: `whether a stream takes ${pattern}` });
+      this.#items.push({ kind, name, action: 'unknown', detail: `whether a stream takes ${pattern}` });
     if (holders === undefined || holders.length > 0) return;
-    const detail = `no stream takes ${pattern}. Declare one under streams, or publish with core: true`;
-    const place = this.#place('consumers', consumer, 'deliver', index);
-    this.#items.push({ kind: 'target', name, action: 'refuse', detail, code: 'TARGET_NO_STREAM', ...place });
+    const detail = `no stream takes ${pattern}. ${hint}`;
+    const place = this.#place(...path);
+    this.#items.push({ kind, name, action: 'refuse', detail, code: 'TARGET_NO_STREAM', ...place });
   }
 
   async #permissions(): Promise<void> {

@@ -20,6 +20,9 @@ export interface ReloadOptions {
   readonly apply: (next: LoadedConfig, confirm?: Confirm) => Promise<ConsumerDiff | undefined>;
   /** Hears of a change that was refused, once for each reason. */
   readonly onRejected?: (outcome: ReloadOutcome) => void;
+  /** The files are read again, and what they say has been put in force or refused. */
+  readonly onBegin?: (() => void) | undefined;
+  readonly onEnd?: (() => void) | undefined;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -38,6 +41,7 @@ export class Reloads {
     this.#options = options;
     const { metrics } = options;
     for (const result of RELOAD_RESULTS) metrics.configReloads.with(result);
+    metrics.configLastReloadSuccessful.with().set(1);
     this.#showInForce();
   }
 
@@ -63,8 +67,10 @@ export class Reloads {
       this.#asked = false;
       if (this.#closed) return;
       const began = performance.now();
+      this.#options.onBegin?.();
       const outcome = await this.#reload();
       this.#show(outcome, performance.now() - began);
+      this.#options.onEnd?.();
     });
   }
 
@@ -137,6 +143,7 @@ export class Reloads {
     const again = result === 'rejected' && this.#last?.result === result && this.#last.reason === reason;
     this.#last = outcome;
     metrics.configReloads.with(result).increment();
+    metrics.configLastReloadSuccessful.with().set(result === 'rejected' ? 0 : 1);
     const generation = this.#generation;
     if (result === 'rejected') {
       if (again) return;

@@ -4,6 +4,8 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { Consumer } from '../core/consumer.ts';
 import { Event } from '../core/event.ts';
 import { asOuzelError } from '../errors.ts';
+import type { Publisher } from '../deliver/ports.ts';
+import { findActive, noteActive, type ActiveHolder } from '../nats/active.ts';
 import type { Bodies } from '../nats/bodies.ts';
 import { type Difference, ensureDurable, findDurable, type Provisioned } from '../nats/provision.ts';
 import { Pull, SILENCE } from '../nats/pull.ts';
@@ -12,6 +14,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { CONSUMER_STATES, type ConsumerState } from '../telemetry/names.ts';
 import type { Blueprint } from './build.ts';
+import { ActiveInstance } from './active.ts';
 import { DueEvents } from './due.ts';
 
 export interface RuntimeOptions {
@@ -22,6 +25,9 @@ export interface RuntimeOptions {
   readonly manager: JetStreamManager;
   readonly wire: Wire;
   readonly bodies: Pick<Bodies, 'get'>;
+  readonly publisher: Publisher;
+  /** The name of this instance. */
+  readonly instance: string;
   readonly logger: Logger;
   readonly metrics: Metrics;
 }
@@ -31,6 +37,8 @@ const RETRY_FIRST = 1_000;
 const RETRY_MAX = 15_000;
 /** Milliseconds after which it is said again that a server says nothing. */
 const SAY_AGAIN = 60_000;
+/** Milliseconds between looks at what has to end before another instance takes over. */
+const LOOK = 25;
 /** Milliseconds that events which are cut off at the end of a drain have to be noted and given back. */
 const INTERRUPT = 1_000;
 
@@ -40,6 +48,8 @@ export class ConsumerRuntime {
   readonly #options: RuntimeOptions;
   readonly #pull: Pull;
   readonly #due: DueEvents;
+  /** Undefined for a consumer whose instances share its events. */
+  readonly #active: ActiveInstance | undefined;
   #blueprint: Blueprint;
   #provisioned = false;
   #state: ConsumerState = 'starting';
@@ -60,12 +70,32 @@ export class ConsumerRuntime {
     this.consumer = consumer;
     this.#options = options;
     this.#blueprint = blueprint;
+    this.#active =
+      blueprint.lanes === undefined
+        ? undefined
+        : new ActiveInstance({
+            ...options,
+            stream,
+            durable: spec.name,
+            lanes: blueprint.lanes,
+            bound: (most) => this.#pull.bound(most),
+            inspect: async () => findDurable(options.manager, stream, spec.name),
+            takeDue: (taking) => (taking ? this.#due.take(true) : this.#due.hold()),
+            limit: () => this.#limit(),
+            note: (pin) =>
+              noteActive(options.publisher, this.name, pin, {
+                instance: options.instance,
+                since: new Date().toISOString(),
+              }),
+            holder: async (pin) => findActive(options.manager, this.name, pin),
+          });
     this.#pull = new Pull({
       connection,
       wire,
       stream,
       durable: spec.name,
       consumer,
+      pin: this.#active?.pin,
       open: (carrier, position, take) => take(new Event(carrier, position, stream, this.#blueprint.decode)),
       domain,
       onLost: (reason) => this.#lost(reason),
@@ -76,6 +106,8 @@ export class ConsumerRuntime {
       spec: () => this.#blueprint.spec,
       decode: () => this.#blueprint.decode,
     });
+    // So that the first one is seen as an increase.
+    options.metrics.consumerRecreated.with(this.name);
     this.#limit();
     this.#show();
   }
@@ -84,13 +116,21 @@ export class ConsumerRuntime {
   get state(): ConsumerState {
     if (this.#state !== 'running') return this.#state;
     if (this.consumer.blocked !== '' || this.consumer.plan.unavailable()) return 'blocked';
+    if (this.#active?.waits === true) return 'standby';
     return this.#pull.full ? 'backpressured' : 'running';
   }
 
   /** Why it failed, or is blocked; empty otherwise. */
   get reason(): string {
+    if (this.state === 'standby') return this.#active?.reason ?? '';
     if (this.state !== 'blocked') return this.#reason;
     return this.consumer.blocked || 'its targets are unavailable';
+  }
+
+  /** Of a consumer that runs on one instance at a time: this one's part, and which instance is active. */
+  get exclusive(): { readonly role: 'active' | 'standby'; readonly holder: ActiveHolder | undefined } | undefined {
+    if (this.#active === undefined) return undefined;
+    return { role: this.#active.phase === 'active' ? 'active' : 'standby', holder: this.#active.holder };
   }
 
   /** Whether it is blocked because its own streams refuse: then it cannot run. */
@@ -130,6 +170,7 @@ export class ConsumerRuntime {
     this.#ackFloor = done.ackFloor;
     if (done.made && sequence === undefined) logger.info({ consumer: this.name, stream: spec.stream }, 'durable made');
     else if (done.made) {
+      await this.#active?.release();
       this.consumer.comesAgain();
       metrics.consumerRecreated.with(this.name).increment();
       logger.warn({ consumer: this.name, from: sequence }, 'the durable was gone and has been made anew');
@@ -183,6 +224,7 @@ export class ConsumerRuntime {
   disconnected(): void {
     if (this.#closing || this.#state === 'paused') return;
     this.#pause();
+    this.#active?.halt();
     if (this.#state === 'running') this.#become('disconnected');
   }
 
@@ -201,6 +243,7 @@ export class ConsumerRuntime {
     this.#become('draining');
     clearTimeout(this.#retry);
     this.consumer.draining = true;
+    if (this.#active !== undefined) await this.#giveUp(this.#active, deadline);
     await Promise.race([Promise.all([this.#pull.stop(), this.#due.stop()]), deadline]);
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
     await Promise.race([this.consumer.idle(), deadline]);
@@ -210,12 +253,28 @@ export class ConsumerRuntime {
     }
     await Promise.race([this.consumer.plan.flush?.(), deadline]);
     this.consumer.plan.close();
+    this.#active?.close();
     this.#become('stopped');
+  }
+
+  /**
+   * Another instance is to be active at once: the pin goes first, and then what has not begun. Of what has begun, the
+   * server keeps the events of the stream from it; others it would begin at once, so that they end before.
+   */
+  async #giveUp(active: ActiveInstance, deadline: Promise<void>): Promise<void> {
+    active.halt();
+    const others = (): boolean => this.consumer.runs().some(({ handed, started }) => handed !== undefined && started);
+    const over = deadline.then(() => true);
+    while (others()) if (await Promise.race([over, sleep(LOOK)])) break;
+    await active.release();
+    this.#pull.forgetOutstanding();
+    this.consumer.giveBackUnstarted(0);
   }
 
   /** Lets go of a consumer that never started. */
   discard(): void {
     this.#pull.discard();
+    this.#active?.close();
   }
 
   /** Brings gauges up to date that are computed rather than counted. */
@@ -233,14 +292,17 @@ export class ConsumerRuntime {
     const info = await findDurable(manager, spec.stream, spec.name).catch(() => undefined);
     if (info === undefined) return;
     this.#ackFloor = info.ack_floor.stream_seq;
+    await this.#active?.seen(info);
     metrics.consumerPending.with(this.name).set(info.num_pending);
     metrics.consumerAckPending.with(this.name).set(info.num_ack_pending);
+    metrics.consumerRedelivered.with(this.name).set(info.num_redelivered);
   }
 
   #run(): void {
     this.#become('running');
+    this.#active?.resumed();
     this.#pull.resume();
-    this.#due.take(true);
+    if (this.#active === undefined) this.#due.take(true);
   }
 
   #pause(): void {
@@ -253,6 +315,7 @@ export class ConsumerRuntime {
     this.#pull.hold();
     this.#due.hold();
     this.consumer.giveBackUnstarted(this.#pull.spentIn);
+    this.#active?.release().catch(() => undefined);
   }
 
   #limit(): void {
@@ -334,6 +397,11 @@ export class ConsumerRuntime {
     return this.#ackFloor === undefined ? undefined : this.#ackFloor + 1;
   }
 }
+
+const sleep = async (milliseconds: number): Promise<false> =>
+  new Promise((resolve) => {
+    setTimeout(() => resolve(false), milliseconds).unref();
+  });
 
 const describe = (changed: readonly Difference[]): string =>
   changed

@@ -8,7 +8,9 @@ import { CONFIG_STREAM, CONFIG_STREAM_OPTIONS, CONFIG_SUBJECTS } from '../fleet/
 import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
 import { ATTEMPTS_STREAM, ATTEMPTS_STREAM_OPTIONS, ATTEMPTS_SUBJECTS } from '../nats/attempts.ts';
 import { KEPT } from '../nats/bodies.ts';
+import { LANE_STREAM, LANE_SUBJECTS } from '../nats/lanes.ts';
 import { ensureStream, type StreamSpec } from '../nats/provision.ts';
+import { SCHEDULES_STREAM, SCHEDULES_STREAM_OPTIONS, SCHEDULES_SUBJECTS } from '../nats/ticks.ts';
 import { TIMER_STREAM, TIMER_STREAM_OPTIONS, TIMER_SUBJECTS } from '../nats/timers.ts';
 import { INCIDENT_STREAM, INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -58,6 +60,16 @@ export const timersSpec = ({ nats: { system } }: Config): StreamSpec => ({
   manage: false,
 });
 
+/** The stream of events that wait for those of their key; made when the first one does. */
+export const lanesSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: LANE_STREAM,
+  subjects: LANE_SUBJECTS,
+  replicas: system.replicas,
+  discard: 'new',
+  description: 'Events of Ouzel that wait for their turn, in the order of their key',
+  manage: false,
+});
+
 /** The bucket of the fleet's configuration. */
 const configSpec = ({ nats: { system } }: Config): StreamSpec => ({
   name: CONFIG_STREAM,
@@ -66,6 +78,17 @@ const configSpec = ({ nats: { system } }: Config): StreamSpec => ({
   discard: 'new',
   description: 'Configuration of Ouzel that all instances share',
   options: CONFIG_STREAM_OPTIONS,
+  manage: false,
+});
+
+/** The bucket of how far each schedule is: made by the first that ticks. */
+export const schedulesSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: SCHEDULES_STREAM,
+  subjects: SCHEDULES_SUBJECTS,
+  replicas: system.replicas,
+  discard: 'new',
+  description: 'How far each schedule of Ouzel is',
+  options: SCHEDULES_STREAM_OPTIONS,
   manage: false,
 });
 

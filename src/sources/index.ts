@@ -1,4 +1,5 @@
 /** Every kind of source, one line each. */
+import { schedule } from './schedule.ts';
 import { webhook } from './webhook.ts';
 
-export const sources = [webhook] as const;
+export const sources = [webhook, schedule] as const;

@@ -1,4 +1,4 @@
-/** What a source makes of a request: the message that it publishes. */
+/** What a source makes of a request, or of a tick: the message that it publishes. */
 import { z } from 'zod';
 import { duration, type IssueDetails, type TemplateTree, template, templateTree } from '../config/fields.ts';
 import { checkSubject, postProblem } from '../contracts/post.ts';
@@ -6,34 +6,36 @@ import { headerLine } from '../core/headers.ts';
 import { stringifyJson } from '../core/json.ts';
 import { headerTemplates, render, subjectOf, subjectTemplate } from '../deliver/outgoing.ts';
 import { OuzelError } from '../errors.ts';
-import { Fault, type RequestView, type Scope, Template } from '../expression/index.ts';
+import { Fault, type Scope, Template } from '../expression/index.ts';
 import { faultError } from '../pipeline/faults.ts';
 
 /** Characters of an id, at most. */
 const LONGEST_ID = 512;
 
 export const publishOptions = z.strictObject({
-  subject: subjectTemplate('Subject to publish to.', 'request').superRefine(({ constant }, context) => {
+  subject: subjectTemplate('Subject to publish to.', 'source').superRefine(({ constant }, context) => {
     const problem = constant === undefined ? undefined : postProblem(constant);
     const params: IssueDetails = { code: 'CONFIG_INVALID_VALUE' };
     if (problem !== undefined)
       context.addIssue({ code: 'custom', message: `the subject "${constant}" ${problem}`, params: { ...params } });
   }),
-  id: template('request')
+  id: template('source')
     .optional()
     .describe(
-      'The id of the event (`Nats-Msg-Id`): one that was taken before is not stored again. Empty: it has none. Default: what the verifier calls the id, or `source#id` of a CloudEvent.',
+      'The id of the event (`Nats-Msg-Id`): one that was taken before is not stored again. Empty: it has none. Default: what the verifier calls the id, or `source#id` of a CloudEvent; of a tick, the schedule and its instant.',
     ),
-  headers: headerTemplates('request'),
-  data: templateTree('request')
+  headers: headerTemplates('source'),
+  data: templateTree('source')
     .optional()
-    .describe('The body, as JSON: in a mapping or list each text is a template. Default: the body as it came.'),
+    .describe(
+      'The body, as JSON: in a mapping or list each text is a template. Default: the body as it came; of a tick, `{ schedule, instant }`.',
+    ),
   timeout: duration({ max: 60_000 }).default(5000).describe('How long to wait for the PubAck.'),
 });
 
 export type PublishOptions = z.output<typeof publishOptions>;
 
-/** What a message is made with, beside the request. */
+/** What a message is made with, beside the request or tick. */
 export interface Origin {
   /** Without `id` of the configuration. */
   readonly id: unknown;
@@ -50,16 +52,14 @@ export interface Message {
   readonly body: string | Uint8Array;
 }
 
-/** Nothing of an event is there yet: `request` expressions cannot name these. */
+/** What a source is asked to make an event of. */
+export type Asked = Pick<Scope, 'request' | 'schedule'>;
+
+/** Nothing of an event is there yet: expressions of a source cannot name these. */
 const NOTHING = {} as Pick<Scope, 'event' | 'msg'>;
 const NO_FILTERS = new Map<string, never>();
 
-const scopeOf = (request: RequestView, now: number): Scope => ({
-  event: NOTHING.event,
-  msg: NOTHING.msg,
-  now,
-  request,
-});
+const scopeOf = (asked: Asked, now: number): Scope => ({ event: NOTHING.event, msg: NOTHING.msg, now, ...asked });
 
 type Rendering = (scope: Scope) => unknown;
 
@@ -86,8 +86,8 @@ function compileTree(tree: TemplateTree): Rendering {
     Object.fromEntries(entries.map(([key, each]) => [key, each(scope)]).filter(([, value]) => value !== undefined));
 }
 
-/** Makes messages of requests. */
-export type MessageMaker = (request: RequestView, origin: Origin, now: number) => Message;
+/** Makes messages of requests or ticks. */
+export type MessageMaker = (asked: Asked, origin: Origin, now: number) => Message;
 
 /** Makes it ready. What it answers throws OuzelError EVENT_MISSING_FIELD, EVENT_EXPRESSION, EVENT_INVALID_SUBJECT. */
 export function compilePublish(options: PublishOptions): MessageMaker {
@@ -113,8 +113,8 @@ export function compilePublish(options: PublishOptions): MessageMaker {
     return text === '' ? undefined : text;
   };
 
-  return (request, { id: given, describing, body }, now) => {
-    const scope = scopeOf(request, now);
+  return (asked, { id: given, describing, body }, now) => {
+    const scope = scopeOf(asked, now);
     const to = subjectOf(subject, options.subject, scope, context);
     checkSubject(to);
     const described = data === undefined ? describing : 'Content-Type: application/json\r\n';

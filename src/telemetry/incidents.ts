@@ -179,6 +179,20 @@ export class Incidents implements Observer {
     this.#say('target.recovered', data, consumers);
   }
 
+  /** The ticks of a schedule are not published. @param subject As it is configured. */
+  scheduleFailing(source: string, subject: string, { code, message }: OuzelError): void {
+    this.#say('schedule.failing', { source, subject, code, error: this.#text(message, LONGEST) });
+  }
+
+  /** They are published again. @param since When that began, milliseconds since the epoch. */
+  scheduleRecovered(source: string, since: number): void {
+    this.#say('schedule.recovered', {
+      source,
+      since: instant(since),
+      lasted_s: seconds(Math.max(0, this.#clock() - since)),
+    });
+  }
+
   reloadRejected({ hash, reason }: ReloadOutcome): void {
     const inForce = this.#options.loaded();
     this.#say('reload.rejected', {

@@ -84,6 +84,11 @@ export const METRICS = {
   consumerAckPending: gauge('consumer_ack_pending', 'Events handed out by the durable and not yet acknowledged.', [
     'consumer',
   ]),
+  consumerRedelivered: gauge(
+    'consumer_redelivered',
+    'Events that the durable has handed out more than once and that are not yet acknowledged.',
+    ['consumer'],
+  ),
   consumerState: gauge('consumer_state', '1 for the state that the consumer is in, 0 for the others.', [
     'consumer',
     'state',
@@ -108,6 +113,26 @@ export const METRICS = {
     'Requests that came in, by source (/events: posted events; empty: no source) and result: accepted, duplicate, unverified, invalid, too_large, rate_limited, not_found, unavailable or failed.',
     ['source', 'result'],
   ),
+  scheduleTicks: counter(
+    'schedule_ticks_total',
+    'Ticks of a schedule that this instance put into a stream (published), or that could not be made and were left out (rejected).',
+    ['source', 'result'],
+  ),
+  scheduleMissed: counter(
+    'schedule_missed_total',
+    'Ticks that were left out, as `missed` says, because their time came while no instance could publish them.',
+    ['source'],
+  ),
+  scheduleLast: gauge(
+    'schedule_last_timestamp_seconds',
+    'The instant of the last tick that is in a stream, whichever instance put it there, in seconds since the epoch.',
+    ['source'],
+  ),
+  scheduleNext: gauge(
+    'schedule_next_timestamp_seconds',
+    'When the schedule ticks next, in seconds since the epoch; in the past: the tick is overdue.',
+    ['source'],
+  ),
   configReloads: counter('config_reloads_total', 'Changes of the configuration: applied, unchanged or rejected.', [
     'result',
   ]),
@@ -115,6 +140,10 @@ export const METRICS = {
   configLastSuccess: gauge(
     'config_last_success_timestamp_seconds',
     'When a configuration was last applied, in seconds since the epoch.',
+  ),
+  configLastReloadSuccessful: gauge(
+    'config_last_reload_successful',
+    '0 while the last change of the configuration was rejected, else 1.',
   ),
   natsConnected: gauge('nats_connected', '1 while connected to NATS, else 0.'),
   natsReconnects: counter('nats_reconnects_total', 'Reconnections to NATS.'),
@@ -151,6 +180,7 @@ export const METRICS = {
 export const CONSUMER_STATES = [
   'starting',
   'running',
+  'standby',
   'backpressured',
   'blocked',
   'paused',

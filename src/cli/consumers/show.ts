@@ -2,8 +2,10 @@ import type { ConsumerInfo } from '@nats-io/jetstream';
 import { Command } from 'commander';
 import type { ConsumerConfig } from '../../config/schema.ts';
 import { formatPlace, OuzelError } from '../../errors.ts';
+import { type ActiveHolder, findActive, pinnedId } from '../../nats/active.ts';
 import { findDurable, isOurs } from '../../nats/provision.ts';
 import { print, printJson, table } from '../print.ts';
+import { exclusiveFor } from '../../reconcile/exclusive.ts';
 import { CONFIG_OPTION, type FleetSession, withFleet } from '../session.ts';
 
 interface Options {
@@ -108,6 +110,10 @@ const described = (consumer: ConsumerConfig): [string, string][] => [
   ],
 ];
 
+/** Which instance has the events of a consumer that runs on one at a time. */
+const activeShown = (active: ActiveHolder | undefined, exclusive: readonly string[]): string =>
+  `${active === undefined ? 'no instance' : `${active.instance}, since ${active.since}`} (one at a time, for ${exclusive.join(', ')})`;
+
 async function show(session: FleetSession, name: string, json: boolean): Promise<void> {
   const { loaded, manager, aside } = session;
   const consumer = loaded.config.consumers[name];
@@ -121,6 +127,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
     );
   const info = await findDurable(manager, consumer.stream, name);
   const state = standing(info);
+  const active = info === undefined ? undefined : await findActive(manager, name, pinnedId(info));
   const { owner, place, paused, pause } = owned(session, name);
   const source = (loaded.source['consumers'] as Record<string, unknown>)[name];
   if (json)
@@ -132,6 +139,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
       pause,
       config: source,
       ...state,
+      active: active ?? null,
       ack_floor: info?.ack_floor.stream_seq ?? 0,
       created: info?.created ?? null,
     });
@@ -154,5 +162,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
     ['pulls', String(state.pulls)],
   ];
   if (info !== undefined) rows.push(['acked up to', String(info.ack_floor.stream_seq)], ['durable made', info.created]);
+  const exclusive = exclusiveFor(consumer);
+  if (exclusive.length > 0) rows.push(['active', activeShown(active, exclusive)]);
   for (const [label, value] of rows) print(`${label.padEnd(13)}${value}`);
 }

@@ -92,7 +92,7 @@ function unknownName(node: NameNode, compiler: Compiler): ExpressionError {
     return compiler.error(
       `there is no "${node.name}" here`,
       node,
-      `It exists where these are: ${known.kinds.join(', ')}.`,
+      `It exists where these are: ${known.kinds.filter((kind) => kind !== 'source').join(', ')}.`,
     );
   }
   const event = compiler.variable('event');

@@ -91,14 +91,15 @@ export async function receive(webhook: Webhook, incoming: Incoming): Promise<Rec
     const events = readCloudEvents(mode, headers, body, () => textOf(body));
     const messages = events.map((event) => {
       const view = viewOf(incoming, mode === 'binary' ? event.document['data'] : event.document, event.document);
-      return webhook.message(view, originOf(event), now);
+      return webhook.message({ request: view }, originOf(event), now);
     });
     return answered(await stored(webhook, messages, common, incoming, dataIn(mode)), mode === 'batch');
   }
   const view = viewOf(incoming, valueOf(kind, body), undefined);
   const handshake = verifier.handshake?.(view);
   if (handshake !== undefined) return { body: handshake, duplicate: false };
-  const message = webhook.message(view, { id: verifier.idOf?.(view), ...bodyOf(kind, headers, view, body) }, now);
+  const origin = { id: verifier.idOf?.(view), ...bodyOf(kind, headers, view, body) };
+  const message = webhook.message({ request: view }, origin, now);
   return answered(await stored(webhook, [message], common, incoming, dataIn('binary')), false);
 }
 

@@ -19,6 +19,14 @@ const summaryShape = {
   stream: z.string(),
   state: z.enum(CONSUMER_STATES).describe('On this instance.'),
   reason: z.string().describe('Why it failed or is blocked; else empty.'),
+  role: z
+    .enum(['active', 'standby'])
+    .nullable()
+    .describe('Of this instance, where the consumer runs on one instance at a time; null where all share its events.'),
+  active: z
+    .strictObject({ instance: z.string(), since: z.string() })
+    .nullable()
+    .describe('The instance that has its events, where it runs on one at a time and that is known.'),
   paused: z.boolean(),
   lag: count
     .nullable()
@@ -48,6 +56,8 @@ const EXAMPLE: z.input<typeof summary> = {
   stream: 'EVENTS',
   state: 'running',
   reason: '',
+  role: null,
+  active: null,
   paused: false,
   lag: 0,
   ack_pending: 2,
@@ -182,6 +192,8 @@ function summaryOf(context: HttpContext, name: string, tally = new Tally(context
     stream: settings?.stream ?? '',
     state,
     reason,
+    role: runtime?.exclusive?.role ?? null,
+    active: runtime?.exclusive?.holder ?? null,
     paused: settings?.paused ?? false,
     lag: tally.get('lag', name) ?? null,
     ack_pending: tally.get('ack_pending', name) ?? null,

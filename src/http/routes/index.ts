@@ -12,6 +12,7 @@ import { metrics } from './metrics.ts';
 import { replays } from './replays.ts';
 import { resources } from './resources.ts';
 import { rollback } from './rollback.ts';
+import { schedules } from './schedules.ts';
 import { statusRoutes } from './status.ts';
 import { tap } from './tap.ts';
 import { targets } from './targets.ts';
@@ -31,6 +32,7 @@ const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   deadLetters,
   replays,
   audit,
+  schedules,
   tap,
   statusRoutes,
 ];

@@ -170,6 +170,27 @@ export const INCIDENTS = {
     }),
     example: { instance: INSTANCE, target: 'partner', consumers: ['billing'], since: BEGAN, lasted_s: 1220 },
   },
+  'schedule.failing': {
+    summary: 'The ticks of a schedule are not published. Said once, by each instance that finds it.',
+    data: of({
+      source: z.string().describe('The schedule.'),
+      subject: z.string().describe('Where its ticks go, as it is configured.'),
+      code,
+      error,
+    }),
+    example: {
+      instance: INSTANCE,
+      source: 'nightly',
+      subject: 'events.reports.due',
+      code: 'TARGET_NO_STREAM',
+      error: 'the stream of events.reports.due: no stream takes events.reports.due',
+    },
+  },
+  'schedule.recovered': {
+    summary: 'The ticks of a schedule of which `schedule.failing` was said are published again.',
+    data: of({ source: z.string().describe('The schedule.'), since, lasted_s: lasted }),
+    example: { instance: INSTANCE, source: 'nightly', since: BEGAN, lasted_s: 642 },
+  },
   'reload.rejected': {
     summary: 'A changed configuration was refused; what was in force still is. Said once for each reason.',
     data: of({

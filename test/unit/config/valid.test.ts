@@ -33,7 +33,6 @@ describe('a configuration that holds', () => {
       stream: 'A',
       start: 'new',
       pipeline: [],
-      ack_wait: 30_000,
       prefetch: 2000,
       failing: { errors: 10, within: 300_000 },
       paused: false,

@@ -168,6 +168,8 @@ export interface HarnessOptions {
   /** Another observer beside the recording one. */
   readonly observer?: Observer;
   readonly tracer?: Tracer;
+  /** Whether the steps keep an order. */
+  readonly ordered?: boolean;
 }
 
 /** A consumer with recording ports, and all that it counts. */
@@ -214,6 +216,7 @@ export function harness(options: HarnessOptions = {}) {
     routes,
     targets: [],
     unavailable,
+    ordered: options.ordered === true,
     longestRetry: POLICY.for,
     onSettled,
     close: () => void closed.push('r1'),

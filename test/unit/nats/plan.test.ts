@@ -52,6 +52,7 @@ const DURABLE: DurableSpec = {
   subjects: ['events.a', 'events.b'],
   start: 'new',
   ackWait: 30_000,
+  pinned: false,
   maxAckPending: 100,
   adopt: false,
   onRemove: 'keep',

@@ -173,6 +173,8 @@ it('says everything as the catalogue has it', async () => {
   incidents.targetDisabled('other/publish', error('TARGET_GONE', '410, s3cret'));
   time.now += 5000;
   for (let n = 0; n < 3; n++) incidents.targetRecovered('partner');
+  incidents.scheduleFailing('nightly', 'events.due', error('TARGET_NO_STREAM', 'nobody takes it, s3cret'));
+  incidents.scheduleRecovered('nightly', time.now - 1000);
   const rejected = { result: 'rejected', at: '', changes: undefined, needRestart: [] } as const;
   incidents.reloadRejected({ ...rejected, hash: undefined, reason: 's3cret is wrong' });
   incidents.started({ billing: 'running' });

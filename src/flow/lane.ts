@@ -1,0 +1,129 @@
+/** A key's lane: the places of its events in hand, and what is stored of them on the server. */
+import type { AttemptRecord } from '../core/attempts.ts';
+import type { Event } from '../core/event.ts';
+import type { Handed } from '../core/handover.ts';
+import type { Run } from '../core/run.ts';
+
+/** Where an event is stored: `front` is before all in hand and in `rest`; `rest` is behind. */
+export type Tier = 'front' | 'rest';
+
+/** Events of one key that are stored, as somebody who takes over finds them. */
+export interface StoredLane {
+  readonly front: number;
+  readonly rest: number;
+  /** The highest number in the event stream that is stored. */
+  readonly last: number;
+}
+
+/** An event that was stored. */
+export interface StoredEvent {
+  /** Its number in the store. */
+  readonly number: number;
+  readonly event: Event;
+  readonly handed: Handed;
+}
+
+/** Hears what became of an event that was to be stored. */
+export type Put = (error?: Error, anew?: boolean) => void;
+
+/** Keeps the events of a consumer by their lanes, in the order in which they were put there. */
+export interface LaneStore {
+  /** What a lane is called in the store. */
+  name(key: string | undefined): string;
+  /** All lanes in which something is stored, by name. */
+  lanes(): Promise<ReadonlyMap<string, StoredLane>>;
+  /** @param done With an error when it is not stored, or nobody knows; `anew` is false for one that was there already. */
+  put(lane: string, tier: Tier, run: Run, record: AttemptRecord | undefined, done: Put): void;
+  /**
+   * The first event from a number on; undefined for none.
+   *
+   * @param again Whether it may have been tried before: then what is known of that is looked up.
+   */
+  next(lane: string, tier: Tier, from: number, again: boolean): Promise<StoredEvent | undefined>;
+  /** Takes an event away, however long that takes. */
+  remove(number: number): void;
+}
+
+/** The place of one event in its lane. */
+export interface Place {
+  readonly lane: Lane;
+  readonly sequence: number;
+  /** The event's run as its id; empty for its first passage, and only those stand in stream order. */
+  readonly id: string;
+  /** Whether it came from the stream, and not from a timer, a re-drive or the store. */
+  readonly ofStream: boolean;
+  /** Undefined while the event is out: it was given back, or lost, and comes again. */
+  run: Run | undefined;
+  /** Its handling has begun. */
+  begun: boolean;
+  /** It ended without an outcome: it was stored, and comes from there. */
+  stored?: boolean;
+}
+
+export interface Lane {
+  key: string | undefined;
+  /** In order; only the first one's run is at work. */
+  readonly places: Place[];
+  /** Undefined while all of the key is in hand. */
+  stored: Stored | undefined;
+}
+
+/** What is stored of a lane. */
+export class Stored {
+  readonly name: string;
+  front: number;
+  rest: number;
+  /** The highest number in the event stream that is stored: what is above it goes behind. */
+  last: number;
+  /** No number in the event stream below this one was put into the rest; 0: that is not known. */
+  restFrom = 0;
+  /** Numbers in the event stream of those that are on their way into the store. */
+  readonly underway: number[] = [];
+  /** Where to read on, in each tier. */
+  readonly from: Record<Tier, number> = { front: 0, rest: 0 };
+  /** The next one, read or on its way to its place. */
+  next: StoredEvent | undefined;
+  reading = false;
+  /** The number in the event stream of the next one, where that is known. */
+  upcoming: number | undefined;
+  /** The first one may have been tried before. */
+  again = true;
+  /** Not before this instant, in milliseconds since the epoch. */
+  due = 0;
+  timer: ReturnType<typeof setTimeout> | undefined;
+  /** The highest number in the event stream that has its outcome: what is stored below it is there twice. */
+  done = 0;
+
+  constructor(name: string, { front, rest, last }: StoredLane = { front: 0, rest: 0, last: 0 }) {
+    this.name = name;
+    this.front = front;
+    this.rest = rest;
+    this.last = last;
+  }
+
+  get count(): number {
+    return this.front + this.rest;
+  }
+
+  /** Whether nothing is stored, and nothing on its way there. */
+  get empty(): boolean {
+    return this.count === 0 && this.underway.length === 0;
+  }
+
+  get tier(): Tier {
+    return this.front > 0 ? 'front' : 'rest';
+  }
+}
+
+/** Puts a place where it belongs: by sequence among first passages, else at the end; never before what has begun. */
+export function insert(places: Place[], place: Place): void {
+  let index = places.length;
+  if (place.id === '')
+    while (index > 0) {
+      const before = places[index - 1] as Place;
+      if (before.begun || before.id !== '' || before.sequence < place.sequence) break;
+      index--;
+    }
+  if (index === places.length) places.push(place);
+  else places.splice(index, 0, place);
+}
