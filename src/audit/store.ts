@@ -52,9 +52,9 @@ function rowOf({ record, instance }: Found): readonly Value[] {
   const { at, consumer, stream, stamp, seq, run = '', id, type, key, trace } = record;
   const { outcome, reason } = record.kind === 'outcome' ? record : {};
   const text = [isoTime(at), consumer, stream, stamp, seq, run, itemOf(record), outcome, reason, id, type, key, trace];
-  const clean = JSON.parse(JSON.stringify(record), (_name, value: unknown) =>
+  const clean: unknown = JSON.parse(JSON.stringify(record), (_name, value: unknown) =>
     typeof value === 'string' ? storable(value) : value,
-  ) as unknown;
+  );
   return [...text.map((each) => (typeof each === 'string' ? storable(each) : each)), instance, clean];
 }
 
