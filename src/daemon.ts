@@ -107,7 +107,7 @@ export class Daemon {
     });
     const { instance } = this.#incidents;
     const redact = (text: string): string => this.#loaded.redact(text);
-    this.#trail = new Trail(loaded.config.audit.mode, { instance, keyOf: this.#keyOf, redact, metrics, logger });
+    this.#trail = new Trail(loaded.config.audit, { instance, keyOf: this.#keyOf, redact, metrics, logger });
     this.#projection = new Projection(logger);
     const chain = (): Trail | undefined => (this.#trail.mode === 'off' ? undefined : this.#trail);
     this.#acts = new Acts({ instance, redact, metrics, logger, chain });

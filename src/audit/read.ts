@@ -4,6 +4,7 @@ import { type ScanAccess, scanStream } from '../nats/scan.ts';
 import { type ActRecord, AUDIT_STREAM } from './acts.ts';
 import { chainOfHead, type Head, HEAD_STREAM } from './anchor.ts';
 import { type Batch, batchText, OUTCOME_STREAM, readBatch } from './chain.ts';
+import { hashInSubject, PAYLOAD_STREAM } from './payloads.ts';
 import { type Verdict, Verifier } from './verify.ts';
 
 /** Milliseconds by which clocks differ, and a batch may be older than its message. */
@@ -55,6 +56,8 @@ export async function verifyTrail(
     const { id, time, what } = actOf(message.data);
     verifier.act({ sequence: message.seq, id, at: Date.parse(time), what, bytes: message.data });
   }
+  for await (const message of scanStream(access, PAYLOAD_STREAM, { since }))
+    verifier.payload(message.seq, hashInSubject(message.subject), message.data);
   return verifier.finish(heads);
 }
 

@@ -34,6 +34,8 @@ interface EventFacts {
   readonly trace?: string | undefined;
   readonly code?: string | undefined;
   readonly error?: string | undefined;
+  /** SHA-256 of its data as it came, where that is kept. */
+  readonly payload?: string | undefined;
   /** The target whose delivery failed. */
   readonly target?: string | undefined;
 }
@@ -118,10 +120,12 @@ export function outcomeLine(
   { kind, reason }: Outcome,
   key: string | undefined,
   redact: (text: string) => string,
+  payload?: string,
 ): string {
   const why = reason === '' ? '' : `,"reason":${quoted(reason)}`;
   const cause = run.failure === undefined ? '' : causeOf(run.failure, redact);
-  return `{"kind":"outcome","outcome":"${kind}"${why}${factsOf(run, key)}${cause}}`;
+  const data = payload === undefined ? '' : `,"payload":"${payload}"`;
+  return `{"kind":"outcome","outcome":"${kind}"${why}${factsOf(run, key)}${data}${cause}}`;
 }
 
 export const attemptLine = (

@@ -29,6 +29,7 @@ export const shownRecord = z
     duration_ms: z.number(),
     delay_ms: z.number().optional().describe('Until it is tried again.'),
     trace_id: text.optional(),
+    payload: text.optional().describe('SHA-256 of its data as it came, where that is kept.'),
     code: text.optional(),
     error: text.optional(),
     target: text.optional(),
@@ -50,7 +51,7 @@ function timeOf(stamp: string): string {
 
 export function showRecord({ record, instance }: Found): ShownRecord {
   const { at, kind, consumer, stream, seq, stamp, id, type, subject, key, run, attempt, routes, ms } = record;
-  const { trace, code, error, target } = record;
+  const { trace, payload, code, error, target } = record;
   const { outcome, reason } = record.kind === 'outcome' ? record : {};
   const delay = record.kind === 'attempt' ? record.delay : undefined;
   const shown = {
@@ -72,6 +73,7 @@ export function showRecord({ record, instance }: Found): ShownRecord {
     duration_ms: ms,
     delay_ms: delay,
     trace_id: trace,
+    payload,
     code,
     error,
     target,

@@ -15,6 +15,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Anchor } from './anchor.ts';
 import { hashOf, NO_HASH, OUTCOME_STREAM, outcomeSubject, writeBatch } from './chain.ts';
+import { Payload } from './payloads.ts';
 import { type ActLink, actLine, attemptLine, outcomeLine } from './record.ts';
 
 /** Records with which a batch is sent at once, those that one has at most, and their characters. */
@@ -33,11 +34,17 @@ const TIMEOUT = 5_000;
 const AGAIN_FIRST = 500;
 const AGAIN_MOST = 5_000;
 
+/** Bytes of data that wait, at most, of events for which nobody waits; and those that one batch has. */
+const MOST_DATA = 64 * 2 ** 20;
+const LARGE_DATA = 8 * 2 ** 20;
+
 type Kind = 'outcome' | 'attempt' | 'act';
 
 interface Entry {
   readonly kind: Kind;
   readonly line: string;
+  /** The data of the event, where it is kept. */
+  readonly payload?: Payload | undefined;
   /** The run that waits for it, with how it ends. */
   readonly run?: Run;
   readonly outcome?: Outcome;
@@ -65,12 +72,15 @@ export interface TrailOptions {
 
 export class Trail implements AuditTrail {
   mode: AuditTrail['mode'];
+  #payloads: boolean;
   readonly #options: TrailOptions;
   #publisher: Publisher | undefined;
   #anchor: Anchor | undefined;
   #prepare: () => Promise<void> = () => Promise.resolve();
   #queue: Entry[] = [];
   #characters = 0;
+  /** Bytes of data in the queue. */
+  #data = 0;
   #sending: Sending | undefined;
   #timer: NodeJS.Timeout | undefined;
   #immediate: NodeJS.Immediate | undefined;
@@ -88,8 +98,9 @@ export class Trail implements AuditTrail {
   #time = 0;
   #lastSize = 0;
 
-  constructor(mode: AuditTrail['mode'], options: TrailOptions) {
+  constructor({ mode, payloads }: Pick<Config['audit'], 'mode' | 'payloads'>, options: TrailOptions) {
     this.mode = mode;
+    this.#payloads = payloads;
     this.#options = options;
     for (const kind of ['outcome', 'attempt'] as const) options.metrics.auditDropped.with(kind);
   }
@@ -111,7 +122,8 @@ export class Trail implements AuditTrail {
   /** Another configuration is in force. Records that wait go on to be stored. */
   follow(next: Config['audit'], before: Config['audit']): void {
     this.mode = next.mode;
-    const isSame = next.mode === before.mode && next.keep === before.keep && next.max_bytes === before.max_bytes;
+    this.#payloads = next.payloads;
+    const isSame = (['mode', 'keep', 'max_bytes', 'payloads'] as const).every((name) => next[name] === before[name]);
     if (!isSame && this.#publisher !== undefined) this.#ready().catch(() => undefined);
   }
 
@@ -120,8 +132,10 @@ export class Trail implements AuditTrail {
     const required = this.mode === 'required';
     // Those that are waited for are bounded by what their consumers have in hand.
     if (!required && this.#isFull('outcome')) return;
-    const line = outcomeLine(run, outcome, keyOf(run), redact);
-    this.#add(required ? { kind: 'outcome', line, run, outcome } : { kind: 'outcome', line });
+    const key = keyOf(run);
+    const payload = this.#payloads ? new Payload(run.event.carrier.body, key) : undefined;
+    const line = outcomeLine(run, outcome, key, redact, payload?.hash);
+    this.#add(required ? { kind: 'outcome', line, payload, run, outcome } : { kind: 'outcome', line, payload });
   }
 
   attempt(run: Run, failure: Failure, delay: number): void {
@@ -172,7 +186,7 @@ export class Trail implements AuditTrail {
   }
 
   #isFull(kind: Kind): boolean {
-    if (this.#queue.length < LONGEST && !this.#closed) return false;
+    if (this.#queue.length < LONGEST && this.#data < MOST_DATA && !this.#closed) return false;
     this.#options.metrics.auditDropped.with(kind).increment();
     return true;
   }
@@ -180,6 +194,7 @@ export class Trail implements AuditTrail {
   #add(entry: Entry): void {
     this.#queue.push(entry);
     this.#characters += entry.line.length;
+    this.#data += entry.payload?.body.length ?? 0;
     if (this.#sending === undefined && this.#again === undefined) this.#arrange();
   }
 
@@ -217,17 +232,51 @@ export class Trail implements AuditTrail {
 
   #take(): Entry[] {
     let characters = 0;
+    let data = 0;
     let count = 0;
     const most = Math.min(this.#queue.length, this.#most);
-    while (count < most && (count === 0 || characters < LARGE)) characters += this.#queue[count++]?.line.length ?? 0;
+    while (count < most && (count === 0 || (characters < LARGE && data < LARGE_DATA))) {
+      const entry = this.#queue[count++];
+      characters += entry?.line.length ?? 0;
+      data += entry?.payload?.body.length ?? 0;
+    }
     this.#characters -= characters;
+    this.#data -= data;
     if (count < this.#queue.length) return this.#queue.splice(0, count);
     const all = this.#queue;
     this.#queue = [];
     return all;
   }
 
+  /** The data first: a record says that it is there. */
   #publish(publisher: Publisher, sending: Sending): void {
+    const open = sending.entries.flatMap(({ payload }) => (payload?.stored === false ? [payload] : []));
+    if (open.length === 0) return this.#publishBatch(publisher, sending);
+    let left = open.length;
+    let refusal: OuzelError | undefined;
+    const answered = (): void => {
+      if (--left > 0 || this.#sending !== sending) return;
+      if (refusal === undefined) this.#publishBatch(publisher, sending);
+      else this.#refused(sending, refusal);
+    };
+    for (const payload of open)
+      publisher.publish(payload.subject, payload.headers, payload.body, TIMEOUT, {
+        confirmed: () => {
+          payload.stored = true;
+          answered();
+        },
+        failed: (error) => {
+          if (error.code === 'TARGET_TOO_LARGE') {
+            // It came, but with the subject it does not go again.
+            payload.stored = true;
+            this.#options.metrics.auditDropped.with('payload').increment();
+          } else refusal ??= error;
+          answered();
+        },
+      });
+  }
+
+  #publishBatch(publisher: Publisher, sending: Sending): void {
     const { instance } = this.#options;
     let lines = headerLine('Nats-Msg-Id', `${instance}.${sending.number}`);
     lines += 'Content-Type: application/x-ndjson\r\nContent-Encoding: zstd\r\n';
@@ -296,7 +345,10 @@ export class Trail implements AuditTrail {
     if (entries.length > 1 || only === undefined) {
       this.#most = Math.ceil(entries.length / 2);
       this.#queue = [...entries, ...this.#queue];
-      for (const { line } of entries) this.#characters += line.length;
+      for (const { line, payload } of entries) {
+        this.#characters += line.length;
+        this.#data += payload?.body.length ?? 0;
+      }
     } else {
       this.#options.metrics.auditDropped.with(only.kind).increment();
       this.#options.logger.error({ code: error.code }, `a record is too large for the audit: ${error.message}`);

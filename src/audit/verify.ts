@@ -73,6 +73,7 @@ interface Chain {
 
 const STREAM = 'OUZEL_OUTCOMES';
 const ACTS = 'OUZEL_AUDIT';
+const PAYLOADS = 'OUZEL_PAYLOADS';
 
 const range = (first: number, last: number): string => (first === last ? `batch ${first}` : `batches ${first}–${last}`);
 
@@ -184,6 +185,13 @@ export class Verifier {
         sequence,
         message: `act ${id} (${link.what} ${link.resource}, sequence ${sequence}) was changed`,
       });
+  }
+
+  /** The data of an event. That some is not there is no fault: it may be erased. */
+  payload(sequence: number, hash: string, bytes: Uint8Array): void {
+    if (hashOf(bytes) === hash) return;
+    const message = `the data of an event (sequence ${sequence} of ${PAYLOADS}) was changed`;
+    this.#faults.push({ kind: 'changed', stream: PAYLOADS, sequence, message });
   }
 
   /** @param heads Of the chains, as they were before the first batch was read. */

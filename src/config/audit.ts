@@ -13,6 +13,12 @@ export const audit = z
     keep: duration({ min: 60_000 })
       .default(30 * 86_400_000)
       .describe('How long the record of an outcome is kept.'),
+    payloads: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether the data of each event is kept too, as it came, beside its records and as long. `ouzel audit forget` erases it by key.',
+      ),
     store: literal()
       .refine((url) => databaseUrlProblem(url) === undefined, { error: 'must be sqlite:PATH or postgres://…' })
       .optional()

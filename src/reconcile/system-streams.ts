@@ -1,6 +1,7 @@
 /** The streams that Ouzel keeps for itself, as `nats/provision.ts` makes them. */
 import type { JetStreamManager } from '@nats-io/jetstream';
 import { AUDIT_STREAM, AUDIT_SUBJECTS } from '../audit/acts.ts';
+import { PAYLOAD_STREAM, PAYLOAD_SUBJECTS } from '../audit/payloads.ts';
 import { HEAD_STREAM, HEAD_STREAM_OPTIONS, HEAD_SUBJECTS } from '../audit/anchor.ts';
 import { OUTCOME_STREAM, OUTCOME_SUBJECTS } from '../audit/chain.ts';
 import type { Config } from '../config/schema.ts';
@@ -148,9 +149,24 @@ const headSpec = ({ nats: { system }, audit }: Config): StreamSpec => ({
   manage: true,
 });
 
+/** The stream of the data of events, apart from what is chained, so that it can be erased. */
+const payloadSpec = ({ nats: { system }, audit }: Config): StreamSpec => ({
+  name: PAYLOAD_STREAM,
+  subjects: [PAYLOAD_SUBJECTS],
+  replicas: system.replicas,
+  discard: 'old',
+  maxAge: audit.keep,
+  maxBytes: audit.max_bytes,
+  options: { max_msgs_per_subject: 1 },
+  description: 'Data of the events that Ouzel handled',
+  manage: true,
+});
+
 /** The streams of the audit trail; none while it is off. */
 export const trailSpecs = (config: Config): StreamSpec[] =>
-  config.audit.mode === 'off' ? [] : [outcomeSpec(config), headSpec(config)];
+  config.audit.mode === 'off'
+    ? []
+    : [outcomeSpec(config), headSpec(config), ...(config.audit.payloads ? [payloadSpec(config)] : [])];
 
 /** Makes a stream that Ouzel can run without, where it is not there. @throws OuzelError as `ensureStream` */
 export async function ensureOwnStream(manager: JetStreamManager, spec: StreamSpec, logger: Logger): Promise<void> {

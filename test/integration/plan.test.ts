@@ -128,8 +128,8 @@ consumers:
     'make consumer fine',
     'refuse target lost TARGET_NO_STREAM',
   ]);
-  expect(items[6]?.differences).toEqual([{ field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 }]);
-  expect(items[8]).toMatchObject({ place: 'ouzel.yaml:7:3', detail: expect.stringContaining('TAKEN') as string });
+  expect(items[SYSTEM.length]?.differences).toEqual([{ field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 }]);
+  expect(items[SYSTEM.length + 2]).toMatchObject({ place: 'ouzel.yaml:7:3', detail: expect.stringContaining('TAKEN') as string });
 
   const printed = await text();
   expect(printed.code).toBe(78);

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { forgetCommand } from './forget.ts';
 import { rebuildCommand } from './rebuild.ts';
 import { show, type ShowOptions, withSelectors } from './show.ts';
 import { verifyCommand } from './verify.ts';
@@ -24,4 +25,5 @@ export const auditCommand = (): Command =>
     .addHelpText('after', HELP)
     .action((event: string | undefined, options: ShowOptions) => show(event, options))
     .addCommand(verifyCommand())
-    .addCommand(rebuildCommand());
+    .addCommand(rebuildCommand())
+    .addCommand(forgetCommand());

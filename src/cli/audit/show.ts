@@ -1,6 +1,8 @@
 /** What is recorded of events, for people: one event's way, or a list. */
+import type { JetStreamManager } from '@nats-io/jetstream';
 import type { Command } from 'commander';
 import { type AuditSelectors, AUDIT_SELECTORS } from '../../audit/query.ts';
+import { payloadOf } from '../../audit/payloads.ts';
 import { searchTrail } from '../../audit/search.ts';
 import { type ShownRecord, showRecord, type Timeline, timelinesOf } from '../../audit/show.ts';
 import { FIRST_RUN } from '../../core/handover.ts';
@@ -19,6 +21,7 @@ export interface ShowOptions extends Omit<AuditSelectors, 'event'> {
   readonly config?: string;
   readonly limit?: number;
   readonly json?: boolean;
+  readonly data?: boolean;
 }
 
 /** Adds the options by which records are selected. */
@@ -37,6 +40,7 @@ export const withSelectors = (command: Command): Command =>
       `how many records at most, the newest (default: ${SHOWN}; of one event: ${MOST})`,
       wholeNumber,
     )
+    .option('--data', 'of one event, with its data, if that is kept (audit: { payloads: true })')
     .option('--json', 'as JSON');
 
 /** @param event Id, key or place (`EVENTS:17`); undefined: the newest records. */
@@ -56,9 +60,21 @@ export async function show(event: string | undefined, options: ShowOptions): Pro
     if (records.length === 0)
       return print(event === undefined ? 'Nothing is recorded.' : `Nothing is recorded of ${event}.`);
     if (event === undefined) printList(records);
-    else for (const timeline of timelinesOf(records)) printTimeline(timeline);
+    else
+      for (const timeline of timelinesOf(records)) {
+        printTimeline(timeline);
+        if (options.data === true) print(`  ${await dataOf(session.manager, timeline)}`);
+      }
     if (more) print(`… and more: the newest ${limit} are shown.`);
   });
+}
+
+/** As text, or what there is to say in its place. */
+async function dataOf(manager: JetStreamManager, { key, steps }: Timeline): Promise<string> {
+  const hash = steps.find(({ payload }) => payload !== undefined)?.payload;
+  if (hash === undefined) return 'Its data is not kept.';
+  const bytes = await payloadOf(manager, hash, key);
+  return bytes === undefined ? 'Its data was erased.' : Buffer.from(bytes).toString();
 }
 
 function printList(records: readonly ShownRecord[]): void {

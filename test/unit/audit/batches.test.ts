@@ -20,7 +20,7 @@ interface Open {
 }
 
 /** A trail whose batches are answered when a test says so. */
-async function opened(mode: AuditTrail['mode']) {
+async function opened(mode: AuditTrail['mode'], payloads = false) {
   const open: Open[] = [];
   const publisher: Publisher = {
     publish: (_subject, headers, body, _timeout, listener) => {
@@ -36,13 +36,16 @@ async function opened(mode: AuditTrail['mode']) {
     close: async () => undefined,
   };
   const metrics = createMetrics();
-  const trail = new Trail(mode, {
-    instance: 'host-1',
-    keyOf: () => undefined,
-    redact: (text) => text,
-    metrics,
-    logger: pino({ level: 'silent' }),
-  });
+  const trail = new Trail(
+    { mode, payloads },
+    {
+      instance: 'host-1',
+      keyOf: () => undefined,
+      redact: (text) => text,
+      metrics,
+      logger: pino({ level: 'silent' }),
+    },
+  );
   let prepared = 0;
   await trail.connect(publisher, anchor as unknown as Anchor, () => {
     prepared++;
