@@ -3,12 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { join } from 'node:path';
 import { AuditStore } from '../../src/audit/store.ts';
 import type { Found } from '../../src/audit/query.ts';
+import type { Verdict } from '../../src/audit/verify.ts';
 import type { ShownRecord, Timeline } from '../../src/audit/show.ts';
 import { runCli } from '../helpers/cli.ts';
 import { startDaemon } from '../helpers/daemon.ts';
 import { untilEnded } from '../helpers/outcomes.ts';
 import { noPostgres, startPostgres } from '../helpers/postgres.ts';
-import { connectTo, publishMany } from '../helpers/publish.ts';
+import { connectTo, publishMany, readStream } from '../helpers/publish.ts';
 import { temporaryDirectory } from '../helpers/resources.ts';
 import { startServer } from '../helpers/server.ts';
 import { waitFor } from '../helpers/wait.ts';
@@ -75,7 +76,7 @@ nats: { servers: "@NATS@" }
 http: { listen: "@HTTP@" }
 streams: { EV: { subjects: ["ev.>"], strip: "ev.", key: event.data.id } }
 consumers: { odd: { stream: EV, start: all, pipeline: [{ filter: event.data.n % 2 == 1 }] } }
-audit: { store: "sqlite:audit.db" }
+audit: { store: "sqlite:audit.db", payloads: true }
 `,
     { server },
   );
@@ -99,4 +100,15 @@ audit: { store: "sqlite:audit.db" }
   expect(await cli('rebuild')).toEqual({ records: 300 });
   expect(await count()).toBe(300);
   await store.close();
+
+  // The data stands apart: it is erased, and the trail stays whole.
+  const plain = async (...args: string[]): Promise<string> =>
+    (await runCli(['audit', ...args, '-c', daemon.configFile])).stdout;
+  expect(await plain('o-7', '--data')).toContain('{"id":"o-7","n":7}');
+  expect(await cli('forget', '--key', 'o-7', '--yes')).toEqual({ erased: 1 });
+  expect(await plain('o-7', '--data')).toContain('Its data was erased.');
+  expect(await plain('o-8', '--data')).toContain('{"id":"o-8","n":8}');
+  const acts = (await readStream(client, 'OUZEL_AUDIT')).map(({ body }) => JSON.parse(body) as object);
+  expect(acts).toMatchObject([{ what: 'audit.forget', after: { key: 'o-7', erased: 1 } }]);
+  expect(await cli<Verdict>('verify')).toMatchObject({ faults: [], acts: 1, chains: 2 });
 });

@@ -12,7 +12,7 @@ import { startServer, type TestServer } from '../helpers/server.ts';
 import { waitFor } from '../helpers/wait.ts';
 
 const STREAM = 'OUZEL_OUTCOMES';
-const EVENTS = 300;
+const EVENTS = 150;
 
 let server: TestServer;
 let client: Client;

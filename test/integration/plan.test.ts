@@ -128,14 +128,19 @@ consumers:
     'make consumer fine',
     'refuse target lost TARGET_NO_STREAM',
   ]);
-  expect(items[SYSTEM.length]?.differences).toEqual([{ field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 }]);
-  expect(items[SYSTEM.length + 2]).toMatchObject({ place: 'ouzel.yaml:7:3', detail: expect.stringContaining('TAKEN') as string });
+  expect(items[SYSTEM.length]?.differences).toEqual([
+    { field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 },
+  ]);
+  expect(items[SYSTEM.length + 2]).toMatchObject({
+    place: 'ouzel.yaml:7:3',
+    detail: expect.stringContaining('TAKEN') as string,
+  });
 
   const printed = await text();
   expect(printed.code).toBe(78);
   for (const line of printed.stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   expect(printed.stdout).toContain('max_age: 1m → 2m');
-  expect(printed.stdout).toMatch(/7 to make, 2 to change, 1 left as they are, 6 refused\.\n$/);
+  expect(printed.stdout).toMatch(/9 to make, 2 to change, 1 left as they are, 6 refused\.\n$/);
 });
 
 const user = (allow: readonly string[]): string =>

@@ -15,18 +15,22 @@ stopClocks();
 interface Open {
   readonly id: string;
   readonly bytes: Uint8Array;
+  /** Of data, none. */
   readonly batch: Batch;
   readonly listener: PublishListener;
 }
+
+const NONE = { records: [] } as unknown as Batch;
 
 /** A trail whose batches are answered when a test says so. */
 async function opened(mode: AuditTrail['mode'], payloads = false) {
   const open: Open[] = [];
   const publisher: Publisher = {
-    publish: (_subject, headers, body, _timeout, listener) => {
+    publish: (subject, headers, body, _timeout, listener) => {
       const bytes = body as Uint8Array;
       const id = /Nats-Msg-Id: (\S+)/.exec(headers)?.[1] ?? '';
-      open.push({ id, bytes, batch: readBatch(batchText(bytes)), listener });
+      const isData = subject.startsWith('ouzel.payloads.');
+      open.push({ id, bytes, batch: isData ? NONE : readBatch(batchText(bytes)), listener });
     },
     publishCore: () => undefined,
   };
@@ -150,6 +154,23 @@ it('nobody waits: beyond 16,384 records the newest are dropped and counted', asy
   expect(metrics.auditDropped.with('outcome').value).toBe(17_000 - 256 - 16_384);
   take().listener.confirmed(false, 1);
   expect(take().batch.link.records).toBe(1_024);
+});
+
+it('the data of events is stored before the batch that names it, and again where it was refused', async () => {
+  const { add, open, take } = await opened('best_effort', true);
+  add(1, 2);
+  vi.advanceTimersByTime(20);
+  const [first, second] = [take(), take()];
+  expect([first.id.split('.').length, open]).toEqual([2, []]);
+  first.listener.confirmed(false, 1);
+  second.listener.failed(error('TARGET_UNAVAILABLE'));
+  vi.advanceTimersByTime(500);
+  const again = take();
+  expect([again.id, open]).toEqual([second.id, []]);
+  again.listener.confirmed(false, 2);
+  const batch = take();
+  const hash = hashOf(Buffer.from('{}'));
+  expect(batch.batch.records).toMatchObject([{ payload: hash }, { payload: hash }]);
 });
 
 it('at the end all goes out at once, and what does not is counted', async () => {
