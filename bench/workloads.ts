@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AckPolicy, DeliverPolicy } from '@nats-io/jetstream';
 import type { JetStreamManager } from '@nats-io/jetstream';
+import { audit } from './audit.ts';
 import { STREAM, SUBJECTS, countBig } from './events.ts';
 import { daemonWorkload, DURABLE, kill, path, sum, type Workload } from './daemon.ts';
 import { LIMITS } from './limits.ts';
@@ -129,6 +130,9 @@ export const WORKLOADS: ReadonlyMap<string, Workload> = new Map([
   ...LIMITS,
   ['single', single],
   ['grouped', grouped],
+  ['audit-off', audit('off')],
+  ['audit-best', audit('best_effort')],
+  ['audit-required', audit('required')],
 ]);
 
 /** Measured on request only. */
@@ -138,6 +142,9 @@ export const ON_REQUEST: readonly string[] = [
   'sqlite',
   'postgres',
   'webhook',
+  'audit-off',
+  'audit-best',
+  'audit-required',
   'single',
   'grouped',
   ...LIMITS.map(([name]) => name),

@@ -1,5 +1,7 @@
 /** The composition root: what a daemon is made of, how it starts, and how it drains. */
 import { Acts } from './audit/acts.ts';
+import { Projection } from './audit/projection.ts';
+import { Trail } from './audit/trail.ts';
 import { fragmentFolder } from './config/discover.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Config } from './config/schema.ts';
@@ -63,6 +65,9 @@ export class Daemon {
   readonly #incidents: Incidents;
   /** What is changed over the API. */
   readonly #acts: Acts;
+  /** What became of the events. */
+  readonly #trail: Trail;
+  readonly #projection: Projection;
   readonly #replays: ReplayHost;
   #loaded: LoadedConfig;
   readonly #reloads: Reloads;
@@ -100,12 +105,12 @@ export class Daemon {
       instance: this.#incidents.instance,
       logger,
     });
-    this.#acts = new Acts({
-      instance: this.#incidents.instance,
-      redact: (text) => this.#loaded.redact(text),
-      metrics,
-      logger,
-    });
+    const { instance } = this.#incidents;
+    const redact = (text: string): string => this.#loaded.redact(text);
+    this.#trail = new Trail(loaded.config.audit, { instance, keyOf: this.#keyOf, redact, metrics, logger });
+    this.#projection = new Projection(logger);
+    const chain = (): Trail | undefined => (this.#trail.mode === 'off' ? undefined : this.#trail);
+    this.#acts = new Acts({ instance, redact, metrics, logger, chain });
     this.#ingress = new Ingress({
       config: () => this.#loaded.config,
       publisher: () => this.#natsAccess().publisher,
@@ -260,8 +265,10 @@ export class Daemon {
     const replays = Promise.race([this.#replays.close(), deadline]);
     await Promise.all([answered, replays, this.#schedules.close(deadline), this.#engine.drain(deadline)]);
     this.#disabled.close();
+    const connected = this.#engine.connected ? deadline : Promise.resolve();
+    await Promise.all([this.#trail.close(connected), this.#projection.close(connected)]);
     // Confirmed before the connection closes; without one, nothing is waited for.
-    await this.#incidents.close(this.#engine.connected ? deadline : Promise.resolve());
+    await this.#incidents.close(connected);
     await this.#flushSpans(deadline);
     await this.#engine.flush();
     await Promise.race([this.#files.close(), deadline]);
@@ -296,6 +303,8 @@ export class Daemon {
       observer: this.#observer(),
       incidents: this.#incidents,
       acts: this.#acts,
+      trail: this.#trail,
+      projection: this.#projection,
       traces: this.#traces,
       logger: this.#logger,
       metrics: this.#metrics,
@@ -328,7 +337,10 @@ export class Daemon {
       await takeBack();
       throw error;
     });
+    const { audit } = this.#loaded.config;
     this.#loaded = next;
+    this.#trail.follow(next.config.audit, audit);
+    this.#projection.follow(next.config.audit, audit);
     this.#ingress.follow();
     this.#schedules.follow();
     this.#keys = undefined;

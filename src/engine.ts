@@ -163,7 +163,7 @@ export class Engine {
     const link = await Link.open(() => loaded().config.nats, logger, metrics);
     if (this.#stopping) return link.connection.close();
     this.#link = link;
-    const { incidents } = shared();
+    const { incidents, trail } = shared();
     link
       .watch({
         disconnected: () => {
@@ -171,6 +171,7 @@ export class Engine {
         },
         reconnected: () => {
           incidents.reconnected();
+          trail.resume();
           for (const runtime of this.runtimes.values()) runtime.reconnected().catch(this.#unexpected);
         },
       })

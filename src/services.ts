@@ -1,6 +1,9 @@
 /** What the consumers of a daemon share, made on the server that it is connected to. */
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { Acts } from './audit/acts.ts';
+import { Anchor } from './audit/anchor.ts';
+import type { Projection } from './audit/projection.ts';
+import type { Trail } from './audit/trail.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { Pauses } from './core/pauses.ts';
 import { Suspects } from './core/suspects.ts';
@@ -28,6 +31,7 @@ import {
   lanesSpec,
   limitsSpec,
   systemSpecs,
+  trailSpecs,
 } from './reconcile/system-streams.ts';
 import type { Incidents } from './telemetry/incidents.ts';
 
@@ -42,6 +46,8 @@ export interface Shared extends Pick<
   readonly pauses: Pauses;
   readonly incidents: Incidents;
   readonly acts: Acts;
+  readonly trail: Trail;
+  readonly projection: Projection;
 }
 
 export interface Prepared {
@@ -55,7 +61,7 @@ export interface Prepared {
 /** Makes the streams that Ouzel keeps for itself, and what works with them. @throws OuzelError as `ensureStream` */
 export async function prepareServer(
   link: Link,
-  { loaded, keyOf, incidents, acts, ...shared }: Shared,
+  { loaded, keyOf, incidents, acts, trail, projection, ...shared }: Shared,
 ): Promise<Prepared> {
   const { connection, wire, publisher, requester } = link;
   const { logger } = shared;
@@ -71,12 +77,17 @@ export async function prepareServer(
   const ensure = (specOf: typeof auditSpec) => () => ensureOwnStream(manager, specOf(loaded().config), logger);
   await incidents.connect(own, ensure(incidentSpec));
   await acts.connect(own, ensure(auditSpec));
+  await trail.connect(own, new Anchor(incidents.instance, own, manager, logger), async () => {
+    for (const spec of trailSpecs(loaded().config)) await ensureOwnStream(manager, spec, logger);
+  });
+  projection.connect(client, manager, config.audit);
   return {
     streams,
     store: new ConfigStore(connection, client, manager),
     letters: { client, manager, publisher, bodies },
     services: {
       ...shared,
+      trail,
       connection,
       manager,
       wire,

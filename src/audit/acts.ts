@@ -9,7 +9,9 @@ import type { Publisher } from '../deliver/ports.ts';
 import { asOuzelError, OuzelError } from '../errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { hashOf } from './chain.ts';
 import { withoutSecrets } from './redact.ts';
+import type { Trail } from './trail.ts';
 
 export const AUDIT_STREAM = 'OUZEL_AUDIT';
 export const AUDIT_SUBJECTS = 'ouzel.audit.>';
@@ -56,6 +58,8 @@ export interface ActsOptions {
   readonly redact: (text: string) => string;
   readonly metrics: Metrics;
   readonly logger: Logger;
+  /** The chain that acts are put into; undefined: none. */
+  readonly chain?: (() => Trail | undefined) | undefined;
 }
 
 export class Acts {
@@ -94,11 +98,23 @@ export class Acts {
       instance,
     };
     logger.info({ audit: record }, `${record.what} ${record.resource}: ${record.outcome}`);
+    const body = stringifyJson(record);
     try {
-      await this.#store(record);
+      await this.#store(record, body);
     } catch (error) {
       metrics.auditDropped.with('act').increment();
-      this.#say(error, `act ${record.id} is not in the audit`);
+      return this.#say(error, `act ${record.id} is not in the audit`);
+    }
+    await this.#link(record, body);
+  }
+
+  /** Puts what is stored into the chain, so that it cannot be changed or taken away unseen. */
+  async #link({ id: act, time, what, resource, who }: ActRecord, body: string): Promise<void> {
+    const entry = { at: Date.parse(time), act, what, resource, who, sha256: hashOf(body) };
+    try {
+      await this.#options.chain?.()?.act(entry);
+    } catch (error) {
+      this.#say(error, `act ${act} is in the audit, but not in its chain yet`);
     }
   }
 
@@ -107,21 +123,21 @@ export class Acts {
     this.#options.metrics.auditDropped.with('flood').increment();
   }
 
-  async #store(record: ActRecord): Promise<void> {
+  async #store(record: ActRecord, body: string): Promise<void> {
     try {
-      await this.#publish(record);
+      await this.#publish(record, body);
     } catch (error) {
       if (!(error instanceof OuzelError) || error.code !== 'TARGET_NO_STREAM') throw error;
       await this.#prepare();
-      await this.#publish(record);
+      await this.#publish(record, body);
     }
   }
 
-  #publish(record: ActRecord): Promise<void> {
+  #publish(record: ActRecord, body: string): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     if (this.#publisher === undefined) throw new OuzelError('NATS_UNAVAILABLE', 'NATS is away');
     const headers = headerBlock(headerLine('Nats-Msg-Id', record.id) + headerLine('Content-Type', 'application/json'));
-    this.#publisher.publish(ACT_PREFIX + tokensOf(record.what), headers, stringifyJson(record), TIMEOUT, {
+    this.#publisher.publish(ACT_PREFIX + tokensOf(record.what), headers, body, TIMEOUT, {
       confirmed: () => resolve(),
       failed: reject,
     });

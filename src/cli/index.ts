@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { asOuzelError, EXIT } from '../errors.ts';
 import { VERSION } from '../version.ts';
+import { auditCommand } from './audit/index.ts';
 import { applyCommand } from './config/apply.ts';
 import { configCommand } from './config/index.ts';
 import { consumersCommand } from './consumers/index.ts';
@@ -34,6 +35,7 @@ const commands = [
   targetsCommand,
   dlqCommand,
   replayCommand,
+  auditCommand,
   schedulesCommand,
   pluginsCommand,
   initCommand,

@@ -1,6 +1,7 @@
 /** From the paths of files as they are written to absolute ones. */
 import { isAbsolute, resolve } from 'node:path';
 import { resolveTargetPaths } from './databases.ts';
+import { sqlitePath } from '../sql/database.ts';
 import { resolveLookupPaths } from './lookups.ts';
 import type { Config } from './schema.ts';
 import type { ConfigPath } from './source.ts';
@@ -19,6 +20,7 @@ export function resolvePaths(config: Config, folderOf: (path: ConfigPath) => str
   const { creds, nkey, tls } = config.nats;
   return {
     ...config,
+    audit: auditPaths(config.audit, folderOf),
     plugins: { dir: resolve(folderOf(['plugins']), config.plugins.dir) },
     ...(served === undefined && ingress === undefined
       ? {}
@@ -46,3 +48,8 @@ const absolutePaths = <Paths extends object>(paths: Paths, folder: string): Path
 
 /** Whether `nats.nkey` is the seed itself, not the path of a file that holds it. */
 const isSeed = (nkey: string): boolean => /^S[A-Z2-7]{57}$/.test(nkey.trim());
+
+function auditPaths(audit: Config['audit'], folderOf: (path: ConfigPath) => string): Config['audit'] {
+  const path = audit.store === undefined ? undefined : sqlitePath(audit.store);
+  return path === undefined ? audit : { ...audit, store: `sqlite:${resolve(folderOf(['audit']), path)}` };
+}

@@ -1,6 +1,7 @@
 /** The root of the configuration; one file a section. */
 import { z } from 'zod';
 import { access } from './access.ts';
+import { audit } from './audit.ts';
 import { consumers } from './consumers.ts';
 import { defaults } from './defaults.ts';
 import { filters } from './filters.ts';
@@ -31,6 +32,7 @@ export const configSchema = z.strictObject({
   sources,
   plugins,
   access,
+  audit,
 });
 
 /** A configuration that was read: durations in milliseconds, sizes in bytes, expressions parsed. */

@@ -106,6 +106,8 @@ export class Event implements EventView {
   #extensions: Readonly<Record<string, unknown>> | undefined;
   #data: unknown;
   #parsed = false;
+  #dataAsItCame: unknown;
+  #knowsDataAsItCame = false;
   /** Whether a transformer changed the data, so that the bytes as they came are no longer its form. */
   dataChanged = false;
 
@@ -114,6 +116,17 @@ export class Event implements EventView {
     this.position = position;
     this.stream = stream;
     this.#decode = decode;
+  }
+
+  /** The event as it came: itself while nothing has changed it. */
+  get original(): Event {
+    if (!this.dataChanged && this.#changed === undefined && this.#extensions === undefined) return this;
+    const original = new Event(this.carrier, this.position, this.stream, this.#decode);
+    original.#contents = this.#contents;
+    // What a change copied is still as it was parsed.
+    original.#data = this.#dataAsItCame;
+    original.#parsed = this.#knowsDataAsItCame;
+    return original;
   }
 
   get contents(): Contents {
@@ -180,6 +193,10 @@ export class Event implements EventView {
 
   /** Puts another value in place of the data. */
   replaceData(value: unknown): void {
+    if (!this.dataChanged) {
+      this.#dataAsItCame = this.#data;
+      this.#knowsDataAsItCame = this.#parsed;
+    }
     this.#data = value;
     this.#parsed = true;
     this.dataChanged = true;

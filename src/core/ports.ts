@@ -16,7 +16,13 @@ export interface Acknowledger {
 
 /** What has to be stored before an event may go, as the log calls it. */
 export type Keepsake =
-  'dead letter' | 'attempts' | 'timer' | 'held event' | 'removal of the dead letter' | 'hold of the key';
+  | 'dead letter'
+  | 'attempts'
+  | 'timer'
+  | 'held event'
+  | 'removal of the dead letter'
+  | 'hold of the key'
+  | 'audit record';
 
 /** Calls back once: without an error when what was asked for is done for good. */
 export type Done = (error?: Error) => void;
@@ -61,6 +67,15 @@ export interface Observer {
   /** What has to be stored before the event may go is refused: it is kept in hand, and stored again in `delay` ms. */
   refused(run: Run, what: Keepsake, error: Error, delay: number): void;
   settled(run: Run, outcome: Outcome): void;
+}
+
+/** Records what became of events (`audit/`). It never throws. */
+export interface AuditTrail {
+  /** `required`: an event stays in hand until its record is stored, and `settle.audited` ends it then. */
+  readonly mode: 'off' | 'best_effort' | 'required';
+  outcome(run: Run, outcome: Outcome): void;
+  /** An attempt failed, and the event is tried again in `delay` milliseconds. */
+  attempt(run: Run, failure: Failure, delay: number): void;
 }
 
 /** Where in a trace something happens, as W3C Trace Context writes it. It goes out with what is sent meanwhile. */

@@ -59,6 +59,10 @@ export class Run implements Scope, MessageView {
   blocking = false;
   /** Set when the dead letter that was driven again is gone. */
   letterGone = false;
+  /** Set when the record of its outcome is stored, where that is waited for. */
+  audited = false;
+  /** Why this attempt failed; undefined: it did not. */
+  failure: Failure | undefined;
   /** Milliseconds since the epoch since when it waits for a target that is unavailable; 0: it does not. */
   waitingSince = 0;
   /** The route that it waits for. */

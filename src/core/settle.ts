@@ -12,6 +12,7 @@ import type { OnceStage, Outcome } from './plan.ts';
 import type {
   Acknowledger,
   AttemptStore,
+  AuditTrail,
   DeadLetterStore,
   Done,
   HoldKey,
@@ -40,6 +41,8 @@ export interface SettlePorts {
   /** Undefined where no key is held. */
   readonly hold?: HoldKey | undefined;
   readonly observer: Observer;
+  /** Absent: nothing is recorded. */
+  readonly trail?: AuditTrail | undefined;
   readonly cells: SettleCells;
 }
 
@@ -63,7 +66,7 @@ export class Settle {
 
   #end(run: Run, outcome: Outcome): void {
     run.decided = true;
-    const { acks, cells, attempts, letters } = this.#ports;
+    const { acks, cells, attempts, letters, trail } = this.#ports;
     const letter = run.handed?.letter;
     if (letter !== undefined && !run.letterGone)
       return this.#keep(
@@ -75,6 +78,12 @@ export class Settle {
           this.#end(run, outcome);
         },
       );
+    if (trail !== undefined && trail.mode !== 'off' && !run.audited) {
+      // Where it is required, the trail calls `audited` when it has the record.
+      const required = trail.mode === 'required';
+      trail.outcome(run, outcome);
+      if (required) return;
+    }
     run.settled = true;
     const isAnswered = run.reply.length > 0;
     if (isAnswered) acks.ack(run.reply);
@@ -92,12 +101,34 @@ export class Settle {
     this.#release(run);
   }
 
+  /** The record of an outcome is stored. The event was kept in hand for it, and ends now. */
+  audited(run: Run, outcome: Outcome): void {
+    if (run.settled) return;
+    run.audited = true;
+    this.#consumer.unblock(run);
+    this.#end(run, outcome);
+  }
+
+  /**
+   * The record of an outcome cannot be stored now: the event stays in hand, and its consumer takes no others.
+   *
+   * @param again Milliseconds until it is stored again.
+   * @param tell Whether the observer hears of it: once for all events that a refusal is about.
+   */
+  unaudited(run: Run, error: Error, again: number, tell: boolean): void {
+    if (run.settled) return;
+    if (run.lost) return this.lose(run);
+    this.#consumer.block(run, `audit record cannot be stored: ${error.message}`);
+    if (tell) this.#tell(() => this.#ports.observer.refused(run, 'audit record', error, again));
+  }
+
   /** The attempt failed: it is tried again later, or goes into the dead letters and is acked once it is stored there. */
   failure(run: Run, failure: Failure): void {
     if (run.decided) return;
     // Somebody else has the event by now, and decides for himself.
     if (run.lost) return this.lose(run);
     run.decided = true;
+    run.failure = failure;
     const decision = decide(run, failure, Date.now(), batchThatFailed(run, failure.route)?.chance ?? Math.random());
     if (decision.retry) this.#tryLater(run, failure, decision);
     else {
@@ -107,8 +138,9 @@ export class Settle {
   }
 
   #tryLater(run: Run, failure: Failure, { delay, reason, record }: Extract<Decision, { retry: true }>): void {
-    const { observer, attempts, cells } = this.#ports;
+    const { observer, attempts, cells, trail } = this.#ports;
     this.#tell(() => observer.retried(run, failure, delay));
+    if (trail !== undefined && trail.mode !== 'off') trail.attempt(run, failure, delay);
     const later = (): void => {
       cells.retries(reason).increment();
       this.#nak(run, Math.max(1, record.next - Date.now()));

@@ -29,6 +29,7 @@ const TAGS: Readonly<Record<string, string>> = {
   resources: 'Filters, types of events, transformers, targets and sources.',
   config: 'The configuration in force: the file’s and the fleet’s.',
   'dead letters': 'Events that could not be delivered.',
+  audit: 'What became of events.',
   events: 'Single events: posted, or looked at.',
   schedules: 'Sources that tick.',
   daemon: 'The daemon itself.',

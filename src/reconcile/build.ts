@@ -8,7 +8,7 @@ import { Consumer, type ConsumerCells } from '../core/consumer.ts';
 import type { Decoder } from '../core/event.ts';
 import { laneDurable, REST } from '../core/lane.ts';
 import type { Plan } from '../core/plan.ts';
-import type { Acknowledger, AttemptStore, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
+import type { Acknowledger, AttemptStore, AuditTrail, DeadLetterStore, Observer, Parking } from '../core/ports.ts';
 import type { Pauses } from '../core/pauses.ts';
 import type { Suspects } from '../core/suspects.ts';
 import type { Turns } from '../core/turns.ts';
@@ -59,6 +59,7 @@ export interface Services {
   readonly suspects: Suspects;
   readonly pauses: Pauses;
   readonly observer: Observer;
+  readonly trail: AuditTrail;
   readonly turns: Turns;
   readonly limits: Limits;
   readonly inFlight: InFlight;

@@ -27,7 +27,7 @@ import { SCHEDULES_PREFIX, SCHEDULES_STREAM } from '../nats/ticks.ts';
 import { INCIDENT_SUBJECTS } from '../telemetry/incidents/catalogue.ts';
 import { CONFIG_STREAM, CONFIG_SUBJECTS } from '../fleet/store.ts';
 import { durableSpec, laneSpecs, revisionsOf, streamSpecs } from './build.ts';
-import { auditSpec, incidentSpec, schedulesSpec, systemSpecs } from './system-streams.ts';
+import { auditSpec, incidentSpec, schedulesSpec, systemSpecs, trailSpecs } from './system-streams.ts';
 
 /** One thing that was looked at. */
 export interface PlanItem {
@@ -91,10 +91,13 @@ class Previewer {
       ...systemSpecs(this.#config),
       incidentSpec(this.#config),
       auditSpec(this.#config),
+      ...trailSpecs(this.#config),
       ...streamSpecs(this.#config),
     ])
       await this.#looked('stream', spec.name, () => this.#stream(spec));
     this.#need(INCIDENT_SUBJECTS, 'for incidents', false);
+    for (const { subjects } of trailSpecs(this.#config))
+      for (const subject of subjects) this.#need(subject, 'for the audit', false);
     for (const [name, revision] of revisionsOf(this.#loaded))
       for (const spec of this.#durables(name, revision))
         await this.#looked('consumer', spec.name, () => this.#consumer(name, spec), name);

@@ -1,6 +1,9 @@
 /** The streams that Ouzel keeps for itself, as `nats/provision.ts` makes them. */
 import type { JetStreamManager } from '@nats-io/jetstream';
 import { AUDIT_STREAM, AUDIT_SUBJECTS } from '../audit/acts.ts';
+import { PAYLOAD_STREAM, PAYLOAD_SUBJECTS } from '../audit/payloads.ts';
+import { HEAD_STREAM, HEAD_STREAM_OPTIONS, HEAD_SUBJECTS } from '../audit/anchor.ts';
+import { OUTCOME_STREAM, OUTCOME_SUBJECTS } from '../audit/chain.ts';
 import type { Config } from '../config/schema.ts';
 import { CONFIG_STREAM, CONFIG_STREAM_OPTIONS, CONFIG_SUBJECTS } from '../fleet/store.ts';
 import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
@@ -28,6 +31,8 @@ const AUDIT_OF_A_KIND = 20_000;
 
 /** Bytes of all limits' keys: some 3 million that are in use at once. */
 const LIMITS_SIZE = 512 * 2 ** 20;
+/** Milliseconds that the head of a chain is kept longer than its batches. */
+const HEADS_OUTLIVE = 86_400_000;
 
 /** The stream of dead letters. */
 const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
@@ -171,9 +176,52 @@ export const limitsSpec = ({ nats: { system } }: Config): StreamSpec => ({
   manage: false,
 });
 
+/** The stream of outcomes. Its bounds are the configuration's, and follow it. */
+const outcomeSpec = ({ nats: { system }, audit }: Config): StreamSpec => ({
+  name: OUTCOME_STREAM,
+  subjects: [OUTCOME_SUBJECTS],
+  replicas: system.replicas,
+  discard: 'old',
+  maxAge: audit.keep,
+  maxBytes: audit.max_bytes,
+  description: 'What became of the events that Ouzel handled',
+  manage: true,
+});
+
+/** The bucket of the heads of its chains, which are kept a day longer than what they are the heads of. */
+const headSpec = ({ nats: { system }, audit }: Config): StreamSpec => ({
+  name: HEAD_STREAM,
+  subjects: HEAD_SUBJECTS,
+  replicas: system.replicas,
+  maxAge: audit.keep + HEADS_OUTLIVE,
+  options: HEAD_STREAM_OPTIONS,
+  description: 'Heads of the audit of Ouzel',
+  manage: true,
+});
+
+/** The stream of the data of events, apart from what is chained, so that it can be erased. */
+const payloadSpec = ({ nats: { system }, audit }: Config): StreamSpec => ({
+  name: PAYLOAD_STREAM,
+  subjects: [PAYLOAD_SUBJECTS],
+  replicas: system.replicas,
+  discard: 'old',
+  maxAge: audit.keep,
+  maxBytes: audit.max_bytes,
+  options: { max_msgs_per_subject: 1 },
+  description: 'Data of the events that Ouzel handled',
+  manage: true,
+});
+
+/** The streams of the audit trail; none while it is off. */
+export const trailSpecs = (config: Config): StreamSpec[] =>
+  config.audit.mode === 'off'
+    ? []
+    : [outcomeSpec(config), headSpec(config), ...(config.audit.payloads ? [payloadSpec(config)] : [])];
+
 /** Makes a stream that Ouzel can run without, where it is not there. @throws OuzelError as `ensureStream` */
 export async function ensureOwnStream(manager: JetStreamManager, spec: StreamSpec, logger: Logger): Promise<void> {
-  const { made, kept } = await ensureStream(manager, spec);
+  const { made, changed, kept } = await ensureStream(manager, spec);
   if (made) logger.info({ stream: spec.name }, 'stream made');
+  if (changed.length > 0) logger.info({ stream: spec.name, changed }, 'stream changed');
   if (kept.length > 0) logger.warn({ stream: spec.name, differs: kept }, 'stream differs from what Ouzel would make');
 }

@@ -175,7 +175,7 @@ export const METRICS = {
   ),
   auditDropped: counter(
     'audit_dropped_total',
-    'Records that are not in the audit. act: it could not be stored (it is in the log). flood: one of too many refused requests.',
+    'Records that are not in the audit. outcome, attempt: too many waited, or the last could not be stored in time. payload: data that is too large to be kept. act: it could not be stored (it is in the log). flood: one of too many refused requests.',
     ['kind'],
   ),
   logLinesSuppressed: counter('log_lines_suppressed_total', 'Log lines left out by the rate limit.'),

@@ -93,7 +93,7 @@ export interface TranscriptOptions {
 
 /** Commands that change nothing are looked at until they say what the page says: a fleet needs a moment to agree. */
 const READS =
-  /^(?:curl -s (?!.*(?:-X|-d|--data))|ouzel (?:timers list|consumers (?:list|show)|config (?:show|diff|history)|schedules(?! fire)) |.* --dry-run )/;
+  /^(?:curl -s (?!.*(?:-X|-d|--data))|ouzel (?:timers list|consumers (?:list|show)|config (?:show|diff|history)|schedules(?! fire)|audit(?! (?:forget|rebuild))) |.* --dry-run )/;
 
 /** Runs commands in order, each to its end. @throws Error with the place in the page and both texts */
 export async function runSteps(page: string, steps: readonly Step[], options: TranscriptOptions): Promise<void> {

@@ -98,7 +98,7 @@ consumers:
     { server, until: 'live' },
   );
   expect(await untilReady(daemon, 503, /stream/)).toMatch(/insufficient|exceed|resource/);
-  await server.reload(account('100MB'));
+  await server.reload(account('1GB'));
   await untilReady(daemon, 200);
   expect(linesWith(daemon, '"level":"error"')).toBe(1);
 }, 120_000);

@@ -48,6 +48,8 @@ const SYSTEM = [
   'make stream KV_OUZEL_CONFIG',
   'make stream OUZEL_EVENTS',
   'make stream OUZEL_AUDIT',
+  'make stream OUZEL_OUTCOMES',
+  'make stream KV_OUZEL_AUDIT',
 ];
 
 const brief = ({ kind, name, action, code }: Item): string =>
@@ -126,14 +128,19 @@ consumers:
     'make consumer fine',
     'refuse target lost TARGET_NO_STREAM',
   ]);
-  expect(items[6]?.differences).toEqual([{ field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 }]);
-  expect(items[8]).toMatchObject({ place: 'ouzel.yaml:7:3', detail: expect.stringContaining('TAKEN') as string });
+  expect(items[SYSTEM.length]?.differences).toEqual([
+    { field: 'max_age', server: 60_000_000_000, config: 120_000_000_000 },
+  ]);
+  expect(items[SYSTEM.length + 2]).toMatchObject({
+    place: 'ouzel.yaml:7:3',
+    detail: expect.stringContaining('TAKEN') as string,
+  });
 
   const printed = await text();
   expect(printed.code).toBe(78);
   for (const line of printed.stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   expect(printed.stdout).toContain('max_age: 1m → 2m');
-  expect(printed.stdout).toMatch(/7 to make, 2 to change, 1 left as they are, 6 refused\.\n$/);
+  expect(printed.stdout).toMatch(/9 to make, 2 to change, 1 left as they are, 6 refused\.\n$/);
 });
 
 const user = (allow: readonly string[]): string =>
@@ -161,16 +168,20 @@ it.each([
     '$JS.API.CONSUMER.MSG.NEXT.KV_OUZEL_CONFIG.>',
     '$JS.API.CONSUMER.MSG.NEXT.OUZEL_TIMERS.billing',
     '$JS.API.STREAM.CREATE.KV_OUZEL_ATTEMPTS',
+    '$JS.API.STREAM.CREATE.KV_OUZEL_AUDIT',
     '$JS.API.STREAM.CREATE.KV_OUZEL_CONFIG',
     '$JS.API.STREAM.CREATE.OUT',
     '$JS.API.STREAM.CREATE.OUZEL_AUDIT',
     '$JS.API.STREAM.CREATE.OUZEL_DLQ',
     '$JS.API.STREAM.CREATE.OUZEL_EVENTS',
+    '$JS.API.STREAM.CREATE.OUZEL_OUTCOMES',
     '$JS.API.STREAM.CREATE.OUZEL_TIMERS',
     '$JS.API.STREAM.MSG.GET.KV_OUZEL_ATTEMPTS',
   ];
   const publishes = [
     'ouzel.events.>',
+    'ouzel.outcomes.*',
+    '$KV.OUZEL_AUDIT.>',
     'ouzel.dlq.billing',
     '$KV.OUZEL_ATTEMPTS.billing.>',
     'ouzel.timer.billing.retry.*',

@@ -20,14 +20,24 @@ export class Retention {
   readonly #abort = new AbortController();
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param keep Milliseconds by the time of the stream. @param failed Is told of a look that failed; the next one is made. */
-  constructor(database: Database, dialect: Dialect, table: string, keep: number, failed: (error: unknown) => void) {
+  /**
+   * @param keep Milliseconds by what stands in `column`.
+   * @param failed Is told of a look that failed; the next one is made.
+   */
+  constructor(
+    database: Database,
+    dialect: Dialect,
+    table: string,
+    keep: number,
+    failed: (error: unknown) => void,
+    column = 'stream_time',
+  ) {
     this.#database = database;
     this.#keep = keep;
     this.#failed = failed;
     const place = PLACE[dialect];
     const name = quotedTable(table);
-    const old = `SELECT ${place} FROM ${name} WHERE stream_time < $1 ORDER BY stream_time LIMIT ${STEP}`;
+    const old = `SELECT ${place} FROM ${name} WHERE ${column} < $1 ORDER BY ${column} LIMIT ${STEP}`;
     this.#statement = `DELETE FROM ${name} WHERE ${place} IN (${old})`;
   }
 

@@ -1,6 +1,7 @@
 /** Every resource, one line each. */
 import type { ApiRoute } from '../define.ts';
 import type { HttpContext, RouteModule } from '../server.ts';
+import { audit } from './audit.ts';
 import { config } from './config.ts';
 import { consumers } from './consumers.ts';
 import { deadLetters } from './dead-letters.ts';
@@ -32,6 +33,7 @@ const RESOURCES: readonly ((context: HttpContext) => ApiRoute[])[] = [
   events,
   deadLetters,
   replays,
+  audit,
   schedules,
   tap,
   statusRoutes,

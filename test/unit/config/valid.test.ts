@@ -10,6 +10,7 @@ describe('a configuration that holds', () => {
     const { config, files } = parse(V);
     expect(config).toEqual({
       version: 1,
+      audit: { mode: 'best_effort', keep: 2_592_000_000, max_bytes: 268_435_456, payloads: false },
       defaults: {
         timeout: 30_000,
         retry: { attempts: 5, backoff: { first: 1000, factor: 2, max: 300_000, jitter: 0.2 }, for: 86_400_000 },

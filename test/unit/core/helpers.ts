@@ -23,6 +23,7 @@ import {
   RecordingLetters,
   RecordingObserver,
   RecordingParking,
+  RecordingTrail,
 } from './recording.ts';
 
 export const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -187,6 +188,7 @@ export function harness(options: HarnessOptions = {}) {
   const letters = new RecordingLetters();
   const parking = new RecordingParking();
   const observer = new RecordingObserver();
+  const trail = new RecordingTrail();
   const retries = new Map<string, Cell>();
   const deadLettered = new Map<string, Outcome>();
   const cells = {
@@ -230,6 +232,7 @@ export function harness(options: HarnessOptions = {}) {
     parking,
     suspects,
     pauses,
+    trail,
     observer: options.observer === undefined ? observer : observeAll([observer, options.observer]),
     cells,
     turns,
@@ -248,6 +251,7 @@ export function harness(options: HarnessOptions = {}) {
     attempts,
     parking,
     observer,
+    trail,
     cells,
     /** Retries by reason. */
     retries: () => Object.fromEntries([...retries].map(([reason, { value }]) => [reason, value])),

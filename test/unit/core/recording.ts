@@ -4,6 +4,7 @@ import type { Outcome } from '../../../src/core/plan.ts';
 import type {
   Acknowledger,
   AttemptStore,
+  AuditTrail,
   DeadLetterStore,
   Done,
   Keepsake,
@@ -109,6 +110,21 @@ export class RecordingParking implements Parking {
   park(run: Run, record: AttemptRecord, kind: TimerKind, done: Done): void {
     if (this.error === undefined) this.parked.push({ run, record, kind });
     done(this.error);
+  }
+}
+
+/** Writes down what it is told, and holds on to it where it is required. */
+export class RecordingTrail implements AuditTrail {
+  mode: AuditTrail['mode'] = 'off';
+  readonly outcomes: { readonly run: Run; readonly outcome: Outcome }[] = [];
+  readonly attempts: string[] = [];
+
+  outcome(run: Run, outcome: Outcome): void {
+    this.outcomes.push({ run, outcome });
+  }
+
+  attempt(_run: Run, { error: { code } }: Failure, delay: number): void {
+    this.attempts.push(`${code} ${delay}`);
   }
 }
 
