@@ -20,6 +20,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   upcast: 'upcast',
   schema: 'schema',
   filter: 'filter',
+  priority: 'priority',
   admit: 'admit',
   transformer: 'transform',
   expire: 'expire',
@@ -96,8 +97,8 @@ class Page {
         break;
       case 'admit':
         this.#row(0, mark, `at most ${stage.max} at once`);
-        if (stage.says !== undefined) this.#row(1, '', stage.says);
         break;
+      case 'priority':
       case 'expire':
       case 'order':
       case 'delay':

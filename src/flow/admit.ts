@@ -43,17 +43,6 @@ export class Admission {
   /** The stage of a plan that lets runs in. */
   readonly step: Step = { name: 'admit', run: (run) => this.#enter(run) };
 
-  /** The same for a plan with priorities. @param rankOf Where an event stands in line; the smallest is first. */
-  rankedStep(rankOf: (run: Run) => number): Step {
-    return {
-      name: 'admit',
-      run: (run) => {
-        if (!run.admitted) run.rank = rankOf(run);
-        return this.#enter(run);
-      },
-    };
-  }
-
   #enter(run: Run): Verdict {
     // It has its place, and comes by once more because it was noted as begun again (`Consumer.goOn`).
     if (run.admitted) return undefined;

@@ -14,7 +14,7 @@ import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
 import type { Lanes } from '../flow/order.ts';
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
-import { headStart, rankOf } from '../flow/priority.ts';
+import { headStart, priorityStep } from '../flow/priority.ts';
 import type { Tables } from '../lookup/tables/table.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
 import { condition } from '../pipeline/faults.ts';
@@ -71,6 +71,7 @@ export interface StageInfo {
     | 'upcast'
     | 'schema'
     | PipelineComponent['kind']
+    | 'priority'
     | 'admit'
     | FlowStage['kind']
     | 'deliver';
@@ -181,7 +182,8 @@ class PlanCompiler {
     const flow = this.#flow();
     stages.push(...this.#typeStages(), ...flow.before, ...pipeline.slice(0, leading));
     stages.push(...flow.order);
-    if (admission !== undefined) stages.push(this.#admit(admission));
+    stages.push(...this.#priority());
+    if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
     stages.push(...pipeline.slice(leading), ...flow.behind);
     const routes = this.#routes.routes();
     if (deliver !== undefined && deliver.length > 0)
@@ -213,10 +215,10 @@ class PlanCompiler {
     return { plan, stages: stages.map(({ info }) => info) };
   }
 
-  /** Who waits for a place, and who of them is next. */
-  #admit(admission: Admission): Stage {
+  /** Who is next of those that will wait for a place. */
+  #priority(): Stage[] {
     const { priority } = this.#consumer;
-    if (priority === undefined) return { info: { kind: 'admit' }, leads: false, step: admission.step };
+    if (priority === undefined) return [];
     const entries = priority.map(({ when, ahead }) => ({
       when: condition(when.bind(this.#filters), when, this.#countMissing),
       ahead,
@@ -225,7 +227,7 @@ class PlanCompiler {
       const ahead = headStart(entries, run);
       return ahead === 0 ? 'no head start' : `stands in line as if it had come ${formatDuration(ahead)} earlier`;
     };
-    return { info: { kind: 'admit', says }, leads: false, step: admission.rankedStep(rankOf(entries)) };
+    return [{ info: { kind: 'priority', says }, leads: false, step: priorityStep(entries) }];
   }
 
   /** Lets go of what was made so far. */
