@@ -7,6 +7,7 @@ import { AckPolicy, DeliverPolicy } from '@nats-io/jetstream';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import { STREAM, SUBJECTS, countBig } from './events.ts';
 import { daemonWorkload, DURABLE, kill, path, sum, type Workload } from './daemon.ts';
+import { LIMITS } from './limits.ts';
 import { measure } from './sampling.ts';
 import type { Progress } from './sampling.ts';
 import { startSink } from './sink.ts';
@@ -113,7 +114,8 @@ export const WORKLOADS: ReadonlyMap<string, Workload> = new Map([
   ['sqlite', sqlite],
   ['postgres', postgres],
   ['webhook', webhook],
+  ...LIMITS,
 ]);
 
 /** Measured on request only. */
-export const ON_REQUEST: readonly string[] = ['sqlite', 'postgres', 'webhook'];
+export const ON_REQUEST: readonly string[] = ['sqlite', 'postgres', 'webhook', ...LIMITS.map(([name]) => name)];

@@ -5,18 +5,28 @@ import type { LoadedConfig } from './config/load.ts';
 import type { Pauses } from './core/pauses.ts';
 import { Suspects } from './core/suspects.ts';
 import { Turns } from './core/turns.ts';
+import { InFlight } from './flow/in-flight.ts';
+import { Limits } from './flow/limits.ts';
 import { type LetterAccess, removeLetter } from './deadletter/read.ts';
 import { createDeadLetterStore } from './deadletter/store.ts';
 import { ConfigStore } from './fleet/store.ts';
 import { createAttemptStore } from './nats/attempts.ts';
 import { createBodies } from './nats/bodies.ts';
+import { createSharedStandings } from './nats/limits.ts';
 import type { Link } from './nats/link.ts';
 import { createStateStore } from './nats/plugin-state.ts';
 import { SystemStreams } from './nats/system.ts';
 import { createParking } from './nats/timers.ts';
 import type { Services } from './reconcile/build.ts';
 import type { KeyOf } from './reconcile/keys.ts';
-import { auditSpec, ensureOwnStream, incidentSpec, lanesSpec, systemSpecs } from './reconcile/system-streams.ts';
+import {
+  auditSpec,
+  ensureOwnStream,
+  incidentSpec,
+  lanesSpec,
+  limitsSpec,
+  systemSpecs,
+} from './reconcile/system-streams.ts';
 import type { Incidents } from './telemetry/incidents.ts';
 
 /** What outlives a server that was not ready, and is tried again. */
@@ -83,6 +93,25 @@ export async function prepareServer(
       pluginState: createStateStore(client, manager, system.replicas),
       suspects: new Suspects(),
       turns: new Turns(),
+      inFlight: new InFlight(),
+      limits: new Limits({
+        shared: createSharedStandings(publisher, requester, { domain, ensure: ensure(limitsSpec) }),
+        onTrouble: troubles(logger),
+      }),
     },
+  };
+}
+
+/** Milliseconds between two words about one limit. */
+const SAY_AGAIN = 10_000;
+
+/** Says that a limit of the fleet cannot be asked, once in a while: its events wait. */
+function troubles(logger: Shared['logger']): (limit: string, error: Error) => void {
+  const said = new Map<string, number>();
+  return (limit, { message }) => {
+    const now = performance.now();
+    if (now - (said.get(limit) ?? Number.NEGATIVE_INFINITY) < SAY_AGAIN) return;
+    said.set(limit, now);
+    logger.warn({ limit }, `a limit cannot be asked, and its events wait: ${message}`);
   };
 }

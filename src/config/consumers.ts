@@ -8,6 +8,7 @@ import { delay } from './flow/delay.ts';
 import { expire } from './flow/expire.ts';
 import { lanes } from './flow/lanes.ts';
 import { priority } from './flow/priority.ts';
+import { rateLimit, throttle } from './flow/limits.ts';
 import { orderBy } from './flow/order.ts';
 import { alone, PLUGIN_KEY } from './plugins.ts';
 import { refuse } from './refuse.ts';
@@ -60,6 +61,13 @@ const route = z
       refuse(context, 'else and when cannot stand together', 'else is taken if no other entry is: leave one out', [
         'else',
       ]);
+    if (typeof value.to === 'object' && value.to.throttle !== undefined)
+      refuse(
+        context,
+        'a target that is written where it is used is delivered to by this consumer alone',
+        'throttle the consumer, or write the target under `targets`, where all who deliver to it share the throttle',
+        ['to', 'throttle'],
+      );
   });
 
 const consumer = z.strictObject({
@@ -80,14 +88,19 @@ const consumer = z.strictObject({
   priority,
   order_by: orderBy,
   concurrency: z
-    .strictObject({ max: z.number().int().min(1).max(100_000).describe('Events in work at once, at most.') })
+    .strictObject({
+      max: z.number().int().min(1).max(100_000).describe('Events in work at once, at most.'),
+      by: expression().optional().describe('So many for each value of this. All events without the field share one.'),
+    })
     .optional()
     .describe('How much is done at once.'),
   pipeline: z
     .array(z.union([literal(), inlineStage]))
     .default([])
     .describe('Filters and transformers in order: names, or written here (`{filter: …}`, `{set: …}`, `{plugin: …}`).'),
+  rate_limit: rateLimit,
   delay,
+  throttle: throttle('deliveries'),
   deliver: z
     .array(route)
     .min(1)

@@ -7,6 +7,7 @@ import { filters } from './filters.ts';
 import { http } from './http.ts';
 import { nats } from './nats.ts';
 import { plugins } from './plugins.ts';
+import { runtime } from './runtime.ts';
 import { sources } from './sources.ts';
 import { streams } from './streams.ts';
 import { targets } from './targets.ts';
@@ -17,6 +18,7 @@ import { types } from './types.ts';
 export const configSchema = z.strictObject({
   version: z.literal(1).describe('Version of this format.'),
   defaults,
+  runtime,
   nats,
   http,
   telemetry,

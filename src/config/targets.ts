@@ -3,6 +3,7 @@ import { targets as components } from '../deliver/targets/index.ts';
 import { optionalShape, present } from './components.ts';
 import { retryOverride } from './defaults.ts';
 import { duration, named } from './fields.ts';
+import { throttle } from './flow/limits.ts';
 import { alone, PLUGIN_KEY, pluginShape } from './plugins.ts';
 
 /** A target: exactly one component's key, and what all targets have. */
@@ -13,6 +14,7 @@ export const target = z
     retry: retryOverride().describe(
       'How deliveries here are tried again, where it differs from the consumer and `defaults`.',
     ),
+    throttle: throttle('all that is delivered here, by whichever consumer,'),
     timeout: duration().optional().describe("How long one delivery here may take. Default: the consumer's timeout."),
   })
   .superRefine((value, context) => {

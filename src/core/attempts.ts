@@ -32,6 +32,8 @@ export interface AttemptRecord {
   readonly next: number;
   /** The last stage with an effect that happens once that the event has passed; empty: none. */
   readonly passed: OnceStage | '';
+  /** How often a timer held it back because it was throttled. */
+  readonly throttled: number;
 }
 
 export const NO_ATTEMPTS: AttemptRecord = {
@@ -48,6 +50,7 @@ export const NO_ATTEMPTS: AttemptRecord = {
   confirmed: [],
   next: 0,
   passed: '',
+  throttled: 0,
 };
 
 /**
@@ -91,6 +94,7 @@ export function readRecord(text: string): AttemptRecord | undefined {
     confirmed: Array.isArray(given['confirmed']) ? given['confirmed'].map(String) : [],
     next: number('next'),
     passed: ONCE_STAGES.find((stage) => stage === given['passed']) ?? '',
+    throttled: number('throttled'),
   };
 }
 
@@ -100,8 +104,8 @@ export function newerRecord(
   right: AttemptRecord | undefined,
 ): AttemptRecord | undefined {
   if (left === undefined || right === undefined) return left ?? right;
-  const steps = ({ used, cutOffs, deferred, open, suspect, grave }: AttemptRecord): number =>
-    8 * (used + cutOffs + deferred) + (grave ? 4 : 0) + (suspect ? 2 : 0) + (open ? 1 : 0);
+  const steps = ({ used, cutOffs, deferred, throttled, open, suspect, grave }: AttemptRecord): number =>
+    8 * (used + cutOffs + deferred + throttled) + (grave ? 4 : 0) + (suspect ? 2 : 0) + (open ? 1 : 0);
   return steps(right) > steps(left) ? right : left;
 }
 

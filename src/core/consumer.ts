@@ -3,8 +3,10 @@
  * of `plan`; runs in flight finish on the one they began with.
  */
 import { OuzelError } from '../errors.ts';
+import { type Discipline, IN_TURN } from '../flow/queue.ts';
 import type { Cell } from '../telemetry/cells.ts';
 import { Acked, Delayed } from './attempts.ts';
+import type { InFlight } from '../flow/in-flight.ts';
 import type { Event } from './event.ts';
 import type { Handed } from './handover.ts';
 import type { Lane } from './lane.ts';
@@ -26,6 +28,8 @@ export interface ConsumerPorts extends SettlePorts {
   readonly turns: Turns;
   readonly suspects: Suspects;
   readonly pauses: Pauses;
+  /** Who has a place among all events at work; left out: nobody counts them. */
+  readonly inFlight?: InFlight | undefined;
 }
 
 /** What a consumer is told beside its plan. */
@@ -50,6 +54,8 @@ export class Consumer {
   heldBytes = 0;
   /** Set for good when the consumer drains: what is queued does not start any more. */
   draining = false;
+  /** Who of its events that wait for a place is next. */
+  discipline: Discipline = IN_TURN;
   /** The lane of an event that was handed over; undefined where there are no lanes. */
   laneOf: ((event: Event) => Lane) | undefined;
   /** Set while all is taken that the server has handed out before: whether it could be delivered does not matter. */
@@ -62,6 +68,7 @@ export class Consumer {
   readonly #suspects: Suspects;
   readonly #redeliveries: Redeliveries;
   readonly #pauses: Pauses;
+  readonly #places: InFlight | undefined;
   /** The highest stream sequence received, and up to which a delivery may be a repetition that does not say so. */
   #highestSequence = 0;
   #comesAgainUpTo = 0;
@@ -84,6 +91,7 @@ export class Consumer {
     this.#inFlight = ports.cells.inFlight;
     this.#suspects = ports.suspects;
     this.#pauses = ports.pauses;
+    this.#places = ports.inFlight;
     this.settle = new Settle(this, ports);
     this.#redeliveries = new Redeliveries(this, ports.attempts, ports.suspects);
   }
@@ -105,7 +113,7 @@ export class Consumer {
 
   /** Begins a run, or goes on with it, when it is its turn. */
   start(run: Run): void {
-    this.#turns.again(run);
+    if (this.#places?.comesBack(run) !== true) this.#turns.again(run);
   }
 
   /** Whether a run may start now that has waited; one that was lost meanwhile is let go. */
@@ -179,6 +187,7 @@ export class Consumer {
   /** To be called when a run waits for something that may take long. `goOn` takes it up again. */
   waits(run: Run): void {
     run.startedAt = 0;
+    this.#places?.leave(run);
     this.#redeliveries.waits(run);
   }
 
@@ -188,11 +197,14 @@ export class Consumer {
   }
 
   /**
-   * Gives back what waits for its target on a plan that was replaced: it began nothing, and the server hands it out
-   * again for the plan in force.
+   * Gives back what waits for its target, or for a throttle, on a plan that was replaced: it began nothing, and the
+   * server hands it out again for the plan in force.
    */
   giveBackOutdated(): void {
-    for (const run of this.runs()) if (run.waitingSince > 0 && run.plan !== this.plan) this.settle.giveBack(run);
+    for (const run of this.runs()) {
+      const waits = run.waitingSince > 0 || run.throttledBy !== undefined;
+      if (waits && run.plan !== this.plan) this.settle.giveBack(run);
+    }
   }
 
   /** Takes an event in hand only to give it back: the consumer is stopping. */
@@ -260,6 +272,7 @@ export class Consumer {
     if (this.#bySequence !== undefined) this.#forgetNote(run);
     run.plan.onSettled?.(run);
     run.waitingFor?.breaker.leave(run);
+    this.#places?.leave(run);
     if (run.suspect) this.#suspects.left(run);
     if (this.#retiring !== undefined) this.#retire(run.plan);
     this.ask();

@@ -36,7 +36,7 @@ export interface AttemptStore {
 }
 
 /** Why an event waits: it is tried again, or a stage holds it back. */
-export type TimerKind = 'retry' | OnceStage;
+export type TimerKind = 'retry' | 'throttle' | OnceStage;
 
 /** Hands events over to timers, which bring them back. */
 export interface Parking {

@@ -76,6 +76,13 @@ export class Run implements Scope, MessageView {
   rank = 0;
   /** The lane of its consumer that it belongs to; undefined where there are none. */
   lane: Lane | undefined;
+  /** The limits that have let it go on in this attempt, and the one that it waits for (`flow/throttle.ts`). */
+  cleared: object[] | undefined;
+  throttledBy: object | undefined;
+  /** Whether it has a place among the events at work in this process, or gave it up to wait (`flow/in-flight.ts`). */
+  atWork: 'none' | 'taken' | 'left' = 'none';
+  /** Milliseconds for which it was throttled. */
+  throttledFor = 0;
   /** Its place in the order of its key (`flow/order.ts`); undefined without one. */
   place: Place | undefined;
   /** Set when it came again, and is noted as begun only when its handling begins (`core/redelivery.ts`). */
@@ -149,6 +156,16 @@ export class Run implements Scope, MessageView {
    */
   park(at: number, stage: OnceStage): void {
     this.consumer.settle.park(this, at, stage);
+  }
+
+  /**
+   * Hands the event to a timer: it comes again, and begins anew, behind the last stage that it passes once. For a step
+   * that then says PENDING.
+   *
+   * @param at Milliseconds since the epoch.
+   */
+  putBack(at: number): void {
+    this.consumer.settle.park(this, at, 'throttle');
   }
 
   /** Ends the attempt with a failure, which the consumer's retry policy decides on. */

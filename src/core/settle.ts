@@ -114,20 +114,24 @@ export class Settle {
   }
 
   /**
-   * A stage holds the event back until an instant: a timer brings it again, and it goes on behind that stage.
+   * A stage holds the event back until an instant: a timer brings it again, and it goes on behind that stage; or, where
+   * it is throttled, is throttled again.
    *
    * @param at Milliseconds since the epoch.
    */
-  park(run: Run, at: number, stage: OnceStage): void {
+  park(run: Run, at: number, stage: OnceStage | 'throttle'): void {
     if (run.decided) return;
     if (run.lost) return this.lose(run);
     run.decided = true;
+    const known = run.record ?? NO_ATTEMPTS;
+    const isThrottled = stage === 'throttle';
     const record: AttemptRecord = {
-      ...(run.record ?? NO_ATTEMPTS),
+      ...known,
       open: false,
       alone: false,
       next: at,
-      passed: stage,
+      passed: isThrottled ? run.passed : stage,
+      throttled: known.throttled + (isThrottled ? 1 : 0),
     };
     // What no timer can carry waits on the server, where it holds its ack slot.
     this.#handOver(run, record, stage, () =>
@@ -260,8 +264,10 @@ export class Settle {
       cells.returned.increment();
       this.#nak(run, delay);
     };
-    if (!run.opened) return back();
-    const record = run.record ?? NO_ATTEMPTS;
+    const known = run.record ?? NO_ATTEMPTS;
+    // What happens once has happened, though nothing came of it yet.
+    if (!run.opened && run.passed === known.passed) return back();
+    const record = { ...known, passed: run.passed };
     this.#keep(run, 'attempts', (done) => attempts.put(run, record, done), back);
   }
 

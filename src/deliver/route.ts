@@ -4,6 +4,7 @@ import { PENDING, type Run, type Verdict } from '../core/run.ts';
 import type { Scope } from '../expression/types.ts';
 import { OuzelError } from '../errors.ts';
 import type { Cell, HistogramCell } from '../telemetry/cells.ts';
+import type { Terms, Throttle } from '../flow/throttle.ts';
 import type { Breaker } from './breaker.ts';
 import { Delivery } from './delivery.ts';
 
@@ -56,6 +57,8 @@ export interface Route {
   readonly breaker: Breaker;
   /** Milliseconds that one delivery may take; undefined: as long as the attempt. */
   readonly timeout: number | undefined;
+  /** Holds back what goes to its target; undefined: nothing does. */
+  readonly throttle?: { readonly limit: Throttle; readonly terms: (run: Run) => Terms } | undefined;
   readonly cells: {
     readonly confirmed: Cell;
     readonly rejected: Cell;
@@ -105,6 +108,14 @@ function waits(blocked: readonly Route[], run: Run): boolean {
   return plan.unavailable() || first.breaker.waiting < consumer.limits.prefetch * WAITING_SHARE;
 }
 
+/** Whether all throttles let a run go on of the targets that are there; one that may not waits, or was put back. */
+function isThrottled(taken: readonly Route[], run: Run): boolean {
+  // What waits for a target that is away waits for that alone, and a probe asks nobody.
+  for (const { throttle, breaker } of taken)
+    if (throttle !== undefined && !breaker.isOpen && !throttle.limit.admits(run, throttle.terms(run))) return true;
+  return false;
+}
+
 /** Whether an event has waited for a target for as long as it may. */
 function isOverdue(run: Run, route: Route): boolean {
   const since = run.record?.firstFailedAt ?? 0;
@@ -130,6 +141,7 @@ function start(delivery: Delivery, blocked: readonly Route[]): void {
  */
 export function deliverStep(routes: readonly Route[], noRoute: Outcome): Step {
   const always = routes.every(({ when, otherwise, stop }) => when === undefined && !otherwise && !stop);
+  const throttles = routes.some(({ throttle }) => throttle !== undefined);
   return {
     name: 'deliver',
     run(run: Run): Verdict {
@@ -142,12 +154,17 @@ export function deliverStep(routes: readonly Route[], noRoute: Outcome): Step {
         taken = left;
       }
       if (taken.length === 0) return noRoute;
+      if (throttles && isThrottled(taken, run)) return PENDING;
       const blocked = taken.filter(({ breaker }) => !breaker.admits());
       const [first] = blocked;
       if (first !== undefined && blocked.length === taken.length && waits(blocked, run)) {
         const { trouble } = first.breaker;
         if (trouble !== undefined && isOverdue(run, first)) run.fail(trouble.error, first);
-        else first.breaker.wait(run, first);
+        else {
+          // It goes there much later, at the pace of then.
+          run.cleared = undefined;
+          first.breaker.wait(run, first);
+        }
         return PENDING;
       }
       // All are opened before the first starts: one that answers at once must not end the run for the others.

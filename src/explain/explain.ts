@@ -28,6 +28,7 @@ import { cellsOf } from '../reconcile/build.ts';
 import { laneShown } from './lane.ts';
 import { bindFilters, compileExplained, expressionsOf, type StageInfo } from '../reconcile/compile.ts';
 import { compileKeys } from '../reconcile/keys.ts';
+import { throttleInWords } from '../reconcile/limits.ts';
 import { consumerRevision } from '../reconcile/revision.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { changesBetween, stateOf } from './changes.ts';
@@ -103,7 +104,7 @@ class Explainer {
   #begin(revision: string) {
     const { config, plugins, folderOf } = this.#loaded;
     const metrics = createMetrics();
-    const max = this.#settings.concurrency?.max;
+    const { max, by } = this.#settings.concurrency ?? {};
     const { plan, stages } = compileExplained({
       name: this.#name,
       config,
@@ -121,7 +122,7 @@ class Explainer {
       },
       folderOf,
       logger: pino({ enabled: false }),
-      admission: max === undefined ? undefined : new Admission(max),
+      admission: max === undefined || by !== undefined ? undefined : new Admission(max),
       standIn: (target) => this.#standIn(target),
     });
     const { promise, resolve } = Promise.withResolvers<OutcomeShown>();
@@ -224,6 +225,8 @@ class Explainer {
     return (this.#settings.deliver ?? []).map((entry) => {
       const { name, target } = namesOf(entry);
       const route: RouteShown = { name, target, taken: false, why: entry.when === undefined ? 'always' : 'when' };
+      const throttle = typeof entry.to === 'string' ? this.#config.targets[entry.to]?.throttle : undefined;
+      if (throttle !== undefined) route.throttle = throttleInWords(throttle);
       if (entry.else) route.why = 'else';
       if (entry.when !== undefined) route.condition = this.#clause(entry.when, run);
       return route;
@@ -352,7 +355,7 @@ const NO_FILES: Files = {
 };
 
 /** Keys of a target that are not its kind. */
-const OF_ALL_TARGETS: ReadonlySet<string> = new Set(['retry', 'timeout']);
+const OF_ALL_TARGETS: ReadonlySet<string> = new Set(['retry', 'timeout', 'throttle']);
 
 /** A route's name, and that of its target: the kind of it, or its plugin, where it has none of its own. */
 function namesOf({ name, to }: RouteConfig): { name: string; target: string } {

@@ -50,6 +50,8 @@ export interface RouteShown {
   why: 'always' | 'when' | 'else' | 'stopped';
   stoppedBy?: string;
   condition?: Clause;
+  /** How its target is throttled. */
+  throttle?: string;
   sent?: Sent;
 }
 

@@ -22,10 +22,13 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   filter: 'filter',
   priority: 'priority',
   admit: 'admit',
+  in_flight: 'in flight',
   transformer: 'transform',
   expire: 'expire',
   order: 'order',
   delay: 'delay',
+  rate_limit: 'rate limit',
+  throttle: 'throttle',
   deliver: 'deliver',
 };
 
@@ -96,12 +99,15 @@ class Page {
         this.#version(stage, mark);
         break;
       case 'admit':
-        this.#row(0, mark, `at most ${stage.max} at once`);
+        this.#row(0, mark, stage.says ?? `at most ${stage.max} at once`);
         break;
       case 'priority':
+      case 'in_flight':
       case 'expire':
+      case 'rate_limit':
       case 'order':
       case 'delay':
+      case 'throttle':
         this.#row(0, mark, stage.says ?? name);
         break;
       case 'deliver':
@@ -159,6 +165,7 @@ class Page {
     const mark = sent?.error !== undefined ? '!' : taken ? '→' : '–';
     this.#row(0, mark, as + because);
     if (condition !== undefined && why !== 'stopped') this.#clause(condition, 1);
+    if (route.throttle !== undefined && taken) this.#row(1, '', route.throttle);
     if (sent === undefined) return;
     if (sent.error !== undefined) return this.#failed(1, sent.error);
     if (sent.action === 'no preview')

@@ -1,9 +1,7 @@
 /** Admission: how many runs of a consumer are at work at once. The rest wait in hand (`queue.ts`). */
 import type { Step } from '../core/plan.ts';
 import { PENDING, type Run, type Verdict } from '../core/run.ts';
-import { createQueue, type Discipline } from './queue.ts';
-
-const IN_TURN: Discipline = { ranked: false, rest: undefined };
+import { createQueue, type Discipline, IN_TURN } from './queue.ts';
 
 export class Admission {
   #max: number;

@@ -17,7 +17,7 @@ interface PubAck {
 }
 
 /** JetStream API errors that a later attempt cannot mend: a malformed message, or an expectation that does not hold. */
-const REFUSALS = new Set([10060, 10070, 10071, 10072]);
+const REFUSALS = new Set([10060, 10070, 10071, 10072, 10164]);
 /** The message is larger than the stream takes, or its headers than the server does (64 KiB). */
 const TOO_LARGE = new Set([10054, 10097]);
 

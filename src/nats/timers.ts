@@ -38,6 +38,7 @@ export function createParking(publisher: Publisher): Parking {
       const { event, consumer, handed } = run;
       const { subject, headers, body } = event.carrier;
       const steps = [record.used, record.deferred, ...(kind === 'retry' ? [] : [kind])];
+      if (record.throttled > 0) steps.push(record.throttled);
       const id = `${messageIds(event.stream, consumer.name, 'timer')(run)}.${steps.join('.')}`;
       let lines = headerLine('Nats-Msg-Id', id);
       lines += headerLine('Nats-Schedule', `@at ${new Date(record.next).toISOString()}`);

@@ -45,6 +45,7 @@ export class Reconciler {
    * @throws OuzelError when a stream cannot be made
    */
   async start(loaded: LoadedConfig): Promise<void> {
+    this.#services.inFlight.resize(loaded.config.runtime.max_in_flight);
     for (const spec of streamSpecs(loaded.config)) await this.#provisionStream(spec);
     await Promise.all(
       [...revisionsOf(loaded)].map(async ([name, revision]) => {
@@ -75,8 +76,8 @@ export class Reconciler {
     const { connected } = this.#services.wire;
     const made: Blueprint[] = [];
     const blueprint = (name: string): Blueprint => {
-      const { admission, lanes } = this.#runtimes.get(name)?.blueprint ?? {};
-      const kept = diff.moved.includes(name) ? { admission } : { admission, lanes };
+      const { admission, keyed, lanes } = this.#runtimes.get(name)?.blueprint ?? {};
+      const kept = diff.moved.includes(name) ? { admission, keyed } : { admission, keyed, lanes };
       const each = blueprintOf(name, revisions.get(name) ?? '', loaded, this.#services, kept);
       made.push(each);
       return each;
@@ -98,6 +99,7 @@ export class Reconciler {
       throw error;
     }
 
+    this.#services.inFlight.resize(loaded.config.runtime.max_in_flight);
     for (const each of updated) await this.#update(each, connected);
     await Promise.all([...diff.removed, ...diff.moved].map((name) => this.#remove(name, diff.removed.includes(name))));
     for (const { blueprint: each, runtime } of begun) this.#runtimes.set(each.name, runtime);

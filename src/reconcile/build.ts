@@ -16,6 +16,9 @@ import type { Breakers } from '../deliver/breaker.ts';
 import type { Files, Publisher, Requester } from '../deliver/ports.ts';
 import { OuzelError } from '../errors.ts';
 import { Admission } from '../flow/admit.ts';
+import type { InFlight } from '../flow/in-flight.ts';
+import { KeyedAdmission } from '../flow/keyed-admission.ts';
+import type { Limits } from '../flow/limits.ts';
 import { Lanes } from '../flow/order.ts';
 import type { Bodies } from '../nats/bodies.ts';
 import { createLaneStore, isOfStream } from '../nats/lanes.ts';
@@ -53,6 +56,8 @@ export interface Services {
   readonly pauses: Pauses;
   readonly observer: Observer;
   readonly turns: Turns;
+  readonly limits: Limits;
+  readonly inFlight: InFlight;
   readonly logger: Logger;
   readonly metrics: Metrics;
   /** Undefined while traces are off. */
@@ -181,6 +186,8 @@ export interface Blueprint {
   readonly lanes: Lanes | undefined;
   /** Who lets runs in; the same one over all changes, so that it knows what is at work. */
   readonly admission: Admission | undefined;
+  /** The same where it is limited by key. */
+  readonly keyed: KeyedAdmission | undefined;
   /** Runs at work at once. */
   readonly concurrency: number | undefined;
   /** Whether those that wait stand in line by rank. */
@@ -208,13 +215,16 @@ export function blueprintOf(
   name: string,
   revision: string,
   { config, plugins, tables, schemas, folderOf }: LoadedConfig,
-  { metrics, publisher, requester, files, breakers, logger, traces, pluginState }: Services,
-  running?: Partial<Pick<Blueprint, 'admission' | 'lanes'>>,
+  { metrics, publisher, requester, files, breakers, logger, traces, pluginState, limits, inFlight }: Services,
+  running?: Partial<Pick<Blueprint, 'admission' | 'keyed' | 'lanes'>>,
 ): Blueprint {
   const settings = config.consumers[name];
   if (settings === undefined) throw new OuzelError('INTERNAL', `no consumer ${name} in the configuration`);
-  const concurrency = settings.concurrency?.max;
-  const admits = concurrency === undefined ? undefined : (running?.admission ?? new Admission(concurrency));
+  const { max: concurrency, by } = settings.concurrency ?? {};
+  const admits =
+    concurrency === undefined || by !== undefined ? undefined : (running?.admission ?? new Admission(concurrency));
+  const keyed =
+    concurrency === undefined || by === undefined ? undefined : (running?.keyed ?? new KeyedAdmission(concurrency));
   const exclusive = exclusiveFor(settings);
   const lanes = exclusive.length === 0 ? undefined : (running?.lanes ?? new Lanes());
   const tracer = traces?.tracerFor({ name, stream: settings.stream, subjects: subjectsOf(config, settings) });
@@ -234,6 +244,9 @@ export function blueprintOf(
       folderOf,
       logger,
       admission: admits,
+      keyed,
+      limits,
+      inFlight,
       lanes,
       tracer,
       plugins,
@@ -248,6 +261,7 @@ export function blueprintOf(
     mode: modeOf(settings),
     lanes,
     admission: admits,
+    keyed,
     concurrency,
     ranked: settings.priority !== undefined,
     laneSpecs: laneSpecs(name, settings, revision),

@@ -1,5 +1,4 @@
 /** From a consumer's configuration to its plan: the stages in the one order, compiled and bound. */
-import { formatDuration } from '../config/fields.ts';
 import type { Config, ConsumerConfig, StageConfig } from '../config/schema.ts';
 import { typeMatcher } from '../contracts/match.ts';
 import type { Schemas } from '../contracts/validate.ts';
@@ -12,9 +11,11 @@ import { deliverStep, type PreparedTarget, type Preview } from '../deliver/route
 import { OuzelError, type Place } from '../errors.ts';
 import { type Evaluate, Expression } from '../expression/index.ts';
 import type { Admission } from '../flow/admit.ts';
+import type { InFlight } from '../flow/in-flight.ts';
+import type { KeyedAdmission } from '../flow/keyed-admission.ts';
+import type { Limits } from '../flow/limits.ts';
 import type { Lanes } from '../flow/order.ts';
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
-import { headStart, priorityStep } from '../flow/priority.ts';
 import type { Tables } from '../lookup/tables/table.ts';
 import type { PipelineComponent, StageContext } from '../pipeline/component.ts';
 import { condition } from '../pipeline/faults.ts';
@@ -27,7 +28,9 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type FlowContext, type FlowStage, stagesBefore, stagesBehind } from './flow.ts';
 import { keyBy } from './key.ts';
+import { keyedStage, type LimitContext, type LimitStage } from './limits.ts';
 import { orderStage } from './order.ts';
+import { priorityStage } from './priority.ts';
 import { PluginCompiler, type PluginEntry } from './plugins.ts';
 import { RouteCompiler } from './routes.ts';
 import { typesOf, typeSteps, type VersionShown } from './types.ts';
@@ -45,6 +48,12 @@ export interface CompileInput {
   readonly folderOf: (place: Place | undefined) => string;
   readonly logger: Logger;
   readonly admission: Admission | undefined;
+  /** Set where concurrency is limited by key. */
+  readonly keyed?: KeyedAdmission | undefined;
+  /** Undefined where one event is alone. */
+  readonly inFlight?: InFlight | undefined;
+  /** Undefined where nothing is limited: in a dry run, and where one target is tried. */
+  readonly limits?: Limits | undefined;
   /** Who keeps the order of a consumer that has one. */
   readonly lanes?: Lanes | undefined;
   /** Undefined while traces are off. */
@@ -73,6 +82,7 @@ export interface StageInfo {
     | PipelineComponent['kind']
     | 'priority'
     | 'admit'
+    | 'in_flight'
     | FlowStage['kind']
     | 'deliver';
   /** The component of a stage of the pipeline: `filter`, `set`, … */
@@ -157,12 +167,13 @@ class PlanCompiler {
       missing: this.#countMissing,
       condition: (expression) => this.#condition(expression),
       plugins: this.#plugins,
+      limits: this.#limitContext(),
       keyOf: keyBy(input.config.streams[consumer.stream]?.key?.bind(this.#filters)),
     });
   }
 
   plan(): ExplainedPlan {
-    const { admission, revision, config } = this.#input;
+    const { admission, keyed, revision, config } = this.#input;
     const { stream, types, timeout, deliver } = this.#consumer;
     const pipeline = this.#consumer.pipeline.flatMap((stage, index) => {
       const made = this.#stage(stage, index);
@@ -181,9 +192,7 @@ class PlanCompiler {
       stages.push({ info: { kind: 'types' }, leads: true, step: typesStep(types, this.#outcome('filtered', 'type')) });
     const flow = this.#flow();
     stages.push(...this.#typeStages(), ...flow.before, ...pipeline.slice(0, leading));
-    stages.push(...flow.order);
-    stages.push(...this.#priority());
-    if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
+    stages.push(...flow.order, ...this.#admitting());
     stages.push(...pipeline.slice(leading), ...flow.behind);
     const routes = this.#routes.routes();
     if (deliver !== undefined && deliver.length > 0)
@@ -206,28 +215,16 @@ class PlanCompiler {
       timeout: timeout ?? config.defaults.timeout,
       ordered: flow.order.length > 0,
       // The next one of its key stands in line before a place is given away.
-      onSettled: both(flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined, admission?.onSettled),
+      onSettled: both(
+        flow.order.length > 0 ? this.#input.lanes?.onSettled : undefined,
+        keyed?.onSettled ?? admission?.onSettled,
+      ),
       tracer: this.#input.tracer,
       ready: this.#plugins.ready,
       flush: this.#routes.flush,
       close: this.close,
     };
     return { plan, stages: stages.map(({ info }) => info) };
-  }
-
-  /** Who is next of those that will wait for a place. */
-  #priority(): Stage[] {
-    const { priority } = this.#consumer;
-    if (priority === undefined) return [];
-    const entries = priority.map(({ when, ahead }) => ({
-      when: condition(when.bind(this.#filters), when, this.#countMissing),
-      ahead,
-    }));
-    const says = (run: Run): string => {
-      const ahead = headStart(entries, run);
-      return ahead === 0 ? 'no head start' : `stands in line as if it had come ${formatDuration(ahead)} earlier`;
-    };
-    return [{ info: { kind: 'priority', says }, leads: false, step: priorityStep(entries) }];
   }
 
   /** Lets go of what was made so far. */
@@ -292,11 +289,39 @@ class PlanCompiler {
     }).map(({ step, ...info }) => ({ info, leads: true, step }));
   }
 
+  /** What lets events begin: those of the consumer, of one key, and of the whole process. */
+  #admitting(): Stage[] {
+    const { admission, keyed, inFlight, config } = this.#input;
+    const stages: Stage[] = [];
+    const { bind, missing } = this.#limitContext();
+    const priority = priorityStage(this.#consumer, bind, missing);
+    if (priority !== undefined)
+      stages.push({ info: { kind: 'priority', says: priority.says }, leads: false, step: priority.step });
+    if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
+    const { concurrency } = this.#consumer;
+    if (concurrency?.by !== undefined)
+      stages.push(this.#dry('admit', keyedStage({ ...concurrency, by: concurrency.by }, keyed, this.#limitContext())));
+    const most = config.runtime.max_in_flight;
+    if (most !== undefined)
+      stages.push(
+        this.#dry('in_flight', {
+          step: inFlight?.step ?? { name: 'in_flight', run: () => undefined },
+          says: () => `at most ${most} at work at once in the whole process`,
+        }),
+      );
+    return stages;
+  }
+
+  /** A stage that `explain` shows and passes by. */
+  #dry(kind: 'admit' | 'in_flight', { step, says }: LimitStage): Stage {
+    return { info: { kind, says, dry: true }, leads: false, step };
+  }
+
   /** What controls the flow, before the pipeline and behind it. */
   #flow(): { before: Stage[]; order: Stage[]; behind: Stage[] } {
     const context: FlowContext = {
+      ...this.#limitContext(),
       settings: this.#consumer,
-      bind: (expression) => expression.bind(this.#filters),
       dropped: (reason) => this.#outcome('dropped', reason),
     };
     const stageOf = ({ step, ...info }: FlowStage): Stage => {
@@ -308,6 +333,17 @@ class PlanCompiler {
       before: stagesBefore(context).map(stageOf),
       order: order === undefined ? [] : [stageOf(order)],
       behind: stagesBehind(context).map(stageOf),
+    };
+  }
+
+  #limitContext(): LimitContext {
+    const { name, limits, metrics } = this.#input;
+    return {
+      name,
+      limits,
+      metrics,
+      bind: (expression) => expression.bind(this.#filters),
+      missing: this.#countMissing,
     };
   }
 

@@ -2,21 +2,21 @@
 import type { ConsumerConfig } from '../config/schema.ts';
 import type { Outcome, Step } from '../core/plan.ts';
 import type { Run } from '../core/run.ts';
-import type { Evaluate, Expression } from '../expression/index.ts';
+import type { Expression } from '../expression/index.ts';
 import { delayStep } from '../flow/delay.ts';
 import { expireStep } from '../flow/expire.ts';
 import { type InstantOf, instantOf } from '../flow/instant.ts';
+import { type LimitContext, rateLimitStage, throttleStage } from './limits.ts';
 
 /** What the stages need of the plan that they are part of. */
-export interface FlowContext {
+export interface FlowContext extends LimitContext {
   readonly settings: ConsumerConfig;
-  readonly bind: (expression: Expression) => Evaluate;
   readonly dropped: (reason: string) => Outcome;
 }
 
 /** A stage with its options as validated, for `explain`. */
 export interface FlowStage {
-  readonly kind: 'expire' | 'order' | 'delay';
+  readonly kind: 'expire' | 'order' | 'rate_limit' | 'delay' | 'throttle';
   readonly options: unknown;
   readonly step: Step;
   /** What there is to say of an event that comes to it. */
@@ -45,8 +45,12 @@ export function stagesBefore(context: FlowContext): FlowStage[] {
 
 /** What holds an event back when the pipeline has let it pass, before it is delivered. */
 export function stagesBehind(context: FlowContext): FlowStage[] {
-  const { delay } = context.settings;
+  const { rate_limit: rate, delay, throttle } = context.settings;
   const stages: FlowStage[] = [];
+  if (rate !== undefined) {
+    const stage = rateLimitStage(rate, context.dropped('rate_limited'), context);
+    stages.push({ kind: 'rate_limit', options: rate, ...stage, dry: true });
+  }
   if (delay !== undefined) {
     const { for: wait = 0, from, until } = delay;
     const begins = instant(until ?? from, context);
@@ -59,6 +63,8 @@ export function stagesBehind(context: FlowContext): FlowStage[] {
       dry: true,
     });
   }
+  if (throttle !== undefined)
+    stages.push({ kind: 'throttle', options: throttle, ...throttleStage(throttle, context), dry: true });
   return stages;
 }
 

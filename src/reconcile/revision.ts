@@ -95,6 +95,8 @@ export function consumerRevision(
     pick(source['targets'], targets),
     pick(source['filters'], filters),
     canonical(source['defaults']),
+    // Whether there is a place to wait for; how many there are is no business of its own.
+    ...(config.runtime.max_in_flight === undefined ? [] : ['max_in_flight']),
     ...pluginUses(config, name).map(({ plugin }) => canonical([plugin, plugins.get(plugin)?.revision])),
     ...tableRevisions(config, tables, name).map(canonical),
     ...(types.length === 0 ? [] : [pick(source['types'], types)]),

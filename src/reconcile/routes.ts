@@ -9,6 +9,7 @@ import type { Evaluate, Expression } from '../expression/index.ts';
 import type { Scope } from '../expression/types.ts';
 import type { CompileInput } from './compile.ts';
 import type { KeyOf } from './key.ts';
+import { type LimitContext, type RouteThrottle, targetThrottle } from './limits.ts';
 import type { PluginCompiler } from './plugins.ts';
 
 /** What the routes need of the plan that they are part of. */
@@ -19,6 +20,7 @@ export interface RouteContext {
   readonly missing: (path: string) => void;
   readonly condition: (expression: Expression | undefined) => ((scope: Scope) => boolean) | undefined;
   readonly plugins: PluginCompiler;
+  readonly limits: LimitContext;
   readonly keyOf: KeyOf;
 }
 
@@ -29,6 +31,7 @@ export class RouteCompiler {
   readonly #consumer: ConsumerConfig;
   readonly #context: RouteContext;
   readonly #targets: PreparedTarget[] = [];
+  readonly #throttles: RouteThrottle[] = [];
 
   constructor(context: RouteContext) {
     this.#input = context.input;
@@ -43,6 +46,7 @@ export class RouteCompiler {
   /** Lets go of the targets that were made ready so far. */
   close(): void {
     for (const target of this.#targets) target.close?.();
+    for (const { release } of this.#throttles) release();
   }
 
   /** How often and how long is tried again: as the target, the consumer or the defaults say. */
@@ -82,9 +86,18 @@ export class RouteCompiler {
         retry: this.retry(config),
         breaker,
         timeout: config?.timeout,
+        throttle: this.#throttle(name, config),
         cells: this.#cells(name),
       };
     });
+  }
+
+  #throttle(target: string, config: TargetConfig | undefined): RouteThrottle | undefined {
+    if (config?.throttle === undefined) return undefined;
+    const alone = this.#consumer.deliver?.length === 1;
+    const throttle = targetThrottle(target, config.throttle, alone, this.#context.limits);
+    if (throttle !== undefined) this.#throttles.push(throttle);
+    return throttle;
   }
 
   #cells(target: string): Route['cells'] {

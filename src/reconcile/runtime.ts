@@ -210,11 +210,12 @@ export class ConsumerRuntime {
    */
   async update(blueprint: Blueprint, provisioned: boolean): Promise<void> {
     const { paused } = this.#blueprint;
-    const { plan, admission, concurrency } = blueprint;
+    const { plan, admission, keyed, concurrency } = blueprint;
     this.#blueprint = blueprint;
     this.#provisioned = provisioned;
     this.consumer.replacePlan(plan);
     if (admission !== undefined && concurrency !== undefined) admission.resize(concurrency);
+    if (keyed !== undefined && concurrency !== undefined) keyed.resize(concurrency);
     this.#limit();
     this.#lanes.apply();
     if (blueprint.paused) {

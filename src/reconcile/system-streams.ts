@@ -6,6 +6,7 @@ import { CONFIG_STREAM, CONFIG_STREAM_OPTIONS, CONFIG_SUBJECTS } from '../fleet/
 import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS } from '../deadletter/store.ts';
 import { ATTEMPTS_STREAM, ATTEMPTS_STREAM_OPTIONS, ATTEMPTS_SUBJECTS } from '../nats/attempts.ts';
 import { KEPT } from '../nats/bodies.ts';
+import { LIMITS_STREAM, LIMITS_STREAM_OPTIONS, LIMITS_SUBJECTS } from '../nats/limits.ts';
 import { LANE_STREAM, LANE_SUBJECTS } from '../nats/lanes.ts';
 import { ensureStream, type StreamSpec } from '../nats/provision.ts';
 import { SCHEDULES_STREAM, SCHEDULES_STREAM_OPTIONS, SCHEDULES_SUBJECTS } from '../nats/ticks.ts';
@@ -22,6 +23,9 @@ const AUDIT_KEPT = 30 * 86_400_000;
 const AUDIT_SIZE = 32 * 2 ** 20;
 /** Records of one kind of act, at most: who may post events must not push out what else was done. */
 const AUDIT_OF_A_KIND = 20_000;
+
+/** Bytes of all limits' keys: some 3 million that are in use at once. */
+const LIMITS_SIZE = 512 * 2 ** 20;
 
 /** The stream of dead letters. */
 const deadLetterSpec = ({ nats: { system } }: Config): StreamSpec => ({
@@ -117,6 +121,18 @@ export const auditSpec = ({ nats: { system } }: Config): StreamSpec => ({
   maxBytes: AUDIT_SIZE,
   options: { max_msgs_per_subject: AUDIT_OF_A_KIND },
   description: 'What was changed over the API of Ouzel, and by whom',
+  manage: false,
+});
+
+/** The bucket of how far the keys of limits have come. The oldest go where it is full: no event waits for room there. */
+export const limitsSpec = ({ nats: { system } }: Config): StreamSpec => ({
+  name: LIMITS_STREAM,
+  subjects: LIMITS_SUBJECTS,
+  replicas: system.replicas,
+  discard: 'old',
+  maxBytes: LIMITS_SIZE,
+  description: 'How far the limits of Ouzel have come',
+  options: LIMITS_STREAM_OPTIONS,
   manage: false,
 });
 

@@ -77,6 +77,11 @@ export const METRICS = {
     '1 while a target is known to be unavailable and nothing but probes is sent there, else 0.',
     ['target'],
   ),
+  throttled: counter(
+    'throttled_seconds_total',
+    'Seconds that events waited for a throttle: of the consumer (target is empty), or of a target.',
+    ['consumer', 'target'],
+  ),
   timersPending: gauge('timers_pending', 'Events of the consumer that wait for a timer.', ['consumer']),
   consumerPending: gauge('consumer_pending', 'Events in the stream that the durable has not yet handed out.', [
     'consumer',
@@ -228,6 +233,8 @@ export const ATTRIBUTES = {
   run: 'ouzel.run',
   outcome: 'ouzel.outcome',
   reason: 'ouzel.reason',
+  /** Milliseconds for which the attempt waited for throttles; not there where it did not. */
+  throttled: 'ouzel.throttled_ms',
   /** Milliseconds until the event is tried again, on an attempt that failed and was not the last. */
   retryDelay: 'ouzel.retry_delay_ms',
   route: 'ouzel.route',

@@ -29,6 +29,8 @@ export interface EventFacts {
   readonly run: string | undefined;
   readonly size: number;
   readonly retryDelay: number | undefined;
+  /** Milliseconds for which it waited for throttles. */
+  readonly throttledFor: number;
 }
 
 /** A span that has ended, as exporters get it. */

@@ -314,6 +314,10 @@ class Attempt implements AttemptSpan, SpanRecord, EventFacts {
     return this.#run.event.carrier.body.length;
   }
 
+  get throttledFor(): number {
+    return this.#run.throttledFor;
+  }
+
   get tracestate(): string | undefined {
     return this.parent?.tracestate;
   }

@@ -134,6 +134,7 @@ const ATTEMPT = new NumberAttribute(ATTRIBUTES.attempt);
 const RUN = new TextAttribute(ATTRIBUTES.run);
 const SIZE = new NumberAttribute(ATTRIBUTES.bodySize);
 const RETRY_DELAY = new NumberAttribute(ATTRIBUTES.retryDelay);
+const THROTTLED = new NumberAttribute(ATTRIBUTES.throttled);
 
 /** A length below 2^14 as two bytes. */
 function writeLength(buffer: Buffer, at: number, length: number): void {
@@ -195,6 +196,7 @@ function writeFacts(buffer: Buffer, at: number, facts: EventFacts): number {
   end = ATTEMPT.write(buffer, end, facts.attempt);
   end = SIZE.write(buffer, end, facts.size);
   if (facts.run !== undefined) end = RUN.write(buffer, end, facts.run);
+  if (facts.throttledFor > 0) end = THROTTLED.write(buffer, end, Math.round(facts.throttledFor));
   return facts.retryDelay === undefined ? end : RETRY_DELAY.write(buffer, end, Math.round(facts.retryDelay));
 }
 

@@ -47,6 +47,7 @@ export function attributesOf({ template, facts, ending }: SpanRecord): Attribute
           [ATTRIBUTES.attempt]: facts.attempt,
           ...(facts.run === undefined ? {} : { [ATTRIBUTES.run]: facts.run }),
           [ATTRIBUTES.bodySize]: facts.size,
+          ...(facts.throttledFor > 0 ? { [ATTRIBUTES.throttled]: Math.round(facts.throttledFor) } : {}),
           ...(facts.retryDelay === undefined ? {} : { [ATTRIBUTES.retryDelay]: Math.round(facts.retryDelay) }),
         }),
     ...ending.attributes,

@@ -185,6 +185,19 @@ const values: readonly Case[] = [
     ['2:29 CONFIG_EXPRESSION «"dat.x"»'],
     /cannot be changed/,
   ],
+  [
+    'a limit that is none',
+    consumer('    throttle: { limit: 3000000, per: 1s }\n    rate_limit: { limit: 0, per: 1s, scope: all }\n'),
+    ['5:24 CONFIG_INVALID_VALUE «3000000»', '6:26 CONFIG_INVALID_VALUE «0»', '6:45 CONFIG_INVALID_VALUE «all»'],
+    /more than 1,000,000 a second/,
+  ],
+  [
+    'a throttle of a target that is nobody else\u2019s',
+    consumer('    deliver: [{ to: { log: {}, throttle: { limit: 5, per: 1s } } }]\n'),
+    ['5:32 CONFIG_INVALID_VALUE «throttle»'],
+    /by this consumer alone/,
+    /throttle the consumer/,
+  ],
 ];
 
 describe('broken configuration: values', () => {

@@ -14,6 +14,7 @@ describe('a configuration that holds', () => {
         timeout: 30_000,
         retry: { attempts: 5, backoff: { first: 1000, factor: 2, max: 300_000, jitter: 0.2 }, for: 86_400_000 },
       },
+      runtime: {},
       nats: { servers: ['nats://127.0.0.1:4222'], system: { replicas: 1 } },
       http: { listen: { host: '127.0.0.1', port: 9464 }, drain: 35_000 },
       telemetry: { traces: { endpoint: '', sample: 1 }, log: { level: 'info', format: 'auto' } },

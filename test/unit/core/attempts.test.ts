@@ -26,6 +26,7 @@ const FULL: AttemptRecord = {
   confirmed: ['archive', 'ä "quoted" name'],
   next: 1_767_322_120_000,
   passed: 'delay',
+  throttled: 4,
 };
 
 describe('a record', () => {

@@ -14,6 +14,7 @@ import { Breaker } from '../../../src/deliver/breaker.ts';
 import type { PreparedTarget, Route } from '../../../src/deliver/route.ts';
 import { type ErrorCode, OuzelError } from '../../../src/errors.ts';
 import type { Evaluate } from '../../../src/expression/index.ts';
+import type { InFlight } from '../../../src/flow/in-flight.ts';
 import { Cell, HistogramCell } from '../../../src/telemetry/cells.ts';
 import { observeAll } from '../../../src/telemetry/observe.ts';
 import {
@@ -167,6 +168,8 @@ export interface HarnessOptions {
   /** Another observer beside the recording one. */
   readonly observer?: Observer;
   readonly tracer?: Tracer;
+  /** The places of the whole process. */
+  readonly inFlight?: InFlight;
   /** Whether the steps keep an order. */
   readonly ordered?: boolean;
 }
@@ -230,6 +233,7 @@ export function harness(options: HarnessOptions = {}) {
     observer: options.observer === undefined ? observer : observeAll([observer, options.observer]),
     cells,
     turns,
+    inFlight: options.inFlight,
   });
   // Where it matters when the server takes an event for lost, a test says so.
   consumer.limits = { prefetch: 2000, ackWait: 3_600_000, ...options.limits };

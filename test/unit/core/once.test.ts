@@ -71,4 +71,42 @@ describe('a stage with an effect that happens once', () => {
     expect(seen).toEqual(['rate_limit', 'filter', 'delay', 'filter', 'deliver']);
     expect(counts()).toMatchObject({ received: 2, parked: 1, delivered: 1 });
   });
+
+  it('is passed by when the event went back while it waited behind it, on whichever instance', () => {
+    const seen: string[] = [];
+    let waits = true;
+    const limit: Step = { name: 'rate_limit', once: 'rate_limit', run: () => void seen.push('rate_limit') };
+    const throttle = step('throttle', (run) => {
+      if (waits) run.consumer.waits(run);
+      return waits ? PENDING : undefined;
+    });
+    const first = harness({ steps: [limit, throttle] });
+    first.receive(jsonEvent({}));
+    first.consumer.giveBackUnstarted(0);
+    expect(first.attempts.puts).toMatchObject([{ passed: 'rate_limit', used: 0, open: false }]);
+    expect(first.counts()).toMatchObject({ returned: 1, in_flight: 0 });
+    waits = false;
+    const second = harness({ steps: [limit, throttle], attempts: first.attempts });
+    second.receive(jsonEvent({}, { deliveries: 2 }));
+    expect(seen).toEqual(['rate_limit']);
+    expect(second.counts()).toMatchObject({ delivered: 1 });
+  });
+
+  it('stays passed when the event is put back to wait, which is told apart each time', () => {
+    const { receive, parking } = harness({
+      steps: [
+        { name: 'rate_limit', once: 'rate_limit', run: () => undefined },
+        step('throttle', (run) => {
+          run.putBack(Date.now() + 60_000);
+          return PENDING;
+        }),
+      ],
+    });
+    receive(jsonEvent({}));
+    const [first] = parking.parked;
+    expect(first).toMatchObject({ kind: 'throttle', record: { passed: 'rate_limit', throttled: 1, used: 0 } });
+    later(60_000);
+    receive(jsonEvent({}), handedOver({ record: first && writeRecord(first.record) }));
+    expect(parking.parked[1]).toMatchObject({ record: { passed: 'rate_limit', throttled: 2 } });
+  });
 });

@@ -4,6 +4,7 @@ import type { Event } from '../../../src/core/event.ts';
 import type { Run } from '../../../src/core/run.ts';
 import { Breakers } from '../../../src/deliver/breaker.ts';
 import { Admission } from '../../../src/flow/admit.ts';
+import { Limits } from '../../../src/flow/limits.ts';
 import { bindFilters, compilePlan } from '../../../src/reconcile/compile.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { bodyText, eventOf, harness, jsonEvent, later, stopClocks } from '../core/helpers.ts';
@@ -14,7 +15,7 @@ streams: { EVENTS: { subjects: ["events.>"], strip: "events." } }
 `;
 
 /** A consumer as this configuration makes it, with its metrics. */
-function consumerOf(text: string) {
+function consumerOf(text: string, limits?: Limits) {
   const { config } = parseConfig(PREFIX + text, '/etc/test/ouzel.yaml', { env: {}, cwd: '/etc/test' });
   const metrics = createMetrics();
   const publisher = new RecordingPublisher();
@@ -33,7 +34,7 @@ function consumerOf(text: string) {
     tables: new Map(),
     breakers,
   };
-  const plan = compilePlan({ name: 'billing', config, revision: 'r', metrics, admission, ...outside });
+  const plan = compilePlan({ name: 'billing', config, revision: 'r', metrics, admission, limits, ...outside });
   const made = harness();
   made.consumer.plan = plan;
   /** Runs an event and answers with every outcome that was counted. */
@@ -170,5 +171,65 @@ describe('bindFilters', () => {
     const run = { event: jsonEvent({ c: 1 }), msg: {}, now: 0 } as unknown as Run;
     expect([...bound.keys()].toSorted()).toEqual(['a', 'b', 'c']);
     expect(bound.get('a')?.(run)).toBe(true);
+  });
+});
+
+describe('the limits of a plan', () => {
+  stopClocks();
+
+  /** The fleet is asked for nothing here. */
+  const limitsOf = (): Limits => {
+    const never = (): never => {
+      throw new Error('nobody is to be asked');
+    };
+    return new Limits({ shared: { swap: never, read: never }, onTrouble: never });
+  };
+
+  const CONFIG = `
+runtime: { max_in_flight: 5 }
+targets: { out: { publish: { subject: x }, throttle: { limit: 1, per: 1s, scope: instance } } }
+consumers:
+  billing:
+    stream: EVENTS
+    pipeline: [{ set: { data.y: "1" } }]
+    rate_limit: { limit: 3, per: 1m, by: event.data.customer, scope: instance }
+    throttle: { limit: 100, per: 1s, burst: 50, scope: instance }
+    deliver: [{ to: out }]`;
+
+  it('have their places in the one order', () => {
+    const { plan } = consumerOf(CONFIG, limitsOf());
+    expect(plan.steps.map(({ name }) => name)).toEqual(['in_flight', 'pipeline[0]', 'rate_limit', 'throttle', 'deliver']);
+  });
+
+  const settled = (): Promise<void> => new Promise((resolve) => queueMicrotask(resolve));
+
+  it('drop what is too much for a key, and pace what goes to a target', async () => {
+    const { outcomes, publisher, consumer, metrics } = consumerOf(CONFIG, limitsOf());
+    for (let sequence = 1; sequence <= 5; sequence++) outcomes(jsonEvent({ customer: 'a' }, { sequence }));
+    const all = outcomes(jsonEvent({ customer: 'b' }, { sequence: 6 }));
+    expect(all.toSorted()).toEqual(['delivered', 'dropped rate_limited', 'dropped rate_limited']);
+    expect([publisher.publications.length, consumer.held]).toEqual([1, 3]);
+    for (const seconds of [1, 2, 3]) {
+      await settled();
+      later(1_000);
+      expect(publisher.publications.length).toBe(1 + seconds);
+    }
+    expect(consumer.held).toBe(0);
+    expect(metrics.throttled.with('billing', 'out').value).toBeCloseTo(6, 1);
+  });
+
+  it('are those of the plan before where they did not change, and others where they did', () => {
+    const limits = limitsOf();
+    const first = consumerOf(CONFIG, limits);
+    for (let sequence = 1; sequence <= 3; sequence++) first.outcomes(jsonEvent({ customer: 'a' }, { sequence }));
+    const event = () => jsonEvent({ customer: 'a' }, { sequence: 4 });
+    const unchanged = consumerOf(CONFIG.replace('data.y', 'data.z'), limits);
+    expect(unchanged.outcomes(event())).toEqual(['dropped rate_limited']);
+    const changed = consumerOf(CONFIG.replace('limit: 3', 'limit: 4'), limits);
+    expect(changed.outcomes(event())).not.toContain('dropped rate_limited');
+    // With the last plan that has it, it goes.
+    first.plan.close();
+    unchanged.plan.close();
+    expect(consumerOf(CONFIG, limits).outcomes(event())).not.toContain('dropped rate_limited');
   });
 });
