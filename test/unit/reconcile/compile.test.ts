@@ -198,7 +198,13 @@ consumers:
 
   it('have their places in the one order', () => {
     const { plan } = consumerOf(CONFIG, limitsOf());
-    expect(plan.steps.map(({ name }) => name)).toEqual(['in_flight', 'pipeline[0]', 'rate_limit', 'throttle', 'deliver']);
+    expect(plan.steps.map(({ name }) => name)).toEqual([
+      'in_flight',
+      'pipeline[0]',
+      'rate_limit',
+      'throttle',
+      'deliver',
+    ]);
   });
 
   const settled = (): Promise<void> => new Promise((resolve) => queueMicrotask(resolve));
