@@ -38,8 +38,10 @@ class Checker {
   /** Where all begins at once, nothing stands in line. */
   priority(): void {
     const { priority, concurrency } = this.#consumer;
-    if (priority === undefined || concurrency !== undefined) return;
-    const hint = 'add `concurrency: { max: 16 }`: what is beyond that waits, and priority says who is next';
+    const { max_in_flight: most } = this.#config.runtime;
+    if (priority === undefined || concurrency !== undefined || most !== undefined) return;
+    const hint =
+      'add `concurrency: { max: 16 }`, or `runtime.max_in_flight`: what is beyond that waits, and priority says who is next';
     this.#report(['priority'], 'priority is nothing without a bound on what is at work', hint, 'key');
   }
 

@@ -3,6 +3,7 @@
  * of `plan`; runs in flight finish on the one they began with.
  */
 import { OuzelError } from '../errors.ts';
+import { type Discipline, IN_TURN } from '../flow/queue.ts';
 import type { Cell } from '../telemetry/cells.ts';
 import { Acked, Delayed } from './attempts.ts';
 import type { InFlight } from '../flow/in-flight.ts';
@@ -53,6 +54,8 @@ export class Consumer {
   heldBytes = 0;
   /** Set for good when the consumer drains: what is queued does not start any more. */
   draining = false;
+  /** Who of its events that wait for a place is next. */
+  discipline: Discipline = IN_TURN;
   /** The lane of an event that was handed over; undefined where there are no lanes. */
   laneOf: ((event: Event) => Lane) | undefined;
   /** Set while all is taken that the server has handed out before: whether it could be delivered does not matter. */

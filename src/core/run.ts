@@ -79,6 +79,10 @@ export class Run implements Scope, MessageView {
   openDeliveries = 0;
   /** Set while the run holds one of its consumer's places (`flow/admit.ts`). */
   admitted = false;
+  /** Where it stands in line for one (`flow/priority.ts`); 0 where nothing has priority. */
+  rank = 0;
+  /** The lane of its consumer that it belongs to; undefined where there are none. */
+  lane: Lane | undefined;
   /** The limits that have let it go on in this attempt, and the one that it waits for (`flow/throttle.ts`). */
   cleared: object[] | undefined;
   throttledBy: object | undefined;
@@ -86,10 +90,6 @@ export class Run implements Scope, MessageView {
   atWork: 'none' | 'taken' | 'left' = 'none';
   /** Milliseconds for which it was throttled. */
   throttledFor = 0;
-  /** Where it stands in line for one (`flow/priority.ts`); 0 where nothing has priority. */
-  rank = 0;
-  /** The lane of its consumer that it belongs to; undefined where there are none. */
-  lane: Lane | undefined;
   /** The batch that it is collected into, or delivered with (`flow/group.ts`). */
   batch: Batch | undefined;
   /** Its place in the order of its key (`flow/order.ts`); undefined without one. */

@@ -20,6 +20,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   upcast: 'upcast',
   schema: 'schema',
   filter: 'filter',
+  priority: 'priority',
   admit: 'admit',
   in_flight: 'in flight',
   transformer: 'transform',
@@ -102,9 +103,9 @@ class Page {
         this.#version(stage, mark);
         break;
       case 'admit':
-        this.#row(0, mark, stage.max === undefined ? (stage.says ?? '') : `at most ${stage.max} at once`);
-        if (stage.max !== undefined && stage.says !== undefined) this.#row(1, '', stage.says);
+        this.#row(0, mark, stage.says ?? `at most ${stage.max} at once`);
         break;
+      case 'priority':
       case 'in_flight':
       case 'dedupe':
       case 'count':

@@ -1,9 +1,7 @@
 /** Admission: how many runs of a consumer are at work at once. The rest wait in hand (`queue.ts`). */
 import type { Step } from '../core/plan.ts';
 import { PENDING, type Run, type Verdict } from '../core/run.ts';
-import { createQueue, type Discipline } from './queue.ts';
-
-const IN_TURN: Discipline = { ranked: false, rest: undefined };
+import { createQueue, type Discipline, IN_TURN } from './queue.ts';
 
 export class Admission {
   #max: number;
@@ -42,17 +40,6 @@ export class Admission {
 
   /** The stage of a plan that lets runs in. */
   readonly step: Step = { name: 'admit', run: (run) => this.#enter(run) };
-
-  /** The same for a plan with priorities. @param rankOf Where an event stands in line; the smallest is first. */
-  rankedStep(rankOf: (run: Run) => number): Step {
-    return {
-      name: 'admit',
-      run: (run) => {
-        if (!run.admitted) run.rank = rankOf(run);
-        return this.#enter(run);
-      },
-    };
-  }
 
   #enter(run: Run): Verdict {
     // It has its place, and comes by once more because it was noted as begun again (`Consumer.goOn`).

@@ -5,12 +5,13 @@
 import type { Consumer } from '../core/consumer.ts';
 import type { Step } from '../core/plan.ts';
 import { PENDING, type Run } from '../core/run.ts';
+import { createQueue, type Queue } from './queue.ts';
 
 export class InFlight {
   #max = Number.POSITIVE_INFINITY;
   #running = 0;
   /** Those that wait, by consumer; the one whose turn it is comes first. */
-  readonly #waiting = new Map<Consumer, Run[]>();
+  readonly #waiting = new Map<Consumer, Queue>();
   #starting = false;
 
   get running(): number {
@@ -60,9 +61,10 @@ export class InFlight {
   }
 
   #wait(run: Run): void {
-    const queue = this.#waiting.get(run.consumer);
-    if (queue === undefined) this.#waiting.set(run.consumer, [run]);
-    else queue.push(run);
+    const { consumer } = run;
+    let queue = this.#waiting.get(consumer);
+    if (queue === undefined) this.#waiting.set(consumer, (queue = createQueue(consumer.discipline)));
+    queue.push(run);
   }
 
   #start(): void {
@@ -74,10 +76,10 @@ export class InFlight {
         const [turn] = this.#waiting;
         if (turn === undefined) return;
         const [consumer, queue] = turn;
-        const run = queue.shift();
+        const run = queue.take();
         this.#waiting.delete(consumer);
         // Its next one waits for the turn behind all others.
-        if (queue.length > 0) this.#waiting.set(consumer, queue);
+        if (queue.size > 0) this.#waiting.set(consumer, queue);
         if (run === undefined || !consumer.mayStart(run, performance.now())) continue;
         this.#take(run);
         // One that was throttled, or waited for its target, is noted as begun already.

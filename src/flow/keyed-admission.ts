@@ -4,6 +4,7 @@
  */
 import type { Step } from '../core/plan.ts';
 import { PENDING, type Run } from '../core/run.ts';
+import { createQueue, type Queue } from './queue.ts';
 
 /** Share of a consumer's events in hand that may wait for one key. */
 const WAITING_SHARE = 0.25;
@@ -11,7 +12,7 @@ const WAITING_SHARE = 0.25;
 /** The runs of a key that are at work, and those that wait. It is there as long as there are any. */
 interface Key {
   running: number;
-  waiting: Run[];
+  waiting: Queue;
 }
 
 export class KeyedAdmission {
@@ -43,16 +44,16 @@ export class KeyedAdmission {
         if (this.#placed.has(run)) return undefined;
         const name = keyOf(run);
         let key = this.#keys.get(name);
-        if (key === undefined) this.#keys.set(name, (key = { running: 0, waiting: [] }));
-        if (key.running < this.#max && key.waiting.length === 0) {
+        if (key === undefined) this.#keys.set(name, (key = { running: 0, waiting: queueOf(run) }));
+        if (key.running < this.#max && key.waiting.size === 0) {
           this.#admit(run, name, key);
           return undefined;
         }
         const { prefetch, ackWait } = run.consumer.limits;
         // Where events keep an order, none is overtaken.
-        if (run.plan.ordered !== true && key.waiting.length >= Math.max(1, prefetch * WAITING_SHARE)) {
-          key.waiting = key.waiting.filter(isWaiting);
-          if (key.waiting.length >= Math.max(1, prefetch * WAITING_SHARE)) {
+        if (run.plan.ordered !== true && key.waiting.size >= Math.max(1, prefetch * WAITING_SHARE)) {
+          key.waiting = stillWaiting(key.waiting, queueOf(run));
+          if (key.waiting.size >= Math.max(1, prefetch * WAITING_SHARE)) {
             run.putBack(Date.now() + ackWait);
             return PENDING;
           }
@@ -85,15 +86,22 @@ export class KeyedAdmission {
     const key = this.#keys.get(name);
     if (key === undefined) return;
     while (key.running < this.#max) {
-      const run = key.waiting.shift();
+      const run = key.waiting.take();
       if (run === undefined) break;
       if (!run.consumer.mayStart(run, performance.now())) continue;
       this.#admit(run, name, key);
       // In its turn on the event loop, so that runs which end at once do not pile up on the stack.
       run.consumer.goOn(run);
     }
-    if (key.running === 0 && key.waiting.length === 0) this.#keys.delete(name);
+    if (key.running === 0 && key.waiting.size === 0) this.#keys.delete(name);
   }
 }
 
-const isWaiting = (run: Run): boolean => !run.settled && !run.decided;
+/** All events of a key go by one durable, so that lanes do not matter here. */
+const queueOf = ({ consumer }: Run): Queue => createQueue({ ranked: consumer.discipline.ranked, rest: undefined });
+
+/** Those that were not settled meanwhile, in another queue. */
+function stillWaiting(queue: Queue, into: Queue): Queue {
+  for (let run = queue.take(); run !== undefined; run = queue.take()) if (!run.settled && !run.decided) into.push(run);
+  return into;
+}

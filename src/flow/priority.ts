@@ -2,6 +2,7 @@
  * Priority: a head start in time over what waits for admission. An event stands in line as if it had come so much
  * earlier; it ages like the others, so that nothing starves.
  */
+import type { Step } from '../core/plan.ts';
 import type { Run } from '../core/run.ts';
 import type { Scope } from '../expression/types.ts';
 
@@ -25,5 +26,17 @@ export function rankOf(entries: readonly HeadStart[]): (run: Run) => number {
   return (run) => {
     const { milliseconds } = run.id === '' || run.handed === undefined ? run.event.position : run.handed.due;
     return milliseconds - headStart(entries, run);
+  };
+}
+
+/** The stage before admission that says where an event stands in line; the smallest rank is first (`queue.ts`). */
+export function priorityStep(entries: readonly HeadStart[]): Step {
+  const rank = rankOf(entries);
+  return {
+    name: 'priority',
+    run: (run) => {
+      run.rank = rank(run);
+      return undefined;
+    },
   };
 }

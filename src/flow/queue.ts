@@ -21,6 +21,9 @@ export interface Discipline {
   readonly rest: Lane | undefined;
 }
 
+/** First come, first served. */
+export const IN_TURN: Discipline = { ranked: false, rest: undefined };
+
 /** An empty queue. */
 export function createQueue({ ranked, rest }: Discipline): Queue {
   const one = (): Queue => (ranked ? new Ranks() : new Arrivals());

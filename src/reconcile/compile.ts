@@ -1,5 +1,4 @@
 /** From a consumer's configuration to its plan: the stages in the one order, compiled and bound. */
-import { formatDuration } from '../config/fields.ts';
 import type { Config, ConsumerConfig, StageConfig } from '../config/schema.ts';
 import { typeMatcher } from '../contracts/match.ts';
 import type { Schemas } from '../contracts/validate.ts';
@@ -17,7 +16,6 @@ import type { KeyedAdmission } from '../flow/keyed-admission.ts';
 import type { Limits } from '../flow/limits.ts';
 import type { Lanes } from '../flow/order.ts';
 import { ownIncidentsStep } from '../flow/own-incidents.ts';
-import { headStart, rankOf } from '../flow/priority.ts';
 import type { HeldEvents } from '../flow/held.ts';
 import type { CountedEvents, SeenKeys } from '../flow/seen.ts';
 import type { Tables } from '../lookup/tables/table.ts';
@@ -34,6 +32,7 @@ import { type FlowContext, type FlowStage, stagesBefore, stagesBehind } from './
 import { keyBy } from './key.ts';
 import { keyedStage, type LimitContext, type LimitStage } from './limits.ts';
 import { orderStage } from './order.ts';
+import { priorityStage } from './priority.ts';
 import { PluginCompiler, type PluginEntry } from './plugins.ts';
 import { RouteCompiler } from './routes.ts';
 import { typesOf, typeSteps, type VersionShown } from './types.ts';
@@ -87,6 +86,7 @@ export interface StageInfo {
     | 'upcast'
     | 'schema'
     | PipelineComponent['kind']
+    | 'priority'
     | 'admit'
     | 'in_flight'
     | FlowStage['kind']
@@ -244,21 +244,6 @@ class PlanCompiler {
     return { plan, stages: stages.map(({ info }) => info) };
   }
 
-  /** Who waits for a place, and who of them is next. */
-  #admit(admission: Admission): Stage {
-    const { priority } = this.#consumer;
-    if (priority === undefined) return { info: { kind: 'admit' }, leads: false, step: admission.step };
-    const entries = priority.map(({ when, ahead }) => ({
-      when: condition(when.bind(this.#filters), when, this.#countMissing),
-      ahead,
-    }));
-    const says = (run: Run): string => {
-      const ahead = headStart(entries, run);
-      return ahead === 0 ? 'no head start' : `stands in line as if it had come ${formatDuration(ahead)} earlier`;
-    };
-    return { info: { kind: 'admit', says }, leads: false, step: admission.rankedStep(rankOf(entries)) };
-  }
-
   /** Lets go of what was made so far. */
   readonly close = (): void => {
     for (const step of this.#steps) step.close?.();
@@ -325,7 +310,11 @@ class PlanCompiler {
   #admitting(): Stage[] {
     const { admission, keyed, inFlight, config } = this.#input;
     const stages: Stage[] = [];
-    if (admission !== undefined) stages.push(this.#admit(admission));
+    const { bind, missing } = this.#limitContext();
+    const priority = priorityStage(this.#consumer, bind, missing);
+    if (priority !== undefined)
+      stages.push({ info: { kind: 'priority', says: priority.says }, leads: false, step: priority.step });
+    if (admission !== undefined) stages.push({ info: { kind: 'admit' }, leads: false, step: admission.step });
     const { concurrency } = this.#consumer;
     if (concurrency?.by !== undefined)
       stages.push(this.#dry('admit', keyedStage({ ...concurrency, by: concurrency.by }, keyed, this.#limitContext())));

@@ -5,6 +5,7 @@ import type { ConsumerConfig } from '../config/schema.ts';
 const EXCLUSIVE: Readonly<Record<string, (settings: ConsumerConfig) => boolean>> = {
   order_by: ({ order_by: order }) => order !== undefined,
   group: ({ group }) => group?.by !== undefined,
+  'concurrency.by': ({ concurrency }) => concurrency?.by !== undefined,
 };
 
 /** The features for which a consumer runs on one instance at a time; none: its instances share its events. */

@@ -335,7 +335,8 @@ export class LaneFeeds {
     const { consumer, blueprint } = this.#options;
     const rest = this.#rest;
     const { admission, ranked, prefetch } = blueprint();
-    admission?.order({ ranked, rest });
+    consumer.discipline = { ranked, rest };
+    admission?.order(consumer.discipline);
     if (rest === undefined) {
       this.#table = undefined;
       consumer.laneOf = undefined;

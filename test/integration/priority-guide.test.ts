@@ -57,7 +57,7 @@ ${(billing + mail.replace(/^consumers:\n/, '').replace('to: partner', 'to: post'
   const event = join(daemon.directory, 'event.json');
   await writeFile(event, '{"vip":true}');
   const billed = await cli('explain', event, '--consumer', 'billing', '--type', 'orders.created');
-  expect(billed).toMatch(/admit +. at most 1 at once\n.*as if it had come 1m earlier/);
+  expect(billed).toMatch(/priority +. stands in line as if it had come 1m earlier/);
   expect(await cli('explain', `EVENTS:${reset}`, '--consumer', 'mail')).toMatch(/lane +urgent, weight 9/);
   expect(await cli('explain', event, '--consumer', 'mail', '--type', 'orders.created')).toMatch(/lane +bulk, weight 1/);
   expect(await cli('consumers', 'show', 'mail')).toMatch(

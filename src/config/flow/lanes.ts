@@ -26,5 +26,3 @@ export const lanes = z
   .describe(
     'Parts of the events that come by a durable of their own each, so that a deep backlog of one does not hold up another. What is in no lane goes by a lane of its own (`rest`).',
   );
-
-export type LaneConfig = z.output<typeof lane>;

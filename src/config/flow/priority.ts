@@ -12,5 +12,5 @@ export const priority = z
   .min(1)
   .optional()
   .describe(
-    'Head starts in time over what waits for admission; the first entry that holds counts, and an event for which none does has none. Needs `concurrency`: where nothing waits, nothing is overtaken.',
+    'Head starts in time over what waits for admission; the first entry that holds counts, and an event for which none does has none. Needs `concurrency` or `runtime.max_in_flight`: where nothing waits, nothing is overtaken.',
   );

@@ -11,7 +11,7 @@ const cases: readonly Case[] = [
     `${STREAM}consumers: { c: { stream: E, priority: [{ when: event.data.vip, ahead: 60s }] } }\n`,
     ['3:30 CONFIG_INVALID_VALUE «priority»'],
     /nothing without a bound/,
-    /concurrency: \{ max: 16 \}/,
+    /concurrency: \{ max: 16 \}.*max_in_flight/,
   ],
   [
     'lanes that overlap',

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Run } from '../../../src/core/run.ts';
 import { Admission } from '../../../src/flow/admit.ts';
 import { Lanes } from '../../../src/flow/order.ts';
-import { type HeadStart, rankOf } from '../../../src/flow/priority.ts';
+import { type HeadStart, priorityStep } from '../../../src/flow/priority.ts';
 import { Gate, harness, jsonEvent, random, stopClocks } from '../core/helpers.ts';
 
 interface Data {
@@ -24,7 +24,7 @@ describe('order_by with priority', () => {
     admission.order({ ranked: true, rest: undefined });
     const gate = new Gate();
     const { receive, counts } = harness({
-      steps: [lanes.step((run) => (run.event.data as Data).key), admission.rankedStep(rankOf(AHEAD)), gate],
+      steps: [lanes.step((run) => (run.event.data as Data).key), priorityStep(AHEAD), admission.step, gate],
       ordered: true,
       onSettled: (run) => {
         lanes.onSettled(run);

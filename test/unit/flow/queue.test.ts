@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Lane } from '../../../src/core/lane.ts';
 import type { Run } from '../../../src/core/run.ts';
 import { Admission } from '../../../src/flow/admit.ts';
-import { type HeadStart, headStart, rankOf } from '../../../src/flow/priority.ts';
+import { type HeadStart, headStart, priorityStep, rankOf } from '../../../src/flow/priority.ts';
 import { createQueue, type Queue } from '../../../src/flow/queue.ts';
 import { Gate, harness, jsonEvent, random } from '../core/helpers.ts';
 
@@ -100,7 +100,7 @@ describe('Admission with priority', () => {
     const admission = new Admission(1);
     admission.order({ ranked: true, rest: undefined });
     const gate = new Gate();
-    const steps = [admission.rankedStep(rankOf(AHEAD)), gate];
+    const steps = [priorityStep(AHEAD), admission.step, gate];
     const made = harness({ steps, onSettled: admission.onSettled });
     return { admission, gate, ...made };
   };
