@@ -18,6 +18,7 @@ import { schemaCommand } from './schema.ts';
 import { tapCommand } from './tap.ts';
 import { targetsCommand } from './targets.ts';
 import { timersCommand } from './timers.ts';
+import { endWithReader } from './print.ts';
 import { tokenCommand } from './token.ts';
 import { validateCommand } from './validate.ts';
 import { versionCommand } from './version.ts';
@@ -66,6 +67,7 @@ const everyCommand = (command: Command): Command[] => [command, ...command.comma
  * @returns The exit code: 0, 1 failed check, 64 usage, 69 unavailable, 70 internal, 78 configuration.
  */
 export async function main(argv: readonly string[]): Promise<number> {
+  endWithReader();
   try {
     await createProgram().parseAsync([...argv]);
     return Number(process.exitCode ?? EXIT.ok);

@@ -1,18 +1,15 @@
 /** How commands print: tables for people, JSON for programs. */
 import { stringifyJson } from '../core/json.ts';
 
-let isGuarded = false;
+/** Whoever reads may go before all is written (`| head`): that ends a command, and is no fault. */
+export const endWithReader = (): void =>
+  void process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit();
+    throw error;
+  });
 
-/** A line. Whoever reads may go before all is written (`| head`): that ends the command, and is no fault. */
-export function print(text: string): void {
-  if (!isGuarded)
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit();
-      throw error;
-    });
-  isGuarded = true;
-  process.stdout.write(`${text}\n`);
-}
+/** A line. */
+export const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 export const printJson = (value: unknown): void => print(stringifyJson(value, 2));
 
