@@ -15,7 +15,7 @@ export default defineConfig({
     experimental: { viteModuleRunner: false },
     pool: 'forks',
     // The suites mostly wait for other processes, so that even on two cores one file at a time would be a waste.
-    maxWorkers: 2,
+    maxWorkers: 3,
     passWithNoTests: true,
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 30_000 } },
