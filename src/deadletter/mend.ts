@@ -7,7 +7,7 @@ import { OuzelError } from '../errors.ts';
 import { type Change, changesBetween, stateOf } from '../explain/changes.ts';
 import { ExpressionError } from '../expression/index.ts';
 import { compileSet, set } from '../pipeline/transformers/set.ts';
-import { bindFilters } from '../reconcile/compile.ts';
+import { bindFilters } from '../reconcile/filters.ts';
 import { caretUnder } from '../reconcile/condition.ts';
 import { eventOfLetter, scopeOf } from './event.ts';
 import type { DeadLetter } from './read.ts';

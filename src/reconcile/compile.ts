@@ -28,6 +28,7 @@ import type { StateStore } from '../plugins/state.ts';
 import { INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { bindFilters } from './filters.ts';
 import { type FlowContext, type FlowStage, stagesBefore, stagesBehind } from './flow.ts';
 import { keyBy } from './key.ts';
 import { keyedStage, type LimitContext, type LimitStage } from './limits.ts';
@@ -121,28 +122,6 @@ const MISSING_PATHS = 100;
 const COMPONENTS = new Map<string, PipelineComponent>(
   [...filters, ...transformers].map((component) => [component.name, component as PipelineComponent]),
 );
-
-/**
- * The named filters that are expressions, each bound to those that it refers to. The loader has made sure that there is
- * no circle.
- */
-export function bindFilters(config: Config): ReadonlyMap<string, Evaluate> {
-  const bound = new Map<string, Evaluate>();
-  const bind = (name: string): void => {
-    const expression = config.filters[name];
-    if (bound.has(name) || !(expression instanceof Expression)) return;
-    for (const used of expression.filterNames) bind(used.name);
-    bound.set(name, expression.bind(bound));
-  };
-  for (const name of Object.keys(config.filters)) bind(name);
-  return bound;
-}
-
-/** The named filters that are expressions, and so can be shown clause by clause. */
-export const expressionsOf = ({ filters: named }: Config): Readonly<Record<string, Expression>> =>
-  Object.fromEntries(
-    Object.entries(named).flatMap(([name, filter]) => (filter instanceof Expression ? [[name, filter] as const] : [])),
-  );
 
 /** One that calls all that there are; undefined without any. */
 function inTurn(listeners: readonly FlowStage['onSettled'][]): FlowStage['onSettled'] {

@@ -3,7 +3,7 @@ import { parseDuration } from '../config/fields.ts';
 import type { Config } from '../config/schema.ts';
 import { OuzelError } from '../errors.ts';
 import { ExpressionError, parseExpression, type Scope } from '../expression/index.ts';
-import { bindFilters } from './compile.ts';
+import { bindFilters } from './filters.ts';
 
 /**
  * Compiles a `--where`. As everywhere, a field that is not there makes it false.

@@ -1,7 +1,7 @@
 /** What a person searches events by: the `key` of their stream. */
 import type { Config } from '../config/schema.ts';
 import { Event } from '../core/event.ts';
-import { bindFilters } from './compile.ts';
+import { bindFilters } from './filters.ts';
 import { keyBy, type KeyOf } from './key.ts';
 
 export type { KeyOf } from './key.ts';

@@ -9,7 +9,7 @@ import type { Run } from '../core/run.ts';
 import { covers } from '../core/subjects.ts';
 import { Cell } from '../telemetry/cells.ts';
 import { decoderOf } from './build.ts';
-import { bindFilters } from './compile.ts';
+import { bindFilters } from './filters.ts';
 import { typeSteps } from './types.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { type Clause, explainExpression } from '../../../src/expression/explain.ts';
 import { parseExpression } from '../../../src/expression/index.ts';
-import { bindFilters, expressionsOf } from '../../../src/reconcile/compile.ts';
+import { bindFilters, expressionsOf } from '../../../src/reconcile/filters.ts';
 import { parse } from '../config/helpers.ts';
 import { scopeOf } from './helpers.ts';
 
