@@ -33,6 +33,8 @@ const FEW = 64;
 const TIMEOUT = 5_000;
 const AGAIN_FIRST = 500;
 const AGAIN_MOST = 5_000;
+/** Refusals in a row after which a trail that closes lets go of what is only recorded where it can be. */
+const GIVES_UP = 3;
 
 /** Bytes of data that wait, at most, of events for which nobody waits; and those that one batch has. */
 const MOST_DATA = 64 * 2 ** 20;
@@ -320,6 +322,8 @@ export class Trail implements AuditTrail {
       this.#ready().then(this.#retry, this.#retry);
     }, delay);
     this.#again.unref();
+    // Nobody waits at the end for what was refused all along.
+    if (this.#failures > GIVES_UP && this.mode !== 'required') this.#whenEmpty?.();
     const told = new Set<string>();
     for (const entry of [...sending.entries, ...this.#queue]) {
       const { run, done } = entry;
