@@ -173,7 +173,7 @@ consumers:
   });
   await publishMany(client, 100, () => ({ subject: 'in.x', body: { kind: 'good' } }));
   expect(await untilEnded(daemon, 'c', 100)).toMatchObject({ delivered: 100, parked: count, retries: 0, inFlight: 0 });
-  expect((await client.jsm.consumers.info('IN', 'c')).num_ack_pending).toBe(0);
+  await waitFor(async () => (await client.jsm.consumers.info('IN', 'c')).num_ack_pending === 0, { what: 'all acks' });
   await waitFor(async () => (await daemon.total('ouzel_timers_pending', { consumer: 'c' })) === count, {
     what: 'the timers to be counted',
   });
