@@ -91,7 +91,7 @@ export function stagesBehind(context: FlowContext): FlowStage[] {
 
 function groupStage(group: GroupConfig, context: FlowContext): FlowStage {
   const { by, max, max_bytes: maxBytes, within } = group;
-  const keyOf = keyBy(by, context);
+  const keyOf = groupKey(by, context);
   const { concurrency } = context.settings;
   const grouping = new Grouping(
     {
@@ -117,7 +117,7 @@ function groupStage(group: GroupConfig, context: FlowContext): FlowStage {
 }
 
 /** What events are collected by. One that does not have it is of the one key "none", which is null. */
-function keyBy(by: Expression | undefined, { bind, missing }: FlowContext): (run: Run) => unknown {
+function groupKey(by: Expression | undefined, { bind, missing }: FlowContext): (run: Run) => unknown {
   if (by === undefined) return () => null;
   const evaluate = bind(by);
   return (run) => {

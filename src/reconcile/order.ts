@@ -1,7 +1,6 @@
 /** The stage that keeps the events of a key in order. */
-import { Fault, toText } from '../expression/index.ts';
+import { keyBy } from '../flow/by.ts';
 import { Lanes, type OrderKey } from '../flow/order.ts';
-import { faultError } from '../pipeline/faults.ts';
 import type { FlowContext, FlowStage } from './flow.ts';
 
 /**
@@ -17,14 +16,7 @@ export function orderStage(
 ): FlowStage | undefined {
   const source = settings.order_by;
   if (source === undefined) return undefined;
-  const evaluate = bind(source);
-  const keyOf: OrderKey = (run) => {
-    const value = evaluate(run);
-    if (!(value instanceof Fault)) return typeof value === 'string' ? value : toText(value);
-    if (value.kind !== 'missing_field') throw faultError(value, source);
-    missing(value.path ?? source.source);
-    return undefined;
-  };
+  const keyOf: OrderKey = keyBy({ source, evaluate: bind(source) }, missing);
   return {
     kind: 'order',
     options: source.source,
