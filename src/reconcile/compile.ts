@@ -61,7 +61,7 @@ export interface CompileInput {
   readonly held?: HeldEvents | undefined;
   /** What is remembered of events by key; undefined where nothing is. */
   readonly seen?: (SeenKeys & CountedEvents) | undefined;
-  /** Who keeps the order of a consumer that has one. */
+  /** Who keeps the order of a consumer that has one, and the gate of one that runs on one instance. */
   readonly lanes?: Lanes | undefined;
   /** Undefined while traces are off. */
   readonly tracer?: Tracer | undefined;
@@ -207,7 +207,8 @@ class PlanCompiler {
       targets: routes.map(({ breaker }) => breaker.target),
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
-      ordered: flow.order.length > 0,
+      ordered: this.#consumer.order_by !== undefined,
+      exclusive: flow.order.length > 0,
       holds: this.#consumer.on_dead_letter === 'hold',
       // The next one of its key stands in line before a place is given away.
       onSettled: inTurn([

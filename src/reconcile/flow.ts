@@ -33,7 +33,8 @@ export interface FlowContext extends LimitContext {
 
 /** A stage with its options as validated, for `explain`. */
 export interface FlowStage {
-  readonly kind: 'expire' | 'dedupe' | 'order' | 'rate_limit' | 'count' | 'debounce' | 'delay' | 'group' | 'throttle';
+  readonly kind:
+    'expire' | 'dedupe' | 'order' | 'gate' | 'rate_limit' | 'count' | 'debounce' | 'delay' | 'group' | 'throttle';
   readonly options: unknown;
   readonly step: Step;
   /** What there is to say of an event that comes to it. */
