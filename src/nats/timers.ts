@@ -87,30 +87,50 @@ export async function removeAcked(manager: JetStreamManager, consumer: string): 
   await manager.streams.purge(TIMER_STREAM, { filter: dueSubject(consumer), seq: ack_floor.stream_seq + 1 });
 }
 
+/** The kinds of timers that are counted. Of the stages that hand events over, only these do so to a timer. */
+export const TIMER_KINDS = ['retry', 'throttle', 'delay', 'debounce'] as const satisfies readonly TimerKind[];
+
+/** Characters of an alarm's name that are its place in what debounce holds (`nats/held.ts`). */
+export const PLACE = 22;
+
+/** How many timers of a consumer wait, by kind. */
+export type TimerCounts = Partial<Record<(typeof TIMER_KINDS)[number], number>>;
+
 /**
- * How many events of each consumer wait for a timer. Where there are very many, each consumer is asked for alone, which
- * the server answers from its index; undefined where the stream does not allow that.
+ * How many events of each consumer wait for a timer; of debounce those that it holds, an event a place. Where there are very many, each consumer is asked for alone, which the server
+ * answers from its index; undefined where the stream does not allow that.
  */
 export async function waitingTimers(
   manager: JetStreamManager,
   consumers: readonly string[],
-): Promise<ReadonlyMap<string, number> | undefined> {
+): Promise<ReadonlyMap<string, TimerCounts> | undefined> {
   const { state } = await manager.streams.info(TIMER_STREAM);
-  const waiting = new Map<string, number>();
+  const waiting = new Map<string, TimerCounts>();
   if (state.messages === 0) return waiting;
   if (state.messages > COUNTED) {
-    const counts = await Promise.all(consumers.map((name) => countMatching(manager, TIMER_STREAM, timersOf(name))));
-    for (const [index, name] of consumers.entries()) {
-      const count = counts[index];
-      if (count === undefined) return undefined;
-      waiting.set(name, count);
+    for (const name of consumers) {
+      const counts: TimerCounts = {};
+      for (const kind of TIMER_KINDS) {
+        const count = await countMatching(manager, TIMER_STREAM, `ouzel.timer.${name}.${kind}.>`);
+        if (count === undefined) return undefined;
+        counts[kind] = count;
+      }
+      waiting.set(name, counts);
     }
     return waiting;
   }
   const timers = await manager.streams.info(TIMER_STREAM, { subjects_filter: 'ouzel.timer.>' });
+  const places = new Set<string>();
   for (const [subject, count] of Object.entries(timers.state.subjects ?? {})) {
-    const consumer = subject.split('.')[2] ?? '';
-    waiting.set(consumer, (waiting.get(consumer) ?? 0) + count);
+    const [, , consumer = '', kind, name = ''] = subject.split('.');
+    // Several instances may set an alarm for what one of them holds.
+    const place = `${consumer} ${name.slice(0, PLACE)}`;
+    if (kind === 'debounce' && places.has(place)) continue;
+    places.add(place);
+    const counts = waiting.get(consumer) ?? {};
+    const known = TIMER_KINDS.find((each) => each === kind);
+    if (known !== undefined) counts[known] = (counts[known] ?? 0) + count;
+    waiting.set(consumer, counts);
   }
   return waiting;
 }
