@@ -20,7 +20,7 @@ export async function pollDurables(
   );
 }
 
-/** A number that is not known any more is not shown; nor is one below. */
+/** A number that is not known any more is not shown; nor is one of what is stored. */
 async function showTimers(
   manager: JetStreamManager,
   runtimes: readonly ConsumerRuntime[],
@@ -30,9 +30,16 @@ async function showTimers(
     manager,
     runtimes.map(({ name }) => name),
   );
-  for (const { name } of runtimes)
+  const known = new Set([...timersPending.series()].map(({ labels }) => `${labels['consumer']} ${labels['kind']}`));
+  for (const { name } of runtimes) {
     if (waiting === undefined) timersPending.remove('consumer', name);
-    else for (const kind of TIMER_KINDS) timersPending.with(name, kind).set(waiting.get(name)?.[kind] ?? 0);
+    else
+      for (const kind of TIMER_KINDS) {
+        const count = waiting.get(name)?.[kind] ?? 0;
+        // Every consumer has retries; what it never had is left out.
+        if (count > 0 || kind === 'retry' || known.has(`${name} ${kind}`)) timersPending.with(name, kind).set(count);
+      }
+  }
 }
 
 async function showStored(
