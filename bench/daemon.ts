@@ -18,6 +18,8 @@ export interface Bench {
   readonly server: NatsServer;
   readonly jsm: JetStreamManager;
   readonly events: number;
+  /** The folder for CPU profiles. */
+  readonly profile: string | undefined;
 }
 
 /** Runs one round over the loaded stream, with a new durable. */
@@ -43,7 +45,7 @@ export interface DaemonRound {
 export const daemonWorkload =
   (round: DaemonRound): Workload =>
   async (bench) => {
-    const { server, events } = bench;
+    const { server, events, profile } = bench;
     const directory = await mkdtemp(join(tmpdir(), 'ouzel-bench-'));
     const address = `127.0.0.1:${await freePort()}`;
     const config = round.config(server.url, address);
@@ -51,10 +53,17 @@ export const daemonWorkload =
     const trail = config.includes('\naudit:') ? '' : 'audit: { mode: off }\n';
     await writeFile(join(directory, 'ouzel.yaml'), config + trail);
     for (const [name, text] of Object.entries(round.files ?? {})) await writeFile(join(directory, name), text);
-    const child = spawn(process.execPath, [path('../src/main.ts'), 'run', '--config', join(directory, 'ouzel.yaml')], {
-      cwd: directory,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(
+      process.execPath,
+      [
+        ...(profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`]),
+        path('../src/main.ts'),
+        'run',
+        '--config',
+        join(directory, 'ouzel.yaml'),
+      ],
+      { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] },
+    );
     endWithThisProcess(child);
     let log = '';
     for (const stream of [child.stdout, child.stderr]) {
@@ -70,7 +79,8 @@ export const daemonWorkload =
         cause: error,
       });
     } finally {
-      await kill(child);
+      // A profile is written by a process that ends on its own.
+      await kill(child, profile === undefined ? 'SIGKILL' : 'SIGTERM');
       await rm(directory, { recursive: true, force: true });
       await round.end?.(bench);
     }
@@ -116,10 +126,10 @@ async function ready(scrape: () => Promise<Progress>): Promise<void> {
   }
 }
 
-/** At once: a drain takes seconds, and all that counts is measured by now. */
-export async function kill(child: ChildProcess): Promise<void> {
+/** At once, unless asked otherwise: a drain takes seconds, and all that counts is measured by now. */
+export async function kill(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const exit = once(child, 'exit');
-  child.kill('SIGKILL');
+  child.kill(signal);
   await exit;
 }

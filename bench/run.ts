@@ -4,7 +4,7 @@
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { jetstreamManager } from '@nats-io/jetstream';
@@ -25,12 +25,13 @@ import { ON_REQUEST, WORKLOADS } from './workloads.ts';
 /** Not loads, but changes of the configuration: measured once, behind the rounds. */
 const CHANGES: readonly string[] = ['reload', 'register'];
 
-const HELP = `npm run -s bench -- [--quick] [--json] [--events N] [--rounds N] [--only NAME,…]
+const HELP = `npm run -s bench -- [--quick] [--json] [--events N] [--rounds N] [--profile DIR] [--only NAME,…]
 
   --quick    fewer events and rounds, without register: done within a minute
   --json     prints one JSON object and nothing else
   --events   how many events the stream holds (default 400000, quick 150000)
   --rounds   how often each workload runs (default 5, quick 3); the medians count
+  --profile  writes a CPU profile of each daemon into this folder (for DevTools; the figures are lower for it)
   --only     some of: ${[...WORKLOADS.keys(), ...CHANGES].join(', ')}
              (${ON_REQUEST.join(', ')} are measured on request only)
 
@@ -49,6 +50,7 @@ interface Options {
   readonly events: number;
   readonly rounds: number;
   readonly names: readonly string[];
+  readonly profile: string | undefined;
 }
 
 type Result = Figures & { readonly cpu_ratio_to_raw?: number; readonly rate_ratio_to_raw?: number };
@@ -75,6 +77,7 @@ function readOptions(args: readonly string[]): Options {
         events: { type: 'string' },
         rounds: { type: 'string' },
         only: { type: 'string' },
+        profile: { type: 'string' },
       },
     });
     if (values.help) {
@@ -85,8 +88,9 @@ function readOptions(args: readonly string[]): Options {
     const names = values.only?.split(',') ?? [...USUAL, ...CHANGES.slice(0, quick ? 1 : CHANGES.length)];
     const unknown = names.find((name) => !WORKLOADS.has(name) && !CHANGES.includes(name));
     if (unknown !== undefined) throw new Error(`no workload ${unknown}`);
+    const profile = values.profile === undefined ? undefined : resolve(values.profile);
     const events = positive('--events', values.events, quick ? 150_000 : 400_000);
-    return { quick, json, events, rounds: positive('--rounds', values.rounds, quick ? 3 : 5), names };
+    return { quick, json, events, rounds: positive('--rounds', values.rounds, quick ? 3 : 5), names, profile };
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${HELP}`);
     process.exit(EXIT.usage);
@@ -114,7 +118,7 @@ async function measureAll(how: Options): Promise<Measured> {
     try {
       const jsm = await jetstreamManager(nc);
       await load(nc, jsm, how.events);
-      const loads = summarize(await rounds({ server, jsm, events: how.events }, how));
+      const loads = summarize(await rounds({ server, jsm, events: how.events, profile: how.profile }, how));
       return {
         loads,
         ...(how.names.includes('reload') ? { reload: await measureReload(server) } : {}),

@@ -45,10 +45,10 @@ export const outcomeSubject = (chain: string): string => OUTCOME_PREFIX + chain;
 
 export const hashOf = (bytes: Uint8Array | string): string => hash('sha256', bytes, 'hex');
 
-/** @param lines Records, each a line of JSON without its end. */
-export const writeBatch = (link: Omit<Link, 'version' | 'records'>, lines: readonly string[]): Uint8Array =>
+/** @param lines Records: lines of JSON, each with its end. */
+export const writeBatch = (link: Omit<Link, 'version'>, lines: readonly Uint8Array[]): Uint8Array =>
   zstdCompressSync(
-    `${JSON.stringify({ version: 1, ...link, records: lines.length } satisfies Link)}\n${lines.join('\n')}\n`,
+    Buffer.concat([Buffer.from(`${JSON.stringify({ version: 1, ...link } satisfies Link)}\n`), ...lines]),
     LEVEL,
   );
 

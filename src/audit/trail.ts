@@ -16,10 +16,11 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Anchor } from './anchor.ts';
 import { hashOf, NO_HASH, OUTCOME_STREAM, outcomeSubject, writeBatch } from './chain.ts';
+import { type Line, LineWriter, piecesOf } from './lines.ts';
 import { Payload } from './payloads.ts';
-import { type ActLink, actLine, attemptLine, outcomeLine } from './record.ts';
+import { type ActLink, writeAct, writeAttempt, writeOutcome } from './record.ts';
 
-/** Records with which a batch is sent at once, those that one has at most, and their characters. */
+/** Records with which a batch is sent at once, those that one has at most, and their bytes. */
 const ENOUGH = 256;
 const MOST = 1_024;
 const LARGE = 512 * 1024;
@@ -45,7 +46,7 @@ type Kind = 'outcome' | 'attempt' | 'act';
 
 interface Entry {
   readonly kind: Kind;
-  readonly line: string;
+  readonly line: Line;
   /** The data of the event, where it is kept. */
   readonly payload?: Payload | undefined;
   /** The run that waits for it, with how it ends. */
@@ -79,11 +80,13 @@ export class Trail implements AuditTrail {
   readonly #options: TrailOptions;
   readonly #recorded: Readonly<Record<Kind, Cell>>;
   readonly #refusals: Cell;
+  readonly #lines = new LineWriter();
   #publisher: Publisher | undefined;
   #anchor: Anchor | undefined;
   #prepare: () => Promise<void> = () => Promise.resolve();
   #queue: Entry[] = [];
-  #characters = 0;
+  /** Bytes of lines in the queue. */
+  #bytes = 0;
   /** Bytes of data in the queue. */
   #data = 0;
   #sending: Sending | undefined;
@@ -150,14 +153,14 @@ export class Trail implements AuditTrail {
     if (!required && this.#isFull('outcome')) return;
     const key = keyOf(run);
     const payload = this.#payloads ? new Payload(run.event.carrier.body, key) : undefined;
-    const line = outcomeLine(run, outcome, key, redact, payload?.hash);
+    const line = writeOutcome(this.#lines, run, outcome, key, redact, payload?.hash);
     this.#add(required ? { kind: 'outcome', line, payload, run, outcome } : { kind: 'outcome', line, payload });
   }
 
   attempt(run: Run, failure: Failure, delay: number): void {
     if (this.#isFull('attempt')) return;
     const { keyOf, redact } = this.#options;
-    this.#add({ kind: 'attempt', line: attemptLine(run, failure, delay, keyOf(run), redact) });
+    this.#add({ kind: 'attempt', line: writeAttempt(this.#lines, run, failure, delay, keyOf(run), redact) });
   }
 
   /** Resolves when the chain has an act. @throws OuzelError when that takes longer, because it is refused now */
@@ -165,7 +168,7 @@ export class Trail implements AuditTrail {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const done = (error?: OuzelError): void => (error === undefined ? resolve() : reject(error));
     const problem = this.#problem;
-    this.#add({ kind: 'act', line: actLine(act), ...(problem === undefined ? { done } : {}) });
+    this.#add({ kind: 'act', line: writeAct(this.#lines, act), ...(problem === undefined ? { done } : {}) });
     if (problem !== undefined) return Promise.reject(problem);
     this.#send();
     return promise;
@@ -209,13 +212,13 @@ export class Trail implements AuditTrail {
 
   #add(entry: Entry): void {
     this.#queue.push(entry);
-    this.#characters += entry.line.length;
+    this.#bytes += sizeOf(entry.line);
     this.#data += entry.payload?.body.length ?? 0;
     if (this.#sending === undefined && this.#again === undefined) this.#arrange();
   }
 
   #arrange(): void {
-    if (this.#queue.length >= ENOUGH || this.#characters >= LARGE) this.#send();
+    if (this.#queue.length >= ENOUGH || this.#bytes >= LARGE) this.#send();
     else if (this.mode === 'required' && this.#lastSize < FEW) this.#immediate ??= setImmediate(this.#send);
     else this.#timer ??= setTimeout(this.#send, this.mode === 'required' ? WITHIN_REQUIRED : WITHIN);
   }
@@ -238,8 +241,9 @@ export class Trail implements AuditTrail {
         previous_sequence: this.#sequence,
         previous_time: this.#time,
         time,
+        records: entries.length,
       },
-      entries.map(({ line }) => line),
+      piecesOf(entries.map(({ line }) => line)),
     );
     this.#sending = { entries, bytes, hash: hashOf(bytes), number: this.#number, time };
     this.#lastSize = entries.length;
@@ -247,16 +251,16 @@ export class Trail implements AuditTrail {
   };
 
   #take(): Entry[] {
-    let characters = 0;
+    let bytes = 0;
     let data = 0;
     let count = 0;
     const most = Math.min(this.#queue.length, this.#most);
-    while (count < most && (count === 0 || (characters < LARGE && data < LARGE_DATA))) {
-      const entry = this.#queue[count++];
-      characters += entry?.line.length ?? 0;
-      data += entry?.payload?.body.length ?? 0;
+    while (count < most && (count === 0 || (bytes < LARGE && data < LARGE_DATA))) {
+      const { line, payload } = this.#queue[count++] as Entry;
+      bytes += sizeOf(line);
+      data += payload?.body.length ?? 0;
     }
-    this.#characters -= characters;
+    this.#bytes -= bytes;
     this.#data -= data;
     if (count < this.#queue.length) return this.#queue.splice(0, count);
     const all = this.#queue;
@@ -368,7 +372,7 @@ export class Trail implements AuditTrail {
       this.#most = Math.ceil(entries.length / 2);
       this.#queue = [...entries, ...this.#queue];
       for (const { line, payload } of entries) {
-        this.#characters += line.length;
+        this.#bytes += sizeOf(line);
         this.#data += payload?.body.length ?? 0;
       }
     } else {
@@ -379,6 +383,8 @@ export class Trail implements AuditTrail {
     this.#send();
   }
 }
+
+const sizeOf = ({ from, to }: Line): number => to - from;
 
 /** Lets go of whoever waits for a record. */
 function end({ run, outcome, done }: Entry): void {

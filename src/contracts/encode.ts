@@ -31,9 +31,8 @@ export function cloudEventHeaders(event: Event): string {
   return lines + headerLine('Content-Type', event.datacontenttype ?? 'application/json');
 }
 
-/** The document of structured mode. Data that is no JSON goes as text, or as `data_base64`. */
-export function structuredEvent(event: Event): Readonly<Record<string, unknown>> {
-  const { data, datacontenttype } = event;
+/** What a structured event has besides its data. */
+function attributesOf(event: Event): Readonly<Record<string, unknown>> {
   return {
     specversion: '1.0',
     id: event.id,
@@ -41,11 +40,32 @@ export function structuredEvent(event: Event): Readonly<Record<string, unknown>>
     type: event.type,
     time: event.time,
     ...(event.subject === undefined ? {} : { subject: event.subject }),
-    datacontenttype: datacontenttype ?? 'application/json',
+    datacontenttype: event.datacontenttype ?? 'application/json',
     ...(event.dataschema === undefined ? {} : { dataschema: event.dataschema }),
     ...event.extensions,
+  };
+}
+
+/** The document of structured mode. Data that is no JSON goes as text, or as `data_base64`. */
+export function structuredEvent(event: Event): Readonly<Record<string, unknown>> {
+  const { data } = event;
+  return {
+    ...attributesOf(event),
     ...(data instanceof Uint8Array ? { data_base64: Buffer.from(data).toString('base64') } : { data }),
   };
+}
+
+/**
+ * The same as text. JSON that nothing has changed goes out as it came in, which keeps what a number cannot hold.
+ *
+ * @throws OuzelError EVENT_UNDECODABLE, EVENT_EXPRESSION
+ */
+export function structuredText(event: Event): string {
+  // Read in any case: what is no JSON must not go out as if it were.
+  const text = event.data === undefined ? undefined : event.jsonAsItCame;
+  return text === undefined
+    ? stringifyJson(structuredEvent(event))
+    : `${stringifyJson(attributesOf(event)).slice(0, -1)},"data":${text}}`;
 }
 
 /** The body of a batch, and its content type. */

@@ -191,6 +191,15 @@ export class Event implements EventView {
     return data === undefined ? '' : stringifyJson(data);
   }
 
+  /** The text of the data, where it is JSON, the whole of the body, and unchanged. To be asked when `data` was read. */
+  get jsonAsItCame(): string | undefined {
+    const { body } = this.carrier;
+    const isSo = !this.dataChanged && body.length > 0 && isJsonType(this.contents.datacontenttype);
+    if (!isSo || !(body instanceof Buffer) || !this.contents.bodyIsData) return undefined;
+    // A byte order mark stands before a text, not in the middle of one.
+    return body[0] === 0xef ? undefined : body.toString();
+  }
+
   /** Puts another value in place of the data. */
   replaceData(value: unknown): void {
     if (!this.dataChanged) {

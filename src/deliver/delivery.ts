@@ -25,6 +25,8 @@ export class Delivery {
   readonly span: DeliverySpan | undefined;
   /** What was sent over HTTP, for the log of deliveries; set by targets that do, before they send. */
   exchange: Exchange | undefined;
+  /** What its target cancels when nobody waits for it any more; the same as `signal`, for less. */
+  underway: { cancel(reason: Error): void } | undefined;
   /** Milliseconds that it took; undefined before it ended. */
   duration: number | undefined;
   #abort: AbortController | undefined;
@@ -70,6 +72,7 @@ export class Delivery {
   /** Tells the target that nobody waits. */
   protected stop(reason?: OuzelError): void {
     this.#abort?.abort(reason);
+    this.underway?.cancel(reason ?? new Error('given up'));
   }
 
   /** Whether it may be put off: nothing else waits for its run. */

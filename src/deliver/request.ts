@@ -1,7 +1,7 @@
 /** Request and reply over NATS: what the transformer and the target of this name have in common. */
 import { z } from 'zod';
 import { duration, size, template } from '../config/fields.ts';
-import { cloudEventHeaders, structuredEvent } from '../contracts/encode.ts';
+import { cloudEventHeaders, structuredText } from '../contracts/encode.ts';
 import { type Event, isJsonType } from '../core/event.ts';
 import { headerBlock, headerLine, headerValue } from '../core/headers.ts';
 import { parseJson, stringifyJson } from '../core/json.ts';
@@ -134,7 +134,7 @@ export class Request {
 
 function eventMessage(event: Event, mode: RequestOptions['cloudevents']): Message {
   if (mode === 'structured')
-    return { lines: 'Content-Type: application/cloudevents+json\r\n', body: stringifyJson(structuredEvent(event)) };
+    return { lines: 'Content-Type: application/cloudevents+json\r\n', body: structuredText(event) };
   if (mode === 'binary') return { lines: cloudEventHeaders(event), body: event.body() };
   const { datacontenttype } = event;
   return {

@@ -66,7 +66,7 @@ function forged(bytes: Uint8Array): Uint8Array {
   const [link = '', ...lines] = batchText(bytes).trimEnd().split('\n');
   return writeBatch(
     JSON.parse(link) as Link,
-    lines.map((line) => line.replace('delivered', 'filtered')),
+    lines.map((line) => Buffer.from(`${line.replace('delivered', 'filtered')}\n`)),
   );
 }
 

@@ -1,11 +1,11 @@
 /** HTTP/1.1 to one origin: connections that are kept, checked addresses, and a time for the whole of an exchange. */
 import { lookup as resolve, type LookupAddress, type LookupOptions } from 'node:dns';
-import type { buildConnector, Pool } from 'undici';
+import type { buildConnector, Client } from 'undici';
 import { OuzelError } from '../../errors.ts';
 import { bareHost, specialAddress, specialHost } from './addresses.ts';
 import type { HttpAnswer } from './answer.ts';
-import { Exchange } from './exchange.ts';
-import { Places } from './places.ts';
+import { Connections } from './connections.ts';
+import { type Asker, Exchange, type HttpRequest, type Terms } from './exchange.ts';
 import { type TlsFiles, withTlsFiles } from './tls.ts';
 
 export interface HttpClientOptions {
@@ -26,12 +26,9 @@ export interface HttpClientOptions {
   readonly tls?: TlsFiles | undefined;
 }
 
-export interface HttpRequest {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** Path and query. */
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array;
+/** A request that is on its way, or waits for a connection. */
+export interface Ongoing {
+  cancel(reason: Error): void;
 }
 
 /** Milliseconds that one address of several is tried, before the next one is. */
@@ -39,12 +36,22 @@ const ATTEMPT = 1000;
 
 export class HttpClient {
   readonly #options: HttpClientOptions;
-  readonly #places: Places;
-  #pool: Promise<Pool> | undefined;
+  readonly #connections: Connections;
+  readonly #terms: Terms;
 
   constructor(options: HttpClientOptions) {
     this.#options = options;
-    this.#places = new Places(options.connections);
+    const { timeout, maxResponse } = options;
+    this.#connections = new Connections(options.connections, () => this.#opener());
+    this.#terms = {
+      timeout,
+      maxResponse,
+      late: (request) => new OuzelError('TARGET_TIMEOUT', `${this.#asked(request)}: no answer within ${timeout} ms`),
+      tooLarge: (request) =>
+        new OuzelError('TARGET_REJECTED', `${this.#asked(request)}: the answer has more than ${maxResponse} bytes`),
+      over: (exchange, end) => this.#connections.leave(exchange, end),
+      failure: (request, error) => this.#failure(request, error),
+    };
   }
 
   /**
@@ -55,7 +62,7 @@ export class HttpClient {
    * @throws OuzelError TARGET_TIMEOUT, TARGET_UNAVAILABLE, TARGET_ADDRESS
    */
   send(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
-    return this.#exchange(request, signal, false);
+    return this.#promised(request, signal, false);
   }
 
   /**
@@ -64,52 +71,45 @@ export class HttpClient {
    * @throws OuzelError TARGET_REJECTED also for a body of more than `maxResponse`
    */
   fetch(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
-    return this.#exchange(request, signal, true);
+    return this.#promised(request, signal, true);
   }
 
-  async #exchange(request: HttpRequest, signal: AbortSignal, whole: boolean): Promise<HttpAnswer> {
-    const { timeout, maxResponse } = this.#options;
-    // Before the clock starts: loading the client is not the target's time.
-    const pool = await (this.#pool ??= this.#open());
-    // Nor is the time that others take who came first.
-    await this.#places.take(signal);
-    const exchange = new Exchange({
-      whole,
-      maxResponse,
-      tooLarge: () =>
-        new OuzelError('TARGET_REJECTED', `${this.#asked(request)}: the answer has more than ${maxResponse} bytes`),
-      over: () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', ended);
-        this.#places.give();
-      },
-    });
+  async #promised(request: HttpRequest, signal: AbortSignal, whole: boolean): Promise<HttpAnswer> {
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
+    const exchange = this.begin({ request: () => request, answered: resolve, failed: reject }, whole);
     const ended = (): void => exchange.cancel(signal.reason as Error);
-    const timer = setTimeout(
-      () =>
-        exchange.cancel(new OuzelError('TARGET_TIMEOUT', `${this.#asked(request)}: no answer within ${timeout} ms`)),
-      timeout,
-    );
     signal.addEventListener('abort', ended, { once: true });
-    if (signal.aborted) ended();
-    const { path, method, headers, body = null } = request;
-    pool.dispatch({ path, method, headers, body }, exchange);
     try {
-      return await exchange.answer;
-    } catch (error) {
-      throw this.#failure(request, error);
+      return await promise;
+    } finally {
+      // Of a 2xx the body may still come, which nobody waits for.
+      signal.removeEventListener('abort', ended);
     }
+  }
+
+  /**
+   * The same as `send`, for whoever makes many of them: without a promise and a signal each.
+   *
+   * @param whole As `fetch`.
+   * @returns What ends it: the asker is told the reason, unless it knows the answer.
+   */
+  begin(asker: Asker, whole = false): Ongoing {
+    const exchange = new Exchange(asker, this.#terms, whole);
+    // The time that others take who came first, and that of loading the client, is not the target's.
+    this.#connections.enter(exchange);
+    return exchange;
   }
 
   /** Closes the connections, each when what runs on it has ended. */
   close(): void {
-    this.#pool?.then((pool) => pool.close()).catch(() => undefined);
+    this.#connections.close();
   }
 
   /** Loaded by the first request: a configuration without webhooks does not pay for it. */
-  async #open(): Promise<Pool> {
-    const { origin, connections, timeout, connectTimeout, headersTimeout = 0, allowPrivate, tls } = this.#options;
-    const { Pool, buildConnector } = await import('undici');
+  async #opener(): Promise<() => Client> {
+    const { origin, timeout, connectTimeout, headersTimeout = 0, allowPrivate, tls } = this.#options;
+    const { Client, buildConnector } = await import('undici');
     const remedy = '`allow_private: true` in the target';
     const connector = (content: object): buildConnector.connector =>
       guardedConnector(
@@ -118,13 +118,9 @@ export class HttpClient {
         allowPrivate,
         remedy,
       );
-    return new Pool(origin, {
-      connections,
-      // The whole of an exchange has its own time, which `#exchange` keeps.
-      headersTimeout,
-      bodyTimeout: 0,
-      connect: tls === undefined ? connector({}) : withTlsFiles(tls, connector),
-    });
+    const connect = tls === undefined ? connector({}) : withTlsFiles(tls, connector);
+    // The whole of an exchange has its own time, which it keeps itself.
+    return () => new Client(origin, { headersTimeout, bodyTimeout: 0, connect });
   }
 
   #asked({ method }: HttpRequest): string {

@@ -8,43 +8,89 @@ const BEGINNING = 4 * EXCERPT;
 
 const NOTHING = new Uint8Array();
 
-export interface ExchangeOptions {
-  /** Whether all of the body of a 2xx is wanted. */
-  readonly whole: boolean;
-  /** Bytes of an answer that are read. */
-  readonly maxResponse: number;
-  /** The error for a body that is larger, where all of it is wanted. */
-  readonly tooLarge: () => Error;
-  /** Called once, when the connection is free again or gone. */
-  readonly over: () => void;
+/** Who asks, and is told exactly one of the two, once. */
+export interface Asker {
+  /**
+   * The request. Asked for when there is a connection: what waits for one is as small as it can be, and the instant
+   * that is written into it is that of the attempt. What it throws is what failed.
+   */
+  request(): HttpRequest;
+  /** As soon as it is known what the request came to. */
+  answered(answer: HttpAnswer): void;
+  failed(error: unknown): void;
 }
 
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array;
+}
+
+/** What all exchanges with one origin have in common. */
+export interface Terms {
+  /** Milliseconds from its turn on a connection to the end of the answer's body. */
+  readonly timeout: number;
+  /** Bytes of an answer that are read. */
+  readonly maxResponse: number;
+  late(request: HttpRequest): Error;
+  /** The error for a body that is larger, where all of it is wanted. */
+  tooLarge(request: HttpRequest): Error;
+  /** Called once, when it needs its connection no longer. */
+  over(exchange: Exchange, end: ExchangeEnd): void;
+  /** What went wrong on the way, as one of ours. */
+  failure(request: HttpRequest, error: unknown): Error;
+}
+
+/** Ended: all of the answer came. Stuck: it was given up before anything went over its connection. */
+export type ExchangeEnd = 'ended' | 'failed' | 'stuck';
+
 export class Exchange implements Dispatcher.DispatchHandler {
-  /** The answer, as soon as it is known what the request came to. */
-  readonly answer: Promise<HttpAnswer>;
-  readonly #options: ExchangeOptions;
-  readonly #resolve: (answer: HttpAnswer) => void;
-  readonly #reject: (error: unknown) => void;
+  readonly #asker: Asker;
+  readonly #terms: Terms;
+  /** Whether all of the body of a 2xx is wanted. */
+  readonly #whole: boolean;
+  #request: HttpRequest | undefined;
+  #timer: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #known: { readonly status: number; readonly headers: IncomingHttpHeaders; body: Uint8Array } | undefined;
+  #told = false;
   #wanted = false;
   #chunks: Buffer[] | undefined;
   #size = 0;
   #over = false;
 
-  constructor(options: ExchangeOptions) {
-    const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
-    this.#options = options;
-    this.answer = promise;
-    this.#resolve = resolve;
-    this.#reject = reject;
+  constructor(asker: Asker, terms: Terms, whole: boolean) {
+    this.#asker = asker;
+    this.#terms = terms;
+    this.#whole = whole;
+  }
+
+  /** Makes its request, on a connection that is its own until it is over. */
+  begin(connection: Pick<Dispatcher, 'dispatch'>): void {
+    let request: HttpRequest;
+    try {
+      request = this.#asker.request();
+    } catch (error) {
+      return this.#finish('failed', error);
+    }
+    this.#request = request;
+    const { timeout } = this.#terms;
+    this.#timer = setTimeout(() => this.cancel(this.#terms.late(request)), timeout);
+    const { path, method, headers, body = null } = request;
+    connection.dispatch({ path, method, headers, body }, this);
   }
 
   /** Ends it. A status that is known stays what it is; without one, this is the error. */
   cancel(reason: Error): void {
     if (this.#over) return;
-    this.#finish(reason);
+    this.#finish(this.#controller === undefined ? 'stuck' : 'failed', reason);
     this.#controller?.abort(reason);
+  }
+
+  get isOver(): boolean {
+    return this.#over;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -58,9 +104,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (status < 200 || this.#over) return;
     this.#known = { status, headers, body: NOTHING };
     const confirmed = codeOfStatus(status) === undefined;
-    this.#wanted = this.#options.whole && confirmed;
+    this.#wanted = this.#whole && confirmed;
     // A 2xx is the word of the target, whatever becomes of the rest: a body that breaks off takes nothing back.
-    if (confirmed && !this.#wanted) this.#resolve(this.#known);
+    if (confirmed && !this.#wanted) this.#tell(this.#known);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -68,30 +114,37 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const room = this.#wanted ? chunk.length : Math.max(0, BEGINNING - this.#size);
     if (room > 0) (this.#chunks ??= []).push(chunk.subarray(0, room));
     this.#size += chunk.length;
-    if (this.#size <= this.#options.maxResponse) return;
-    const error = this.#options.tooLarge();
-    this.#finish(error);
+    if (this.#size <= this.#terms.maxResponse) return;
+    const error = this.#terms.tooLarge(this.#request as HttpRequest);
+    this.#finish('failed', error);
     controller.abort(error);
   }
 
   onResponseEnd(): void {
-    this.#finish();
+    this.#finish('ended');
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#finish(error);
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    this.#finish('failed', error);
   }
 
-  #finish(error?: Error): void {
+  #tell(answer: HttpAnswer): void {
+    this.#told = true;
+    this.#asker.answered(answer);
+  }
+
+  #finish(end: ExchangeEnd, error?: unknown): void {
     if (this.#over) return;
     this.#over = true;
-    this.#options.over();
+    clearTimeout(this.#timer);
+    this.#terms.over(this, end);
     const known = this.#known;
-    // What is wanted whole is worth nothing in part.
-    if (known === undefined || (this.#wanted && error !== undefined)) return this.#reject(error);
     // A copy: what the socket read is larger.
-    if (this.#chunks !== undefined) known.body = Buffer.concat(this.#chunks);
+    if (known !== undefined && this.#chunks !== undefined) known.body = Buffer.concat(this.#chunks);
     this.#chunks = undefined;
-    this.#resolve(known);
+    if (this.#told) return;
+    // What is wanted whole is worth nothing in part.
+    if (known !== undefined && !(this.#wanted && error !== undefined)) this.#tell(known);
+    else this.#asker.failed(this.#request === undefined ? error : this.#terms.failure(this.#request, error));
   }
 }

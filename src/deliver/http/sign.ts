@@ -103,9 +103,13 @@ export type Signer = (signable: Signable) => Readonly<Record<string, string>>;
 
 function standardSignature(keys: readonly StandardKey[], { id, timestamp, body }: Signable): string {
   const head = `${id}.${timestamp}.`;
+  const whole = typeof body === 'string' ? head + body : undefined;
   return keys
     .map(({ scheme, key }) => {
-      if (scheme === 'v1') return `v1,${createHmac('sha256', key).update(head).update(body).digest('base64')}`;
+      if (scheme === 'v1') {
+        const hmac = createHmac('sha256', key);
+        return `v1,${(whole === undefined ? hmac.update(head).update(body) : hmac.update(whole)).digest('base64')}`;
+      }
       const content = Buffer.concat([Buffer.from(head), typeof body === 'string' ? Buffer.from(body) : body]);
       return `v1a,${signWith(null, content, key).toString('base64')}`;
     })

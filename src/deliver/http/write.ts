@@ -1,6 +1,6 @@
 /** Makes the requests of a webhook: its URL, its headers and its body, signed. */
 import type { TemplateTree } from '../../config/fields.ts';
-import { batchContent, cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
+import { batchContent, cloudEventHeaders, structuredText } from '../../contracts/encode.ts';
 import type { Event } from '../../core/event.ts';
 import { replayOf } from '../../core/handover.ts';
 import { stringifyJson } from '../../core/json.ts';
@@ -42,17 +42,17 @@ function describingHeaders(event: Event): Record<string, string> {
   return headers;
 }
 
+const USER_AGENT = `ouzel/${VERSION}`;
+const STRUCTURED = { 'content-type': 'application/cloudevents+json' };
+const NO_SECRETS: readonly string[] = [];
+
 interface Content {
   readonly describing: Readonly<Record<string, string>>;
   readonly body: string | Uint8Array;
 }
 
 function eventContent(event: Event, mode: WriterOptions['cloudevents']): Content {
-  if (mode === 'structured')
-    return {
-      describing: { 'content-type': 'application/cloudevents+json' },
-      body: stringifyJson(structuredEvent(event)),
-    };
+  if (mode === 'structured') return { describing: STRUCTURED, body: structuredText(event) };
   if (mode === 'binary') return { describing: describingHeaders(event), body: event.body() };
   return { describing: { 'content-type': httpValue(event.datacontenttype ?? 'application/json') }, body: event.body() };
 }
@@ -66,15 +66,22 @@ export class RequestWriter {
   readonly #headers: ReturnType<typeof bindHeaders>;
   readonly #body: ReturnType<typeof bindTree> | undefined;
   readonly #sign: Signer | undefined;
+  readonly #basic: string | undefined;
 
   constructor(given: WriterOptions, context: TargetContext) {
     this.#options = given;
     this.#context = context;
     this.url = new TargetUrl(given.url, context);
+    this.#basic = this.url.credentials && basic(this.url.credentials);
     this.#messageId = messageIds(context.stream, context.consumer, context.route);
     this.#headers = bindHeaders(given.headers, context);
     this.#body = given.body === undefined ? undefined : bindTree(given.body, context);
     this.#sign = given.sign === undefined ? undefined : createSigner(given.sign);
+  }
+
+  /** The `webhook-id`. A full stop separates what is signed, and must not stand in it. */
+  idOf(run: Delivery['run']): string {
+    return this.#messageId(run).replaceAll('.', '_');
   }
 
   /**
@@ -88,40 +95,40 @@ export class RequestWriter {
     const own = this.#headers.map(
       ([name, bound, source]) => [name.toLowerCase(), render(bound, source, run, this.#context)] as const,
     );
-    const { credentials } = this.url;
-    // A full stop separates what is signed, and must not stand in it.
-    const id = this.#messageId(run).replaceAll('.', '_');
+    const id = this.idOf(run);
     const timestamp = String(Math.floor(Date.now() / 1000));
-    const headers: Record<string, string> = {
-      'user-agent': `ouzel/${VERSION}`,
-      ...(credentials === undefined ? {} : { authorization: basic(credentials) }),
-      ...describing,
-      ...(own.some(([name]) => name === 'traceparent')
-        ? {}
-        : httpTraceHeaders(span ?? (run.together === undefined ? traceOf(event) : undefined))),
-      ...Object.fromEntries(own.map(([name, value]) => [name, httpValue(value)])),
-      'webhook-id': id,
-      'webhook-timestamp': timestamp,
-      'ouzel-hops': String(mostHops(run) + 1),
-      ...(run.replay ? { [REPLAY_HEADER.toLowerCase()]: replayOf(run.id) ?? '' } : {}),
-      ...this.#sign?.({ id, timestamp, body }),
-    };
-    const secrets = [
+    // Written one after the other: this is done for every event, and spreading objects costs several times as much.
+    const headers: Record<string, string> = { 'user-agent': USER_AGENT };
+    if (this.#basic !== undefined) headers['authorization'] = this.#basic;
+    for (const name in describing) headers[name] = describing[name] as string;
+    if (!own.some(([name]) => name === 'traceparent'))
+      Object.assign(headers, httpTraceHeaders(span ?? (run.together === undefined ? traceOf(event) : undefined)));
+    for (const [name, value] of own) headers[name] = httpValue(value);
+    headers['webhook-id'] = id;
+    headers['webhook-timestamp'] = timestamp;
+    headers['ouzel-hops'] = String(mostHops(run) + 1);
+    if (run.replay) headers[REPLAY_HEADER.toLowerCase()] = replayOf(run.id) ?? '';
+    Object.assign(headers, this.#sign?.({ id, timestamp, body }));
+    return { url, headers, body, secrets: this.#secretsOf(url, own) };
+  }
+
+  #secretsOf(url: URL, own: readonly (readonly [name: string, value: string])[]): readonly string[] {
+    const { credentials } = this.url;
+    if (own.length === 0 && url.search === '' && credentials === undefined) return NO_SECRETS;
+    return [
       ...own.flatMap(([, value]) => [value, ...value.split(' ')]),
       ...(credentials === undefined ? [] : [basic(credentials).slice('Basic '.length), credentials.password]),
       url.search.slice(1),
       ...url.searchParams.values(),
     ];
-    return { url, headers, body, secrets };
   }
 
   /** The headers as they may be shown: nobody gets a signature for an event of their own by looking at it. */
   shown(headers: WrittenRequest['headers']): [name: string, value: string][] {
-    const { credentials } = this.url;
     const signatures = new Set(Object.keys(this.#sign?.({ id: '', timestamp: '', body: '' }) ?? {}));
     return Object.entries(headers).map(([name, value]) => {
       if (signatures.has(name)) return [name, '***'];
-      return [name, credentials !== undefined && value === basic(credentials) ? 'Basic ***' : value];
+      return [name, this.#basic !== undefined && value === this.#basic ? 'Basic ***' : value];
     });
   }
 

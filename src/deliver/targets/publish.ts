@@ -1,10 +1,9 @@
 import { z } from 'zod';
 import { duration } from '../../config/fields.ts';
 import { headerBlock, headerEntries, headerLine } from '../../core/headers.ts';
-import { stringifyJson } from '../../core/json.ts';
 import type { Event } from '../../core/event.ts';
 import type { OuzelError } from '../../errors.ts';
-import { type BatchContent, batchContent, cloudEventHeaders, structuredEvent } from '../../contracts/encode.ts';
+import { type BatchContent, batchContent, cloudEventHeaders, structuredText } from '../../contracts/encode.ts';
 import { defineTargetComponent } from '../component.ts';
 import type { Delivery } from '../delivery.ts';
 import { messageIds } from '../ids.ts';
@@ -116,7 +115,7 @@ export const publish = defineTargetComponent({
       return {
         to,
         headers: headersOf(delivery, undefined),
-        body: options.cloudevents === 'structured' ? stringifyJson(structuredEvent(event)) : event.body(),
+        body: options.cloudevents === 'structured' ? structuredText(event) : event.body(),
       };
     };
 

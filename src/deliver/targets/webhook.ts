@@ -6,13 +6,14 @@ import { defineTargetComponent } from '../component.ts';
 import type { Delivery } from '../delivery.ts';
 import { specialHost } from '../http/addresses.ts';
 import { failureOf, type HttpAnswer } from '../http/answer.ts';
-import { authOptions, createAuthorizer, secretsOf } from '../http/auth.ts';
+import { authOptions, type Authorizer, createAuthorizer, secretsOf } from '../http/auth.ts';
 import { HttpClient } from '../http/client.ts';
+import type { Asker, HttpRequest } from '../http/exchange.ts';
 import { httpHeaderTemplates } from '../http/headers.ts';
 import { signOptions } from '../http/sign.ts';
 import { type TlsFiles, tlsOptions } from '../http/tls.ts';
 import { hostOf, urlTemplate } from '../http/url.ts';
-import { RequestWriter, type WrittenRequest } from '../http/write.ts';
+import { RequestWriter } from '../http/write.ts';
 import type { Exchange } from '../log.ts';
 import type { PreparedTarget } from '../route.ts';
 
@@ -107,31 +108,7 @@ export const webhook = defineTargetComponent({
       tls: given.tls && absolute(given.tls, folder),
     });
     const auth = given.auth && createAuthorizer(given.auth, { timeout, allowPrivate });
-    const asked = `${method} ${origin}`;
-
-    const exchange = async (delivery: Delivery, { url, headers, body, secrets }: WrittenRequest): Promise<void> => {
-      const { signal } = delivery;
-      const known: Exchange = { id: headers['webhook-id'] ?? '', answer: undefined, secrets };
-      delivery.exchange = known;
-      const path = url.pathname + url.search;
-      let authorization = auth && (auth.constant ?? (await auth.value(signal)));
-      const send = async (): Promise<HttpAnswer> => {
-        const all = auth && authorization !== undefined ? { ...headers, [auth.name]: authorization } : headers;
-        if (authorization !== undefined) known.secrets = [...secrets, ...secretsOf(authorization)];
-        const came = await client.send({ method, path, headers: all, body }, signal);
-        known.answer = came;
-        return came;
-      };
-      let answer = await send();
-      // A token may have been taken back before its time: another one is tried, once.
-      if (answer.status === 401 && auth?.refused(authorization ?? '') === true) {
-        authorization = await auth.value(signal);
-        answer = await send();
-      }
-      const failure = failureOf(answer, { asked, origin, secrets: known.secrets, now: Date.now(), gone: true });
-      if (failure === undefined) delivery.confirm();
-      else delivery.fail(failure);
-    };
+    const poster: Poster = { client, writer, auth, method, origin, asked: `${method} ${origin}` };
 
     return {
       span: {
@@ -140,7 +117,7 @@ export const webhook = defineTargetComponent({
         attributes: { [ATTRIBUTES.httpMethod]: method, [ATTRIBUTES.serverAddress]: hostname },
       },
       deliver(delivery) {
-        exchange(delivery, writer.write(delivery)).catch((error: unknown) => delivery.fail(error));
+        new Posting(poster, delivery).begin();
       },
       preview(delivery) {
         const { url, headers, body } = writer.write(delivery);
@@ -151,6 +128,82 @@ export const webhook = defineTargetComponent({
     };
   },
 });
+
+/** Who posts what goes to one target. */
+interface Poster {
+  readonly client: HttpClient;
+  readonly writer: RequestWriter;
+  readonly auth: Authorizer | undefined;
+  readonly method: HttpRequest['method'];
+  readonly origin: string;
+  /** What is asked and whom, for errors. */
+  readonly asked: string;
+}
+
+/** One delivery on its way. */
+class Posting implements Asker {
+  readonly #poster: Poster;
+  readonly #delivery: Delivery;
+  readonly #known: Exchange;
+  #authorization: string | undefined;
+  #isSecond = false;
+
+  constructor(poster: Poster, delivery: Delivery) {
+    this.#poster = poster;
+    this.#delivery = delivery;
+    this.#known = { id: poster.writer.idOf(delivery.run), answer: undefined, secrets: [] };
+    delivery.exchange = this.#known;
+  }
+
+  begin(): void {
+    const { auth } = this.#poster;
+    if (auth === undefined || auth.constant !== undefined) this.#send(auth?.constant);
+    else this.#sendWithToken(auth);
+  }
+
+  #sendWithToken(auth: Authorizer): void {
+    auth
+      .value(this.#delivery.signal)
+      .then((value) => this.#send(value))
+      .catch((error: unknown) => this.#delivery.fail(error));
+  }
+
+  #send(authorization: string | undefined): void {
+    // Given up while a token was fetched.
+    if (this.#delivery.state !== 'open' || this.#delivery.isLeft) return;
+    this.#authorization = authorization;
+    this.#delivery.underway = this.#poster.client.begin(this);
+  }
+
+  request(): HttpRequest {
+    const { writer, auth, method } = this.#poster;
+    const { url, headers, body, secrets } = writer.write(this.#delivery);
+    const path = url.pathname + url.search;
+    this.#known.secrets = secrets;
+    const authorization = this.#authorization;
+    if (auth === undefined || authorization === undefined) return { method, path, headers, body };
+    this.#known.secrets = [...secrets, ...secretsOf(authorization)];
+    return { method, path, headers: { ...headers, [auth.name]: authorization }, body };
+  }
+
+  answered(answer: HttpAnswer): void {
+    const { auth, asked, origin } = this.#poster;
+    this.#known.answer = answer;
+    // A token may have been taken back before its time: another one is tried, once.
+    if (answer.status === 401 && !this.#isSecond && auth?.refused(this.#authorization ?? '') === true) {
+      this.#isSecond = true;
+      return this.#sendWithToken(auth);
+    }
+    const { secrets } = this.#known;
+    const failure = failureOf(answer, { asked, origin, secrets, now: Date.now(), gone: true });
+    if (failure === undefined) this.#delivery.confirm();
+    else this.#delivery.fail(failure);
+  }
+
+  failed(error: unknown): void {
+    this.#delivery.fail(error);
+  }
+}
 
 const absolute = (files: TlsFiles, folder: string): TlsFiles =>
   Object.fromEntries(Object.entries(files).map(([name, path]: [string, string]) => [name, resolve(folder, path)]));

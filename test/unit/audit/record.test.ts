@@ -1,6 +1,7 @@
 /** Lines of the trail: JSON, whatever is in an event. */
 import { describe, expect, it } from 'vitest';
-import { attemptLine, outcomeLine } from '../../../src/audit/record.ts';
+import { type Line, LineWriter } from '../../../src/audit/lines.ts';
+import { writeAttempt, writeOutcome } from '../../../src/audit/record.ts';
 import type { Run } from '../../../src/core/run.ts';
 import { deliverStep } from '../../../src/deliver/route.ts';
 import { error, eventOf, Gate, harness, jsonEvent, outcome, route } from '../core/helpers.ts';
@@ -10,9 +11,11 @@ const gated = () => {
   return { gate, ...harness({ steps: [gate] }) };
 };
 const plain = (text: string) => text;
-const parsed = (line: string) => JSON.parse(line) as Record<string, unknown>;
+const lines = new LineWriter();
+const parsed = ({ page, from, to }: Line) =>
+  JSON.parse(Buffer.from(page.subarray(from, to)).toString()) as Record<string, unknown>;
 const lineOf = (run: Run, key?: string, redact = plain) =>
-  parsed(outcomeLine(run, outcome('filtered', 'no_route'), key, redact));
+  parsed(writeOutcome(lines, run, outcome('filtered', 'no_route'), key, redact));
 
 describe('the line of an outcome', () => {
   it('says what became of which event', () => {
@@ -85,7 +88,7 @@ describe('the line of an outcome', () => {
 
 it('the line of an attempt says why it failed and when the next one is', () => {
   const run = gated().receive(jsonEvent({}));
-  const line = parsed(attemptLine(run, { error: error(), route: undefined }, 1_000.4, undefined, plain));
+  const line = parsed(writeAttempt(lines, run, { error: error(), route: undefined }, 1_000.4, undefined, plain));
   expect(line).toMatchObject({ kind: 'attempt', code: 'TARGET_REJECTED', error: 'no', delay: 1_000 });
   expect(line).not.toHaveProperty('outcome');
 });

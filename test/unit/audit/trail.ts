@@ -26,8 +26,9 @@ export function chainOf(
         previous_sequence: before?.sequence ?? 0,
         previous_time: before?.head.time ?? 0,
         time,
+        records: 1,
       },
-      [line(number)],
+      [Buffer.from(`${line(number)}\n`)],
     );
     written.push(stored(from + number, outcomeSubject(chain), bytes, { number, time }));
   }

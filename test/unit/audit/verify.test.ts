@@ -25,7 +25,7 @@ const kinds = ({ faults }: Verdict) => faults.map(({ kind, chain, number }) => [
 /** The same place in the chain with another record. */
 function rewritten({ sequence, subject, batch, head }: Written): Written {
   const { link } = batch as NonNullable<typeof batch>;
-  return stored(sequence, subject, writeBatch(link, ['{"n":"changed"}']), head);
+  return stored(sequence, subject, writeBatch(link, [Buffer.from('{"n":"changed"}\n')]), head);
 }
 
 const A = chainOf('a', 5);
