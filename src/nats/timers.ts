@@ -1,5 +1,5 @@
 /** What waits: the stream OUZEL_TIMERS, its timers, and what is due. */
-import { type JetStreamManager, RetentionPolicy, type StreamConfig } from '@nats-io/jetstream';
+import { JetStreamError, type JetStreamManager, RetentionPolicy, type StreamConfig } from '@nats-io/jetstream';
 import { writeRecord } from '../core/attempts.ts';
 import { handoverLines } from '../core/handover.ts';
 import { headerBlock, headerLine } from '../core/headers.ts';
@@ -97,25 +97,29 @@ export const PLACE = 22;
 export type TimerCounts = Partial<Record<(typeof TIMER_KINDS)[number], number>>;
 
 /**
- * How many events of each consumer wait for a timer; of debounce those that it holds, an event a place. Where there are very many, each consumer is asked for alone, which the server
- * answers from its index; undefined where the stream does not allow that.
+ * How many events of each consumer wait for a timer; of debounce those that it holds, an event a place. Where there are
+ * very many, each consumer is asked for alone, which the server answers from its index: then all alarms of debounce are
+ * counted. Undefined where the stream does not allow that.
+ *
+ * @param counted How many are not very many.
  */
 export async function waitingTimers(
   manager: JetStreamManager,
   consumers: readonly string[],
+  counted = COUNTED,
 ): Promise<ReadonlyMap<string, TimerCounts> | undefined> {
   const { state } = await manager.streams.info(TIMER_STREAM);
   const waiting = new Map<string, TimerCounts>();
   if (state.messages === 0) return waiting;
-  if (state.messages > COUNTED) {
-    for (const name of consumers) {
-      const counts: TimerCounts = {};
-      for (const kind of TIMER_KINDS) {
-        const count = await countMatching(manager, TIMER_STREAM, `ouzel.timer.${name}.${kind}.>`);
-        if (count === undefined) return undefined;
-        counts[kind] = count;
-      }
-      waiting.set(name, counts);
+  if (state.messages > counted) {
+    const all = consumers.flatMap((name) => TIMER_KINDS.map((kind) => ({ name, kind })));
+    const counts = await Promise.all(
+      all.map(({ name, kind }) => countMatching(manager, TIMER_STREAM, `ouzel.timer.${name}.${kind}.>`)),
+    );
+    for (const [index, { name, kind }] of all.entries()) {
+      const count = counts[index];
+      if (count === undefined) return undefined;
+      waiting.set(name, { ...waiting.get(name), [kind]: count });
     }
     return waiting;
   }
@@ -123,10 +127,12 @@ export async function waitingTimers(
   const places = new Set<string>();
   for (const [subject, count] of Object.entries(timers.state.subjects ?? {})) {
     const [, , consumer = '', kind, name = ''] = subject.split('.');
-    // Several instances may set an alarm for what one of them holds.
-    const place = `${consumer} ${name.slice(0, PLACE)}`;
-    if (kind === 'debounce' && places.has(place)) continue;
-    places.add(place);
+    if (kind === 'debounce') {
+      // Several instances may set an alarm for what one of them holds.
+      const place = `${consumer} ${name.slice(0, PLACE)}`;
+      if (places.has(place)) continue;
+      places.add(place);
+    }
     const counts = waiting.get(consumer) ?? {};
     const known = TIMER_KINDS.find((each) => each === kind);
     if (known !== undefined) counts[known] = (counts[known] ?? 0) + count;
@@ -138,6 +144,9 @@ export async function waitingTimers(
 /** The timers of a consumer. */
 export const timersOf = (consumer: string): string => `ouzel.timer.${consumer}.>`;
 
+/** The status of an answer that there is no message. */
+const NONE = 404;
+
 /** How many messages of a stream have a subject; undefined where the stream does not allow direct access. */
 export async function countMatching(
   manager: JetStreamManager,
@@ -148,7 +157,7 @@ export async function countMatching(
     const first = await manager.direct.getBatch(stream, { batch: 1, seq: 1, next_by_subj: pattern });
     for await (const { pending } of first) return pending + 1;
     return 0;
-  } catch {
-    return undefined;
+  } catch (error) {
+    return error instanceof JetStreamError && 'code' in error && error.code === NONE ? 0 : undefined;
   }
 }
