@@ -123,14 +123,17 @@ export function createSigner({ standard: std, github: hub, hmac: plain }: SignOp
     if (typeof key === 'string') throw new TypeError(key);
     return key;
   });
+  // As objects: making one of a text for every request would take several times as long as the signature.
+  const hubKey = hub && createSecretKey(hub.secret, 'utf8');
+  const plainKey = plain && createSecretKey(plain.secret, 'utf8');
   return (signable) => {
     const headers: Record<string, string> = {};
     if (keys.length > 0) headers['webhook-signature'] = standardSignature(keys, signable);
-    if (hub !== undefined)
-      headers['x-hub-signature-256'] = `sha256=${createHmac('sha256', hub.secret).update(signable.body).digest('hex')}`;
-    if (plain !== undefined) {
-      const { algorithm, secret: key, encoding, prefix, header } = plain;
-      headers[header.toLowerCase()] = prefix + createHmac(algorithm, key).update(signable.body).digest(encoding);
+    if (hubKey !== undefined)
+      headers['x-hub-signature-256'] = `sha256=${createHmac('sha256', hubKey).update(signable.body).digest('hex')}`;
+    if (plainKey !== undefined) {
+      const { algorithm, encoding, prefix, header } = plain as NonNullable<typeof plain>;
+      headers[header.toLowerCase()] = prefix + createHmac(algorithm, plainKey).update(signable.body).digest(encoding);
     }
     return headers;
   };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { anyMatches, fromHex, hmac, MISMATCH, oneOfSecrets, secretShape, secretsOf } from './signature.ts';
+import { anyMatches, fromHex, hmac, MISMATCH, oneOfSecrets, secretShape, keysOf } from './signature.ts';
 import { defineVerifier } from './verifier.ts';
 
 const PREFIX = 'sha256=';
@@ -11,7 +11,7 @@ export const github = defineVerifier({
   example: '{ secret: "${file:/run/secrets/github}" }',
   options: z.strictObject(secretShape).superRefine(oneOfSecrets),
   prepare(options) {
-    const secrets = secretsOf(options);
+    const keys = keysOf(options);
     return {
       needsBody: true,
       verify({ headers, body }) {
@@ -19,7 +19,7 @@ export const github = defineVerifier({
         if (given === undefined) return 'it has no X-Hub-Signature-256';
         const signature = given.startsWith(PREFIX) ? fromHex(given.slice(PREFIX.length)) : undefined;
         if (signature === undefined) return 'its X-Hub-Signature-256 is none';
-        const expected = secrets.map((secret) => hmac('sha256', secret, body));
+        const expected = keys.map((key) => hmac('sha256', key, body));
         return anyMatches([signature], expected) ? undefined : MISMATCH;
       },
       idOf: ({ headers }) => headers.get('x-github-delivery'),

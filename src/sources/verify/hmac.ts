@@ -8,7 +8,7 @@ import {
   MISMATCH,
   oneOfSecrets,
   secretShape,
-  secretsOf,
+  keysOf,
   timeProblem,
   tolerance,
 } from './signature.ts';
@@ -42,7 +42,7 @@ export const hmac = defineVerifier({
     .superRefine(oneOfSecrets),
   prepare({ algorithm, encoding, prefix, timestamp, ...rest }) {
     const name = rest.header.toLowerCase();
-    const secrets = secretsOf(rest);
+    const keys = keysOf(rest);
     const decode = encoding === 'hex' ? fromHex : fromBase64;
     return {
       needsBody: true,
@@ -58,7 +58,7 @@ export const hmac = defineVerifier({
           if (problem !== undefined) return problem;
           before = (time ?? '') + timestamp.join;
         }
-        const expected = secrets.map((secret) => hmacOf(algorithm, secret, before, body));
+        const expected = keys.map((key) => hmacOf(algorithm, key, before, body));
         return anyMatches([signature], expected) ? undefined : MISMATCH;
       },
     };

@@ -7,7 +7,7 @@ import {
   MISMATCH,
   oneOfSecrets,
   secretShape,
-  secretsOf,
+  keysOf,
   timeProblem,
   tolerance,
 } from './signature.ts';
@@ -23,7 +23,7 @@ export const slack = defineVerifier({
   example: '{ secret: "${file:/run/secrets/slack}" }',
   options: z.strictObject({ ...secretShape, tolerance: tolerance() }).superRefine(oneOfSecrets),
   prepare(options) {
-    const secrets = secretsOf(options);
+    const keys = keysOf(options);
     return {
       needsBody: true,
       verify({ headers, body, now }) {
@@ -34,7 +34,7 @@ export const slack = defineVerifier({
         if (problem !== undefined) return problem;
         const signature = given.startsWith(PREFIX) ? fromHex(given.slice(PREFIX.length)) : undefined;
         if (signature === undefined) return 'its X-Slack-Signature is none';
-        const expected = secrets.map((secret) => hmac('sha256', secret, `v0:${time ?? ''}:`, body));
+        const expected = keys.map((key) => hmac('sha256', key, `v0:${time ?? ''}:`, body));
         return anyMatches([signature], expected) ? undefined : MISMATCH;
       },
       idOf: ({ body }) => fieldOf(body, 'event_id'),

@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { createPublicKey, createSecretKey, type KeyObject, verify } from 'node:crypto';
 import { z } from 'zod';
 import type { IssueDetails } from '../../config/fields.ts';
 import {
@@ -23,7 +23,7 @@ const PUBLIC_KEY = 32;
 const SPKI = Buffer.from('302a300506032b6570032100', 'hex');
 
 type Key =
-  { readonly scheme: 'v1'; readonly secret: Buffer } | { readonly scheme: 'v1a'; readonly publicKey: KeyObject };
+  { readonly scheme: 'v1'; readonly secret: KeyObject } | { readonly scheme: 'v1a'; readonly publicKey: KeyObject };
 
 /** A secret (`whsec_…`, where the prefix may be left out) or a public key (`whpk_…`); else what was expected. */
 function keyOf(text: string): Key | string {
@@ -36,7 +36,7 @@ function keyOf(text: string): Key | string {
   }
   if (bytes === undefined || bytes.length < SHORTEST || bytes.length > LONGEST)
     return `whsec_ and ${SHORTEST} to ${LONGEST} bytes in base64`;
-  return { scheme: 'v1', secret: bytes };
+  return { scheme: 'v1', secret: createSecretKey(bytes) };
 }
 
 const options = z.strictObject({ ...secretShape, tolerance: tolerance() }).superRefine((value, context) => {

@@ -8,7 +8,7 @@ import {
   MOST_SIGNATURES,
   oneOfSecrets,
   secretShape,
-  secretsOf,
+  keysOf,
   timeProblem,
   tolerance,
 } from './signature.ts';
@@ -21,7 +21,7 @@ export const stripe = defineVerifier({
   example: '{ secret: "${file:/run/secrets/stripe}" }',
   options: z.strictObject({ ...secretShape, tolerance: tolerance() }).superRefine(oneOfSecrets),
   prepare(options) {
-    const secrets = secretsOf(options);
+    const keys = keysOf(options);
     return {
       needsBody: true,
       verify({ headers, body, now }) {
@@ -35,7 +35,7 @@ export const stripe = defineVerifier({
         const signatures = pairs.flatMap(([key, value = '']) => (key === 'v1' ? [fromHex(value)] : []));
         const given = signatures.filter((each) => each !== undefined).slice(0, MOST_SIGNATURES);
         if (given.length === 0) return 'its Stripe-Signature has no v1';
-        const expected = secrets.map((secret) => hmac('sha256', secret, `${times[0] ?? ''}.`, body));
+        const expected = keys.map((key) => hmac('sha256', key, `${times[0] ?? ''}.`, body));
         return anyMatches(given, expected) ? undefined : MISMATCH;
       },
       idOf: ({ body }) => fieldOf(body, 'id'),
