@@ -173,7 +173,10 @@ export class Daemon {
       logger: this.#logger,
       metrics: this.#metrics,
       status: () => this.status(),
-      refresh: () => this.#engine.refresh(),
+      refresh: () => {
+        this.#engine.refresh();
+        this.#trail.refresh();
+      },
       tap: (selectors, sink, sees) =>
         this.#taps.open(tapQuery(selectors, this.#loaded.config, this.#keyOf, sees), sink),
       deadLetters: () => this.#engine.letterAccess(),

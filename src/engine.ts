@@ -11,6 +11,7 @@ import { checkServer } from './nats/connect.ts';
 import { Link } from './nats/link.ts';
 import { Reconciler } from './reconcile/apply.ts';
 import type { ConsumerDiff } from './reconcile/diff.ts';
+import { showThrottled } from './reconcile/gauges.ts';
 import { pollDue, pollDurables } from './reconcile/poll.ts';
 import type { Confirm, Reloads } from './reconcile/reload.ts';
 import type { ConsumerRuntime } from './reconcile/runtime.ts';
@@ -154,6 +155,7 @@ export class Engine {
   refresh(): void {
     this.#options.metrics.natsConnected.with().set(this.connected ? 1 : 0);
     for (const runtime of this.runtimes.values()) runtime.refresh();
+    showThrottled(this.runtimes.values(), this.#options.metrics);
   }
 
   async #run(): Promise<void> {

@@ -90,10 +90,40 @@ export const inHand: PanelSpec = {
 
 export const timers: PanelSpec = {
   title: 'Waiting in timers',
-  description: 'Events that wait in OUZEL_TIMERS, and hold no place of those that may be unacknowledged.',
+  description:
+    'Events that wait on the server, and hold no place of those that may be unacknowledged: for a retry, a delay, a throttle, or held by debounce. Which: ouzel timers list.',
   kind: 'line',
   unit: 'short',
-  queries: one(max(M.timersPending, ['consumer']), '{{consumer}}'),
+  queries: one(max(M.timersPending, ['consumer', 'kind']), '{{consumer}} {{kind}}'),
+};
+
+export const dropped: PanelSpec = {
+  title: 'Dropped',
+  description:
+    'By a rule that says so: rate_limited, expired, duplicate, counted, superseded (debounce), cancelled. docs/guides/limits.md and timing.md.',
+  kind: 'stack',
+  unit: 'ops',
+  queries: one(rate(M.events, ['consumer', 'reason'], { outcome: '="dropped"' }), '{{consumer}} {{reason}}'),
+};
+
+export const throttleWaiting: PanelSpec = {
+  title: 'Waiting for throttles',
+  description: 'In hand, until a throttle of the consumer or of the named target lets them go on.',
+  kind: 'line',
+  unit: 'short',
+  queries: one(sum(M.throttleWaiting, ['consumer', 'target']), '{{consumer}} {{target}}'),
+};
+
+export const orderKeys: PanelSpec = {
+  title: 'Keys with a backlog',
+  description:
+    'Of order_by. Stored: events of the key wait in OUZEL_LANES. Held: a dead letter stops the key. docs/runbooks/key-held.md.',
+  kind: 'line',
+  unit: 'short',
+  queries: [
+    ...one(max(M.orderKeysStored, ['consumer']), '{{consumer}} stored'),
+    ...one(max(M.orderKeysHeld, ['consumer']), '{{consumer}} held'),
+  ],
 };
 
 const quantiles = (metric: Parameters<typeof quantile>[1]): readonly Query[] =>

@@ -2,7 +2,7 @@
 import { METRICS } from '../../src/telemetry/names.ts';
 import * as common from './common.ts';
 import { type DashboardSpec, one, type PanelSpec } from './panels.ts';
-import { rate, sum } from './promql.ts';
+import { max, quantile, rate, sum } from './promql.ts';
 
 const M = METRICS;
 
@@ -54,6 +54,46 @@ const recreated: PanelSpec = {
   queries: one(sum(M.consumerRecreated, ['consumer']), '{{consumer}}'),
 };
 
+const throttled: PanelSpec = {
+  title: 'Waited for throttles',
+  description: 'How many waited at a time, on average: seconds that those who went on had waited, a second.',
+  kind: 'line',
+  unit: 'short',
+  queries: one(rate(M.throttled, ['consumer', 'target']), '{{consumer}} {{target}}'),
+};
+
+const orderStored: PanelSpec = {
+  title: 'Stored behind their keys',
+  description: 'Events in OUZEL_LANES: those before them have no outcome yet, or their key is held. docs/order.md.',
+  kind: 'line',
+  unit: 'short',
+  queries: one(max(M.orderStored, ['consumer']), '{{consumer}}'),
+};
+
+const laneLag: PanelSpec = {
+  title: 'Lag by lane',
+  description: 'Events in the stream that the durable of each lane has not handed out. docs/guides/priority.md.',
+  kind: 'line',
+  unit: 'short',
+  queries: one(max(M.lanePending, ['consumer', 'lane']), '{{consumer}} {{lane}}'),
+};
+
+const groupWaiting: PanelSpec = {
+  title: 'In incomplete batches',
+  description: 'In hand, until their batch is full or its time is over. docs/guides/batches.md.',
+  kind: 'line',
+  unit: 'short',
+  queries: one(sum(M.groupWaiting, ['consumer']), '{{consumer}}'),
+};
+
+const groupSize: PanelSpec = {
+  title: 'Size of batches',
+  description: 'Events of a batch when it was complete.',
+  kind: 'line',
+  unit: 'short',
+  queries: [0.5, 0.95].flatMap((q) => one(quantile(q, M.groupSize, ['consumer']), `{{consumer}} p${q * 100}`)),
+};
+
 export const consumer: DashboardSpec = {
   uid: 'ouzel-consumer',
   title: 'Ouzel: Consumer',
@@ -66,6 +106,9 @@ export const consumer: DashboardSpec = {
     { title: 'Latency', panels: [common.duration, common.age, common.inHand] },
     { title: 'Failures', panels: [common.deadLetters, common.retries, common.redelivered] },
     { title: 'Deliveries', panels: [common.deliveries, common.deliveryDuration, common.breakers] },
+    { title: 'Limits', panels: [common.dropped, common.throttleWaiting, throttled] },
+    { title: 'Order', panels: [common.orderKeys, orderStored, laneLag] },
+    { title: 'Batches', panels: [groupWaiting, groupSize] },
     { title: 'Later', panels: [common.timers, common.handedBack, recreated] },
     { title: 'Contents', panels: [missingFields, lookups, upcasts] },
   ],

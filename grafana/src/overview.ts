@@ -2,7 +2,7 @@
 import { METRICS } from '../../src/telemetry/names.ts';
 import * as common from './common.ts';
 import { type DashboardSpec, one, type PanelSpec } from './panels.ts';
-import { count, max, ofProcess, rate, rateOfProcess, series } from './promql.ts';
+import { count, max, ofProcess, rate, rateOfProcess, series, sum } from './promql.ts';
 
 const M = METRICS;
 /** So that nothing found is a 0, and not an empty panel. */
@@ -185,6 +185,38 @@ const schedules: readonly PanelSpec[] = [
   },
 ];
 
+const audit: readonly PanelSpec[] = [
+  {
+    title: 'Records of the audit',
+    description: 'Stored in OUZEL_OUTCOMES: outcomes, attempts that failed, acts. docs/reference/audit.md.',
+    kind: 'stack',
+    unit: 'ops',
+    queries: one(rate(M.auditRecords, ['kind']), '{{kind}}'),
+  },
+  {
+    title: 'Records that wait',
+    description: 'Not stored yet. With mode: required their events wait with them.',
+    kind: 'line',
+    unit: 'short',
+    queries: one(sum(M.auditWaiting, ['instance']), '{{instance}}'),
+  },
+  {
+    title: 'Audit lag',
+    description:
+      'Since the batch that is being stored was first sent. It grows: the stream refuses. docs/runbooks/audit-stalled.md.',
+    kind: 'line',
+    unit: 's',
+    queries: one(max(M.auditLag, ['instance']), '{{instance}}'),
+  },
+  {
+    title: 'Batches refused',
+    description: 'Of records; each is tried again until it is stored. What was dropped is among the drops, below.',
+    kind: 'line',
+    unit: 'ops',
+    queries: one(rate(M.auditRefusals, ['instance']), '{{instance}}'),
+  },
+];
+
 export const overview: DashboardSpec = {
   uid: 'ouzel-overview',
   title: 'Ouzel: Overview',
@@ -202,7 +234,9 @@ export const overview: DashboardSpec = {
       title: 'Targets and sources',
       panels: [common.deliveries, common.deliveryDuration, common.breakers, ingress, common.timers],
     },
+    { title: 'Flow', panels: [common.dropped, common.throttleWaiting, common.orderKeys] },
     { title: 'Schedules', panels: schedules },
+    { title: 'Audit', panels: audit.map((panel) => ({ ...panel, width: 6 })) },
     { title: 'Consumers', panels: [{ ...common.states, width: 24 }] },
     { title: 'Instances', panels: process },
   ],

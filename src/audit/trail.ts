@@ -11,6 +11,7 @@ import { headerBlock, headerLine } from '../core/headers.ts';
 import type { Publisher } from '../deliver/ports.ts';
 import { asOuzelError, OuzelError } from '../errors.ts';
 import type { KeyOf } from '../reconcile/keys.ts';
+import type { Cell } from '../telemetry/cells.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Anchor } from './anchor.ts';
@@ -77,6 +78,8 @@ export class Trail implements AuditTrail {
   mode: AuditTrail['mode'];
   #payloads: boolean;
   readonly #options: TrailOptions;
+  readonly #recorded: Readonly<Record<Kind, Cell>>;
+  readonly #refusals: Cell;
   readonly #lines = new LineWriter();
   #publisher: Publisher | undefined;
   #anchor: Anchor | undefined;
@@ -107,7 +110,11 @@ export class Trail implements AuditTrail {
     this.mode = mode;
     this.#payloads = payloads;
     this.#options = options;
-    for (const kind of ['outcome', 'attempt'] as const) options.metrics.auditDropped.with(kind);
+    const { auditDropped, auditRecords, auditRefusals } = options.metrics;
+    for (const kind of ['outcome', 'attempt'] as const) auditDropped.with(kind);
+    const cellOf = (kind: Kind): Cell => auditRecords.with(kind);
+    this.#recorded = { outcome: cellOf('outcome'), attempt: cellOf('attempt'), act: cellOf('act') };
+    this.#refusals = auditRefusals.with();
   }
 
   /**
@@ -130,6 +137,13 @@ export class Trail implements AuditTrail {
     this.#payloads = next.payloads;
     const isSame = (['mode', 'keep', 'max_bytes', 'payloads'] as const).every((name) => next[name] === before[name]);
     if (!isSame && this.#publisher !== undefined) this.#ready().catch(() => undefined);
+  }
+
+  /** Brings gauges up to date that are computed rather than counted. */
+  refresh(): void {
+    const { auditWaiting, auditLag } = this.#options.metrics;
+    auditWaiting.with().set(this.#queue.length + (this.#sending?.entries.length ?? 0));
+    auditLag.with().set(this.#sending === undefined ? 0 : Math.max(0, Date.now() - this.#sending.time) / 1000);
   }
 
   outcome(run: Run, outcome: Outcome): void {
@@ -308,13 +322,17 @@ export class Trail implements AuditTrail {
     this.#anchor?.moved({ number, hash, sequence, time });
     // The next batch leaves before the runs of this one end: what they make room for takes its time.
     if (this.#queue.length > 0) this.#arrange();
-    for (const entry of entries) end(entry);
+    for (const entry of entries) {
+      this.#recorded[entry.kind].increment();
+      end(entry);
+    }
     if (this.#queue.length === 0 && this.#whenEmpty !== undefined) this.#send();
   }
 
   #refused(sending: Sending, error: OuzelError): void {
     if (error.code === 'TARGET_TOO_LARGE') return this.#tooLarge(sending, error);
     this.#problem = error;
+    this.#refusals.increment();
     const delay = Math.min(AGAIN_MOST, AGAIN_FIRST * 2 ** Math.min(this.#failures, 8));
     if (this.#failures++ === 0)
       this.#options.logger.error(

@@ -6,6 +6,7 @@ import { Batch, sizeOfMark } from '../core/batch.ts';
 import type { Step } from '../core/plan.ts';
 import { PENDING, type Run, type Verdict } from '../core/run.ts';
 import { toJsonText } from '../expression/index.ts';
+import type { Cell, HistogramCell } from '../telemetry/cells.ts';
 
 export interface GroupLimits {
   /** Events of a batch. */
@@ -27,6 +28,14 @@ export interface GroupPorts {
   readonly leave?: ((run: Run) => void) | undefined;
 }
 
+/** What is counted of batches. */
+export interface GroupCells {
+  /** Events in incomplete batches. */
+  readonly waiting: Cell;
+  /** Events of each that was complete. */
+  readonly size: HistogramCell;
+}
+
 /** A batch that is still collected. */
 interface Open {
   readonly batch: Batch;
@@ -45,6 +54,7 @@ const MOST_BYTES = 32 * 1024 * 1024;
 export class Grouping {
   readonly #limits: GroupLimits;
   readonly #ports: GroupPorts;
+  readonly #cells: GroupCells | undefined;
   /** In the order in which they began. */
   readonly #open = new Map<string, Open>();
   readonly #openOf = new Map<Batch, Open>();
@@ -57,9 +67,11 @@ export class Grouping {
   /** Of a batch that is complete, the events that are not noted as begun yet. */
   readonly #notNoted = new Map<Batch, Set<Run>>();
 
-  constructor(limits: GroupLimits, ports: GroupPorts) {
+  /** @param cells Left out where nothing is counted: in a dry run. */
+  constructor(limits: GroupLimits, ports: GroupPorts, cells?: GroupCells) {
     this.#limits = limits;
     this.#ports = ports;
+    this.#cells = cells;
   }
 
   /** The stage of a plan that collects. */
@@ -108,8 +120,7 @@ export class Grouping {
     run.batch = open.batch;
     open.members.push(run);
     open.bytes += size;
-    this.#waiting++;
-    this.#bytes += size;
+    this.#add(1, size);
     if (open.members.length >= open.full || open.bytes >= maxBytes) this.#complete(open);
     else this.#makeRoom(run);
   }
@@ -137,12 +148,18 @@ export class Grouping {
     open.cancel();
     this.#open.delete(open.name);
     this.#openOf.delete(open.batch);
-    this.#waiting -= open.members.length;
-    this.#bytes -= open.bytes;
+    this.#add(-open.members.length, -open.bytes);
+  }
+
+  #add(events: number, bytes: number): void {
+    this.#waiting += events;
+    this.#bytes += bytes;
+    this.#cells?.waiting.add(events);
   }
 
   #complete(open: Open): void {
     if (!this.#openOf.has(open.batch)) return;
+    this.#cells?.size.observe(open.members.length);
     this.#close(open);
     const { batch } = open;
     batch.state = 'noting';
@@ -204,8 +221,7 @@ export class Grouping {
     const size = run.event.carrier.body.length;
     open.members.splice(index, 1);
     open.bytes -= size;
-    this.#waiting--;
-    this.#bytes -= size;
+    this.#add(-1, -size);
     if (open.members.length === 0) this.#close(open);
   }
 

@@ -25,6 +25,7 @@ export class RateLimit {
     if (run.cleared?.includes(this) === true) return undefined;
     let line = this.#lines.get(key);
     if (line === undefined) {
+      // Nearly always: what was taken ahead is there, and nobody has to wait.
       if (this.#quota.grants(key)) return undefined;
       if (this.#quota.decides) return dropped;
       line = new Line(key);
@@ -40,7 +41,7 @@ export class RateLimit {
   #ask(line: Line): void {
     line.timer = undefined;
     const wanted = line.look(performance.now());
-    if (wanted === 0) return void this.#lines.delete(line.key);
+    if (wanted === 0) return this.#forget(line);
     line.asking = true;
     this.#quota.ask(line.key, wanted, 0, (granted) => this.#answered(line, wanted, granted));
   }
@@ -54,9 +55,20 @@ export class RateLimit {
       if (number < granted) letGo(run, this, number, now);
       else run.resume(this.#dropped);
     }
+    // Those that came meanwhile: once they are through, nobody waits any more while there is something left.
+    for (let number = granted; line.length > 0 && this.#quota.grants(line.key); number++) {
+      const { run } = line.take() ?? {};
+      if (run !== undefined) letGo(run, this, number, now);
+    }
+    if (line.length === 0) return this.#forget(line);
     const pause = pauseAfter(wanted);
     if (pause === 0) return this.#next.add(line);
     line.timer = setTimeout(() => this.#ask(line), pause);
     line.timer.unref();
+  }
+
+  /** It may be looked at once more, when there is another line of its key. */
+  #forget(line: Line): void {
+    if (this.#lines.get(line.key) === line) this.#lines.delete(line.key);
   }
 }

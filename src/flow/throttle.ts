@@ -83,17 +83,18 @@ export class Throttle {
     clearTimeout(line.timer);
     line.timer = undefined;
     const now = this.#quota.now();
-    const waiting = line.look(performance.now());
+    line.look(performance.now());
     const due = line.slots.findIndex((slot) => slot > now);
     const ready = due === -1 ? line.slots.length : due;
     if (ready > 0) {
       line.slots.splice(0, ready);
       this.#release(line, ready);
     }
-    const left = waiting - ready;
-    if (left <= 0) {
+    if (line.slots.length === 0 && !line.asking) this.#releaseAhead(line);
+    const left = line.look(performance.now());
+    if (left === 0) {
       // What was granted and is not wanted any more is gone; so is what was known of the line.
-      if (!line.asking && line.length === 0) this.#lines.delete(line.key);
+      if (!line.asking && this.#lines.get(line.key) === line) this.#lines.delete(line.key);
       return;
     }
     const wanted = left - line.slots.length;
@@ -125,14 +126,25 @@ export class Throttle {
 
   #release(line: Line, count: number): void {
     const now = performance.now();
-    for (let number = 0; number < count; number++) {
-      const next = line.take();
-      if (next === undefined) return;
-      const { run, since, seconds } = next;
-      const waited = now - since;
-      run.throttledFor += waited;
-      seconds?.add(waited / 1000);
-      letGo(run, this, number, now);
-    }
+    for (let number = 0; number < count && this.#releaseNext(line, number, now); number++);
+  }
+
+  /** Those for which something was taken ahead: once all are through, nobody waits any more while there is some left. */
+  #releaseAhead(line: Line): void {
+    const now = performance.now();
+    for (let number = 0; line.length > 0 && this.#quota.grants(line.key); number++)
+      this.#releaseNext(line, number, now);
+  }
+
+  #releaseNext(line: Line, number: number, now: number): boolean {
+    const next = line.take();
+    if (next === undefined) return false;
+    const { run, since, seconds } = next;
+    // One that came in this turn has not waited.
+    const waited = since === 0 ? 0 : now - since;
+    run.throttledFor += waited;
+    seconds?.add(waited / 1000);
+    letGo(run, this, number, now);
+    return true;
   }
 }

@@ -13,7 +13,7 @@ import type { Former, Held, HeldEvents, Holding, Identity } from '../flow/held.t
 import type { Bodies } from './bodies.ts';
 import { isWrongSequence } from './publish.ts';
 import { type StoredAccess, storedMessage } from './stored.ts';
-import { dueSubject, timerSubject } from './timers.ts';
+import { dueSubject, PLACE, timerSubject } from './timers.ts';
 
 export const HELD_STREAM = 'OUZEL_HELD';
 const PREFIX = 'ouzel.held.';
@@ -37,7 +37,7 @@ const NO_BYTES = new Uint8Array(0);
 export const heldSubject = (consumer: string, place: string): string => `${PREFIX}${consumer}.${place}`;
 
 const hashOf = (parts: readonly string[]): string =>
-  createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 22);
+  createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, PLACE);
 
 /** Compact: one in each message that is held. A `+` at the end says that the event went on. */
 const trailLine = (trail: readonly Former[]): string =>

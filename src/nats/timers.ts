@@ -1,5 +1,5 @@
 /** What waits: the stream OUZEL_TIMERS, its timers, and what is due. */
-import { type JetStreamManager, RetentionPolicy, type StreamConfig } from '@nats-io/jetstream';
+import { JetStreamError, type JetStreamManager, RetentionPolicy, type StreamConfig } from '@nats-io/jetstream';
 import { writeRecord } from '../core/attempts.ts';
 import { handoverLines } from '../core/handover.ts';
 import { headerBlock, headerLine } from '../core/headers.ts';
@@ -87,36 +87,65 @@ export async function removeAcked(manager: JetStreamManager, consumer: string): 
   await manager.streams.purge(TIMER_STREAM, { filter: dueSubject(consumer), seq: ack_floor.stream_seq + 1 });
 }
 
+/** The kinds of timers that are counted. Of the stages that hand events over, only these do so to a timer. */
+export const TIMER_KINDS = ['retry', 'throttle', 'delay', 'debounce'] as const satisfies readonly TimerKind[];
+
+/** Characters of an alarm's name that are its place in what debounce holds (`nats/held.ts`). */
+export const PLACE = 22;
+
+/** How many timers of a consumer wait, by kind. */
+export type TimerCounts = Partial<Record<(typeof TIMER_KINDS)[number], number>>;
+
 /**
- * How many events of each consumer wait for a timer. Where there are very many, each consumer is asked for alone, which
- * the server answers from its index; undefined where the stream does not allow that.
+ * How many events of each consumer wait for a timer; of debounce those that it holds, an event a place. Where there are
+ * very many, each consumer is asked for alone, which the server answers from its index: then all alarms of debounce are
+ * counted. Undefined where the stream does not allow that.
+ *
+ * @param counted How many are not very many.
  */
 export async function waitingTimers(
   manager: JetStreamManager,
   consumers: readonly string[],
-): Promise<ReadonlyMap<string, number> | undefined> {
+  counted = COUNTED,
+): Promise<ReadonlyMap<string, TimerCounts> | undefined> {
   const { state } = await manager.streams.info(TIMER_STREAM);
-  const waiting = new Map<string, number>();
+  const waiting = new Map<string, TimerCounts>();
   if (state.messages === 0) return waiting;
-  if (state.messages > COUNTED) {
-    const counts = await Promise.all(consumers.map((name) => countMatching(manager, TIMER_STREAM, timersOf(name))));
-    for (const [index, name] of consumers.entries()) {
+  if (state.messages > counted) {
+    const all = consumers.flatMap((name) => TIMER_KINDS.map((kind) => ({ name, kind })));
+    const counts = await Promise.all(
+      all.map(({ name, kind }) => countMatching(manager, TIMER_STREAM, `ouzel.timer.${name}.${kind}.>`)),
+    );
+    for (const [index, { name, kind }] of all.entries()) {
       const count = counts[index];
       if (count === undefined) return undefined;
-      waiting.set(name, count);
+      waiting.set(name, { ...waiting.get(name), [kind]: count });
     }
     return waiting;
   }
   const timers = await manager.streams.info(TIMER_STREAM, { subjects_filter: 'ouzel.timer.>' });
+  const places = new Set<string>();
   for (const [subject, count] of Object.entries(timers.state.subjects ?? {})) {
-    const consumer = subject.split('.')[2] ?? '';
-    waiting.set(consumer, (waiting.get(consumer) ?? 0) + count);
+    const [, , consumer = '', kind, name = ''] = subject.split('.');
+    if (kind === 'debounce') {
+      // Several instances may set an alarm for what one of them holds.
+      const place = `${consumer} ${name.slice(0, PLACE)}`;
+      if (places.has(place)) continue;
+      places.add(place);
+    }
+    const counts = waiting.get(consumer) ?? {};
+    const known = TIMER_KINDS.find((each) => each === kind);
+    if (known !== undefined) counts[known] = (counts[known] ?? 0) + count;
+    waiting.set(consumer, counts);
   }
   return waiting;
 }
 
 /** The timers of a consumer. */
 export const timersOf = (consumer: string): string => `ouzel.timer.${consumer}.>`;
+
+/** The status of an answer that there is no message. */
+const NONE = 404;
 
 /** How many messages of a stream have a subject; undefined where the stream does not allow direct access. */
 export async function countMatching(
@@ -128,7 +157,7 @@ export async function countMatching(
     const first = await manager.direct.getBatch(stream, { batch: 1, seq: 1, next_by_subj: pattern });
     for await (const { pending } of first) return pending + 1;
     return 0;
-  } catch {
-    return undefined;
+  } catch (error) {
+    return error instanceof JetStreamError && 'code' in error && error.code === NONE ? 0 : undefined;
   }
 }

@@ -90,6 +90,7 @@ function groupStage(group: GroupConfig, context: FlowContext): FlowStage {
   const { by, max, max_bytes: maxBytes, within } = group;
   const keyOf = groupKey(by, context);
   const { concurrency } = context.settings;
+  const { groupWaiting, groupSize } = context.metrics;
   const grouping = new Grouping(
     {
       max: context.alone ? 1 : max,
@@ -98,6 +99,7 @@ function groupStage(group: GroupConfig, context: FlowContext): FlowStage {
       atOnce: concurrency?.max ?? Number.POSITIVE_INFINITY,
     },
     { keyOf, leave: context.leave, after: later },
+    context.alone ? undefined : { waiting: groupWaiting.with(context.name), size: groupSize.with(context.name) },
   );
   const bounds = `${max} events, ${maxBytes} bytes or ${formatDuration(within)}`;
   return {

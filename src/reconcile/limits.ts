@@ -47,6 +47,17 @@ const specOf = (name: string, { scope, by }: RateConfig, rate: Rate): LimitSpec 
   by: by?.source ?? '',
 });
 
+/** Whose throttles there are: the target, or empty for a consumer's own. */
+const targets = new WeakMap<object, string>();
+
+/** The target of a throttle; empty for a consumer's own, undefined for what is none. */
+export const targetOf = (throttle: object): string | undefined => targets.get(throttle);
+
+function isOf(throttle: Throttle, target: string, { name, metrics }: LimitContext): void {
+  targets.set(throttle, target);
+  metrics.throttleWaiting.with(name, target);
+}
+
 /** What a limit is, in words, and whose it is. */
 function inWords(config: RateConfig, rate: Rate, key: (run: Run) => string): (run: Run) => string {
   const { limit, per, by, scope } = config;
@@ -90,6 +101,7 @@ export function throttleStage(config: RateConfig, context: LimitContext): LimitS
   const key = keyOf(config.by, context);
   const held = context.limits?.throttle(specOf(`throttle.${context.name}`, config, rate));
   const seconds = context.metrics.throttled.with(context.name, '');
+  if (held !== undefined) isOf(held.limit, '', context);
   const words = inWords(config, rate, key);
   const selective = config.by !== undefined;
   return {
@@ -135,6 +147,7 @@ export function targetThrottle(
   const key = keyOf(config.by, context);
   const selective = config.by !== undefined || !alone;
   const seconds = context.metrics.throttled.with(context.name, target);
+  isOf(held.limit, target, context);
   return {
     limit: held.limit,
     terms: (run) => ({ key: key(run), selective, seconds }),

@@ -1,24 +1,64 @@
 /** What is asked of the server again and again while consumers run. */
 import type { JetStreamManager } from '@nats-io/jetstream';
-import { dueCounts, waitingTimers } from '../nats/timers.ts';
+import { storedKeys } from '../nats/stored-keys.ts';
+import { dueCounts, TIMER_KINDS, waitingTimers } from '../nats/timers.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { ConsumerRuntime } from './runtime.ts';
 
-/** What the durables have left, and how many events wait for a timer. */
+/** What the durables have left, how many events wait for a timer, and what is stored of the order of keys. */
 export async function pollDurables(
+  manager: JetStreamManager,
+  runtimes: readonly ConsumerRuntime[],
+  metrics: Metrics,
+): Promise<void> {
+  for (const runtime of runtimes) await runtime.poll();
+  await showTimers(manager, runtimes, metrics);
+  await showStored(
+    manager,
+    runtimes.filter(({ blueprint }) => blueprint.plan.ordered === true),
+    metrics,
+  );
+}
+
+/** A number that is not known any more is not shown; nor is one of what is stored. */
+async function showTimers(
   manager: JetStreamManager,
   runtimes: readonly ConsumerRuntime[],
   { timersPending }: Metrics,
 ): Promise<void> {
-  for (const runtime of runtimes) await runtime.poll();
   const waiting = await waitingTimers(
     manager,
     runtimes.map(({ name }) => name),
   );
-  // A number that is not known any more is not shown.
-  for (const { name } of runtimes)
+  const known = new Set([...timersPending.series()].map(({ labels }) => `${labels['consumer']} ${labels['kind']}`));
+  for (const { name } of runtimes) {
     if (waiting === undefined) timersPending.remove('consumer', name);
-    else timersPending.with(name).set(waiting.get(name) ?? 0);
+    else
+      for (const kind of TIMER_KINDS) {
+        const count = waiting.get(name)?.[kind] ?? 0;
+        // Every consumer has retries; what it never had is left out.
+        if (count > 0 || kind === 'retry' || known.has(`${name} ${kind}`)) timersPending.with(name, kind).set(count);
+      }
+  }
+}
+
+async function showStored(
+  manager: JetStreamManager,
+  ordered: readonly ConsumerRuntime[],
+  { orderKeysStored, orderKeysHeld, orderStored }: Metrics,
+): Promise<void> {
+  if (ordered.length === 0) return;
+  const stored = await storedKeys(manager);
+  for (const { name } of ordered) {
+    const { keys = 0, held = 0, events = 0 } = stored?.get(name) ?? {};
+    for (const [family, value] of [
+      [orderKeysStored, keys],
+      [orderKeysHeld, held],
+      [orderStored, events],
+    ] as const)
+      if (stored === undefined) family.remove('consumer', name);
+      else family.with(name).set(value);
+  }
 }
 
 /** Whose events are due: whoever set their timers may be gone, and a re-drive comes from anywhere. */

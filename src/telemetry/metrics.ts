@@ -2,7 +2,7 @@
 import { Cell, Family, HistogramCell } from './cells.ts';
 import { METRICS, type MetricDefinition } from './names.ts';
 
-type HistogramName = 'eventDuration' | 'eventAge' | 'deliveryDuration';
+type HistogramName = 'eventDuration' | 'eventAge' | 'deliveryDuration' | 'groupSize';
 type CellName = Exclude<keyof typeof METRICS, HistogramName>;
 
 const cells = (definition: MetricDefinition): Family<Cell> => new Family(definition, () => new Cell());

@@ -10,11 +10,12 @@ export interface MetricDefinition {
   readonly type: MetricType;
   readonly help: string;
   readonly labels: readonly string[];
-  /** Upper bounds in seconds; histograms only. */
+  /** Upper bounds in the metric's unit; histograms only. */
   readonly buckets?: readonly number[];
 }
 
 const DURATION_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const SIZE_BUCKETS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000];
 const AGE_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400];
 
 const counter = (name: string, help: string, labels: readonly string[] = []): MetricDefinition => ({
@@ -82,7 +83,27 @@ export const METRICS = {
     'Seconds that events waited for a throttle: of the consumer (target is empty), or of a target.',
     ['consumer', 'target'],
   ),
-  timersPending: gauge('timers_pending', 'Events of the consumer that wait for a timer.', ['consumer']),
+  throttleWaiting: gauge(
+    'throttle_waiting',
+    'Events in hand that wait for a throttle: of the consumer (target is empty), or of a target.',
+    ['consumer', 'target'],
+  ),
+  groupWaiting: gauge('group_waiting', 'Events in hand that are collected in batches which are not complete yet.', [
+    'consumer',
+  ]),
+  groupSize: histogram('group_size', 'Events of a batch when it was complete.', ['consumer'], SIZE_BUCKETS),
+  orderKeysStored: gauge('order_keys_stored', 'Keys of which something is stored in OUZEL_LANES: events, or a hold.', [
+    'consumer',
+  ]),
+  orderKeysHeld: gauge('order_keys_held', 'Keys that are stopped by a dead letter.', ['consumer']),
+  orderStored: gauge('order_events_stored', 'Events stored in OUZEL_LANES, behind those of their key before them.', [
+    'consumer',
+  ]),
+  timersPending: gauge(
+    'timers_pending',
+    'Events of the consumer that wait for a timer, by kind: for a retry, a throttle or a delay, or held by debounce.',
+    ['consumer', 'kind'],
+  ),
   consumerPending: gauge('consumer_pending', 'Events in the stream that the durable has not yet handed out.', [
     'consumer',
   ]),
@@ -177,6 +198,16 @@ export const METRICS = {
     'audit_dropped_total',
     'Records that are not in the audit. outcome, attempt: too many waited, or the last could not be stored in time. payload: data that is too large to be kept. act: it could not be stored (it is in the log). flood: one of too many refused requests.',
     ['kind'],
+  ),
+  auditRecords: counter('audit_records_total', 'Records stored in the audit: outcome, attempt or act.', ['kind']),
+  auditRefusals: counter(
+    'audit_refusals_total',
+    'Batches of records that could not be stored; each is tried again until it is.',
+  ),
+  auditWaiting: gauge('audit_waiting', 'Records that are not stored yet.'),
+  auditLag: gauge(
+    'audit_lag_seconds',
+    'Since the batch of records that is being stored was first sent; 0 while nothing is.',
   ),
   logLinesSuppressed: counter('log_lines_suppressed_total', 'Log lines left out by the rate limit.'),
   spansDropped: counter(

@@ -8,6 +8,8 @@ const FOLDER = join(import.meta.dirname, '..', '..', 'grafana', 'dashboards');
 export interface PanelQuery {
   readonly dashboard: string;
   readonly panel: string;
+  /** Its place among those of the panel. */
+  readonly index: number;
   readonly expr: string;
 }
 
@@ -23,7 +25,9 @@ export async function panelQueries(): Promise<PanelQuery[]> {
     files.map(async (file) => JSON.parse(await readFile(join(FOLDER, file), 'utf8')) as Dashboard),
   );
   return dashboards.flatMap(({ title: dashboard, panels }) =>
-    panels.flatMap(({ title: panel = '', targets = [] }) => targets.map(({ expr }) => ({ dashboard, panel, expr }))),
+    panels.flatMap(({ title: panel = '', targets = [] }) =>
+      targets.map(({ expr }, index) => ({ dashboard, panel, index, expr })),
+    ),
   );
 }
 
@@ -50,11 +54,23 @@ const AGGREGATE =
   /^(sum|max|min|count)(?: by \(([^)]*)\))? ?\((?:(?:rate|increase)\()?(\w+)\{([^}]*)\}(?:\[\S+\]\))?\)$/;
 const QUANTILE = /^histogram_quantile\(([\d.]+), sum by \(([^)]*)\) \(rate\((\w+)_bucket\{([^}]*)\}\[\S+\]\)\)\)$/;
 
+const SINCE = /^time\(\) - (\w+)\{([^}]*)\}$/;
+const UNTIL = /^(.+) - time\(\)$/;
+
 /**
- * What an expression of one of the two usual forms, an aggregate of one metric or a quantile, makes of the daemons' own
- * values (`withoutRates`); undefined for one of another form.
+ * What an expression of one of the usual forms (an aggregate of one metric, a quantile, the time since or until an
+ * instant) makes of the daemons' own values (`withoutRates`); undefined for one of another form.
+ *
+ * @param time When they said so, in milliseconds since the epoch.
  */
-export function expectedOf(expr: string, samples: readonly Sample[]): Values | undefined {
+export function expectedOf(expr: string, samples: readonly Sample[], time: number): Values | undefined {
+  const [, since, which = ''] = SINCE.exec(expr) ?? [];
+  if (since !== undefined) return each(selected(samples, since, which), (value) => time / 1000 - value);
+  const [, until] = UNTIL.exec(expr) ?? [];
+  if (until !== undefined) {
+    const instants = expectedOf(until, samples, time);
+    return instants && new Map([...instants].map(([key, value]) => [key, value - time / 1000]));
+  }
   const [, how, by = '', name = '', matchers = ''] = AGGREGATE.exec(expr) ?? [];
   if (how !== undefined) {
     const groups = grouped(selected(samples, name, matchers), split(by));
@@ -68,6 +84,9 @@ export function expectedOf(expr: string, samples: readonly Sample[]): Values | u
   );
   return new Map([...groups].map(([key, buckets]) => [key, quantileOf(Number(q), buckets)]));
 }
+
+const each = (samples: readonly Sample[], make: (value: number) => number): Values =>
+  new Map(samples.map(({ labels, value }) => [written(labels), make(value)]));
 
 type Aggregate = 'sum' | 'max' | 'min' | 'count';
 const AGGREGATES: Readonly<Record<Aggregate, (values: readonly number[]) => number>> = {

@@ -16,8 +16,8 @@ export interface Series {
 }
 
 export interface Prometheus extends AsyncDisposable {
-  /** What an expression is now. */
-  query(expr: string): Promise<Series[]>;
+  /** What an expression is now, or was then (milliseconds since the epoch). */
+  query(expr: string, time?: number): Promise<Series[]>;
   /** What it was from then on (seconds since the epoch) until now, every so many seconds (default 1). */
   queryRange(expr: string, start: number, step?: number): Promise<Series[]>;
 }
@@ -113,7 +113,7 @@ export async function startPrometheus(targets: readonly string[], rules: readonl
     }));
   };
   return {
-    query: (query) => ask('query', { query }),
+    query: (query, time) => ask('query', { query, ...(time === undefined ? {} : { time: String(time / 1000) }) }),
     queryRange: (query, start, step = 1) =>
       ask('query_range', { query, start: String(start), end: String(Date.now() / 1000), step: String(step) }),
     [Symbol.asyncDispose]: releasing(async () => {

@@ -107,7 +107,36 @@ it('lets in who shows a token, as far as its entry goes, and keeps a record of e
   expect(await ask('/dead-letters/discard', 'billing', letter)).toMatchObject({ status: 404 });
   expect((await ask('/dead-letters/redrive', 'billing', dry)).body).toMatchObject({ selected: 2 });
 
-  // The audit: dry runs are no writes, refusals are recorded, and so is what was done, under the name of its token.
+  // Nor is what became of them, however it is asked for.
+  const outcomes = async (name?: string, query = ''): Promise<unknown> => {
+    const { status, body } = await ask(`/audit${query}`, name);
+    if (status !== 200) return status;
+    const records = body['records'] as { consumer: string; type: string }[];
+    return [...records.map(({ consumer, type }) => `${consumer} ${type}`).sort(), ...(body['more'] ? ['more'] : [])];
+  };
+  const everything = [
+    'billing orders.created',
+    'billing users.created',
+    'shipping orders.created',
+    'shipping users.created',
+  ];
+  await waitFor(async () => ((await outcomes()) as string[]).length === 4, { what: 'four records' });
+  for (const name of ['reader', 'operator', 'ci']) expect(await outcomes(name)).toEqual(everything);
+  expect(await outcomes('publisher')).toBe(403);
+  expect(await outcomes('nobody')).toBe(401);
+  expect(await outcomes('billing')).toEqual(everything.slice(0, 2));
+  expect(await outcomes('orders')).toEqual(['billing orders.created', 'shipping orders.created']);
+  expect(await outcomes('billing', '?consumer=billing&type=orders.*')).toEqual(['billing orders.created']);
+  expect(await outcomes('billing', '?consumer=shipping')).toBe(403);
+  expect(await outcomes('billing', '?event=users.created')).toEqual(['billing users.created']);
+  expect(await outcomes('orders', '?event=users.created')).toEqual([]);
+  expect(await outcomes('orders', '?type=users.*')).toEqual([]);
+  expect(await outcomes('orders', '?outcome=dead_lettered')).toEqual(await outcomes('orders'));
+  // That there is more of others is not said.
+  expect(await outcomes('billing', '?limit=2')).toEqual(everything.slice(0, 2));
+  expect(await outcomes('billing', '?limit=1')).toEqual([expect.stringMatching(/^billing /), 'more']);
+
+  // The audit of acts: dry runs are no writes, refusals are recorded, and so is what was done, under the name of its token.
   const refused = await acts(client);
   expect(refused.map(({ who: name, what, outcome, status }) => [name, what, outcome, status])).toEqual(
     expect.arrayContaining([

@@ -1,5 +1,5 @@
-/** The permissions that docs/operations.md gives: the daemon lives under exactly these, and needs each of them. */
-import { readFile } from 'node:fs/promises';
+/** The permissions that docs/operations.md gives: daemon and commands live under exactly these, and need each of them. */
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { covers } from '../../src/core/subjects.ts';
@@ -10,13 +10,22 @@ import { startHttpTarget } from '../helpers/http-target.ts';
 import { connectTo, publish } from '../helpers/publish.ts';
 import { untilReady } from '../helpers/readiness.ts';
 import { startServer } from '../helpers/server.ts';
+import { waitFor } from '../helpers/wait.ts';
 
 const page = await readFile(join(import.meta.dirname, '..', '..', 'docs', 'operations.md'), 'utf8');
 /** The block of the page with the permissions, and the configuration that they are for. */
 const [, permissions = ''] = /```\n(permissions: \{.*?\n\})\n```/s.exec(page) ?? [];
 const [, yaml = ''] = /```yaml\n(version: 1\nnats: .*?)```/s.exec(page) ?? [];
-const listed = (which: string): string[] =>
-  [...(new RegExp(`${which}: \\{ allow: \\[(.*?)\\]`, 's').exec(permissions)?.[1] ?? '').matchAll(/"([^"]+)"/g)].map(
+const [, letters = ''] = /```\nletters: (\{.*?\n\})\n```/s.exec(page) ?? [];
+const [, replays = ''] = /```\nreplays: (\{.*?\n\})\n```/s.exec(page) ?? [];
+const listedIn = (block: string, which: string): string[] =>
+  [...(new RegExp(`${which}: \\{ allow: \\[(.*?)\\]`, 's').exec(block)?.[1] ?? '').matchAll(/"([^"]+)"/g)].map(
+    ([, subject = '']) => subject,
+  );
+const listed = (which: string): string[] => listedIn(permissions, which);
+/** What the daemon needs beside them, as the table says. */
+const more = (row: string): string[] =>
+  [...(page.split('\n').find((line) => line.startsWith(`| ${row}`)) ?? '').matchAll(/`(\$[^`]+)`/g)].map(
     ([, subject = '']) => subject,
   );
 
@@ -46,8 +55,8 @@ test('the daemon lives under exactly the least permissions, and uses each of the
     .replace(/creds: \S+/, 'user: ouzel, password: secret-o')
     .replace('https://partner.example/in"', `${partner.url}", allow_private: true`)
     .replace('stream: EVENTS\n', `stream: EVENTS\n    start: all\n    ack_wait: 1s\n    ${RETRY}\n`);
-  const more = 'http: { listen: "@HTTP@" }\ntelemetry: { log: { format: json } }\n';
-  const daemon = await startDaemon(config + more, { server });
+  const rest = 'http: { listen: "@HTTP@" }\ntelemetry: { log: { format: json } }\n';
+  const daemon = await startDaemon(config + rest, { server });
   await publish(client, { subject: 'events.orders.created', body: { id: 'a', total: 2000 } });
   await publish(client, { subject: 'events.orders.created', body: { id: 'b', total: 2000, refuse: 2 } });
   await publish(client, { subject: 'events.orders.created', body: { id: 'c', total: 1 } });
@@ -70,3 +79,84 @@ test('the daemon lives under exactly the least permissions, and uses each of the
 }, 120_000);
 
 const RETRY = 'retry: { attempts: 4, backoff: { first: 500ms, factor: 4, jitter: 0 } }';
+
+test('`ouzel dlq` and `ouzel replay` live under exactly the permissions of those who operate, and use each', async () => {
+  const extra = [...more('re-drives'), ...more('letters and replays that are too large')];
+  expect(extra.length).toBeGreaterThan(3);
+  const own = permissions.replace('allow: [', `allow: [ ${extra.map((subject) => `"${subject}"`).join(', ')},`);
+  await using server = await startServer({
+    config: `authorization { users: [
+  { user: admin, password: admin }
+  { user: ouzel, password: secret-o, ${own} }
+  { user: letters, password: secret-l, permissions: ${letters} }
+  { user: replays, password: secret-r, permissions: ${replays} }
+] }
+`,
+  });
+  await using client = await connectTo(server, { user: 'admin', pass: 'admin' });
+  let refuses = true;
+  await using partner = await startHttpTarget(() => ({ status: refuses ? 422 : 200 }));
+  const config = `${yaml
+    .replace(/servers: \S+,/, 'servers: "@NATS@",')
+    .replace(/creds: \S+/, 'user: ouzel, password: secret-o')
+    .replace('https://partner.example/in"', `${partner.url}", allow_private: true`)
+    .replace('stream: EVENTS\n', 'stream: EVENTS\n    start: all\n')}http: { listen: "@HTTP@" }\n`;
+  const first = await startDaemon(config, { server });
+  const bodies = [{ id: 'a', total: 2000 }, 'no JSON', 'no JSON either', 'x'.repeat(1024 ** 2 - 64)];
+  for (const [index, body] of bodies.entries()) {
+    await publish(client, { subject: 'events.orders.created', body });
+    await untilEnded(first, 'billing', index + 1);
+  }
+  // From here on nobody publishes but the commands.
+  expect(await first.terminate()).toBe(0);
+  expect(first.log()).not.toMatch(/permission/i);
+
+  const published = new Set<string>();
+  client.nc.subscribe('>', { callback: (_error, { subject }) => void published.add(subject) });
+  const text = await readFile(first.configFile, 'utf8');
+  for (const user of ['letters', 'replays']) {
+    const credentials = `user: ${user}, password: secret-${user[0]}`;
+    await writeFile(
+      join(first.directory, `${user}.yaml`),
+      text.replace('user: ouzel, password: secret-o', credentials),
+    );
+  }
+  const as =
+    (user: string) =>
+    async (...args: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await runCli([...args, '--config', `${user}.yaml`], { cwd: first.directory });
+      expect(code, `${args.join(' ')}: ${stderr}`).toBe(0);
+      return stdout;
+    };
+  const expectUsed = async (block: string): Promise<void> => {
+    await client.nc.flush();
+    // What is read is handed out under its own subject.
+    const asked = [...published].filter((subject) => !/^(_INBOX|\$JS\.EVENT|events\.|ouzel\.dlq\.)/.test(subject));
+    const allowed = listedIn(block, 'publish');
+    expect(asked.filter((subject) => !allowed.some((each) => covers(each, subject)))).toEqual([]);
+    expect(allowed.filter((each) => !asked.some((subject) => covers(each, subject)))).toEqual([]);
+    published.clear();
+  };
+
+  const dlq = as('letters');
+  expect(await dlq('dlq', 'list')).toContain('undecodable');
+  await dlq('dlq', 'show', '4');
+  await dlq('dlq', 'redrive', '2');
+  await dlq('dlq', 'discard', '3', '4', '--why', 'a test');
+  await expectUsed(letters);
+
+  const replay = as('replays');
+  await replay('replay', 'EVENTS', '--to', 'billing', '--run', 'january');
+  const slow = replay('replay', 'EVENTS', '--to', 'billing', '--rate', '30/m', '--run', 'slow');
+  await waitFor(async () => (await replay('replay', 'list')).includes('running'), { what: 'the slow one to run' });
+  await replay('replay', 'stop', 'slow');
+  await slow.catch(() => undefined);
+  await replay('replay', '--resume', 'slow', '--rate', '100/s');
+  await expectUsed(replays);
+
+  refuses = false;
+  const second = await startDaemon(config, { server });
+  await dlq('dlq', 'redrive', '1', '--wait');
+  expect(await second.terminate()).toBe(0);
+  expect(second.log()).not.toMatch(/permission/i);
+}, 120_000);

@@ -1,5 +1,6 @@
 /** What waits, as an operator sees it: listed, let go on, ended, and gone with its consumer. */
 import { expect, test } from 'vitest';
+import { waitingTimers } from '../../src/nats/timers.ts';
 import { runCli } from '../helpers/cli.ts';
 import { startDaemon } from '../helpers/daemon.ts';
 import { untilEnded } from '../helpers/outcomes.ts';
@@ -27,6 +28,8 @@ const DELAYED = `  delayed: { stream: IN, subjects: [in.delayed], start: all, de
 const HELD = `  held: { stream: IN, subjects: [in.held], start: all, debounce: { by: event.data.k, quiet: 1h }, deliver: [{ to: { publish: { subject: out.held } } }] }
 `;
 
+const NO_TIMERS = { retry: 0, throttle: 0, delay: 0, debounce: 0 };
+
 test('events that wait are listed, go on at once, or end; and those of a removed consumer are gone', async () => {
   const server = await startServer();
   const client = await connectTo(server);
@@ -51,6 +54,11 @@ test('events that wait are listed, go on at once, or end; and those of a removed
   await waitFor(async () => (await daemon.total('ouzel_timers_pending', { consumer: 'delayed' })) === 3, {
     what: 'the metric',
   });
+  for (const counted of [0, 100_000]) {
+    const waiting = await waitingTimers(client.jsm, ['delayed', 'held', 'other'], counted);
+    const all = ['delayed', 'held', 'other'].map((name) => ({ ...NO_TIMERS, ...waiting?.get(name) }));
+    expect(all).toEqual([{ ...NO_TIMERS, delay: 3 }, { ...NO_TIMERS, debounce: 3 }, NO_TIMERS]);
+  }
 
   const delayed = await list('delayed');
   expect(delayed).toMatchObject({ waiting: 3, next: null });

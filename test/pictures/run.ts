@@ -14,13 +14,23 @@ import { drawDashboard, type Line, type Range } from '../../grafana/src/picture.
 import { findNatsServer } from '../../src/nats/find-server.ts';
 import { startDaemon } from '../helpers/daemon.ts';
 import { filledIn } from '../helpers/dashboards.ts';
-import { EVERY_CASE, EVERY_CASE_FILES, partnerAnswers, publishEveryCase, rejectReload } from '../helpers/every-case.ts';
+import {
+  EVERY_CASE,
+  EVERY_CASE_FILES,
+  partnerAnswers,
+  publishEveryCase,
+  refuseRecords,
+  rejectReload,
+  takeAway,
+  type Until,
+} from '../helpers/every-case.ts';
 import { startHttpTarget } from '../helpers/http-target.ts';
 import { freePort } from '../helpers/ports.ts';
 import { noPrometheus, type Prometheus, type Series, startPrometheus } from '../helpers/prometheus.ts';
 import { connectTo, publish } from '../helpers/publish.ts';
 import { provideOutsideOfTests } from '../helpers/resources.ts';
 import { startServer } from '../helpers/server.ts';
+import { waitFor } from '../helpers/wait.ts';
 
 const FOLDER = join(import.meta.dirname, '..', '..', 'docs', 'pictures');
 
@@ -42,10 +52,14 @@ async function load(prometheusOf: (targets: readonly string[]) => Promise<Promet
   const client = await connectTo(server);
   const from = Date.now() / 1000;
   const share = (): number => (Date.now() / 1000 - from) / (minutes * 60);
+  const until: Until = (expr) =>
+    waitFor(async () => (await prometheus.query(expr)).length > 0, { timeout: 60_000, what: expr, every: 200 });
   const troubles: [number, () => unknown][] = [
     [0.2, () => (away = true)],
     [0.45, () => (away = false)],
+    [0.5, () => takeAway(client, daemons[0], until)],
     [0.55, () => rejectReload(daemons[0], yamls[0] ?? '', 'mistake: 1\n')],
+    [0.6, () => refuseRecords(client, daemons[0], yamls[0] ?? '', until)],
     [0.65, () => server.stop()],
     [0.72, () => server.restart()],
   ];
@@ -103,7 +117,7 @@ if (missing !== undefined) {
     const [prometheus, range] = await load((targets) => startPrometheus(targets));
     closing.push(prometheus);
     await draw(overview, prometheus, range, '.+');
-    await draw(consumer, prometheus, range, 'orders|partners');
+    await draw(consumer, prometheus, range, 'orders|partners|ordered|grouped|limited|paced|distant');
   } finally {
     for (const each of closing) await each[Symbol.asyncDispose]();
     await rm(temporaryRoot, { recursive: true, force: true });

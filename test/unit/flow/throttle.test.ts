@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { PENDING, type Run } from '../../../src/core/run.ts';
 import type { Rate } from '../../../src/flow/gcra.ts';
-import { LocalQuota } from '../../../src/flow/quota.ts';
+import { FleetQuota, LocalQuota, type SharedStandings } from '../../../src/flow/quota.ts';
 import { RateLimit } from '../../../src/flow/rate-limit.ts';
 import { Throttle } from '../../../src/flow/throttle.ts';
 import { Cell } from '../../../src/telemetry/cells.ts';
@@ -185,5 +185,47 @@ describe('RateLimit', () => {
     expect(limit.verdict(receive(jsonEvent({}, { sequence: 6 })), '', dropped)).toBe(undefined);
     receive(jsonEvent({}, { sequence: 1, deliveries: 2 }));
     expect([counts().delivered, dropped.counter.value]).toEqual([4, 2]);
+  });
+});
+
+/** What all instances share, with nobody else at it: it answers after two milliseconds. */
+function standings(): SharedStandings {
+  let sequence = 0;
+  return {
+    swap: (_limit, _key, _value, _expected, _keep, done) => void setTimeout(() => done(undefined, ++sequence), 2),
+    read: (_limit, _key, done) => void setTimeout(() => done(undefined, 0, sequence), 2),
+  };
+}
+
+describe('a limit of the fleet under a load that it lets through', () => {
+  stopClocks();
+
+  const PLENTY: Rate = { interval: 0.001, burst: 1_000_000 };
+  const quota = () => new FleetQuota('test', PLENTY, false, standings(), () => undefined);
+
+  it.each([
+    ['throttle', () => new Throttle(quota())],
+    ['rate_limit', () => new RateLimit(quota())],
+  ])('%s: hardly any event waits', async (_name, make) => {
+    const limit = make();
+    const dropped = outcome('dropped', 'rate_limited');
+    const { receive, counts } = harness({
+      limits: { prefetch: 2_000 },
+      steps: [
+        step('limit', (run) => {
+          if (limit instanceof RateLimit) return limit.verdict(run, '', dropped);
+          return limit.admits(run, { key: '', selective: false, seconds: undefined }) ? undefined : PENDING;
+        }),
+      ],
+    });
+    let waited = 0;
+    for (let round = 0; round < 100; round++) {
+      for (let count = 0; count < 100; count++)
+        if (!receive(jsonEvent({}, { sequence: round * 100 + count + 1 })).settled) waited++;
+      await pass(1);
+    }
+    await pass(20);
+    expect(counts()).toMatchObject({ delivered: 10_000, in_flight: 0 });
+    expect(waited).toBeLessThan(1_000);
   });
 });
