@@ -30,7 +30,10 @@ consumers:
   await publish(client, { subject: 'in.wait', body: { n: 2, due: '2026-01-01T00:00:00Z' } });
   await waitFor(async () => (await daemon.total('ouzel_events_parked_total')) === 1, { what: 'one to be parked' });
   // It holds no ack slot, and its process may die meanwhile.
-  await waitFor(async () => (await client.jsm.consumers.info('IN', 'waits')).num_ack_pending <= 1, { what: 'the ack' });
+  await target.untilRequests(1);
+  await waitFor(async () => (await client.jsm.consumers.info('IN', 'waits')).num_ack_pending === 0, {
+    what: 'the acks',
+  });
   await daemon.kill();
   const again = await startDaemon(config, { server });
   // It fails at first, and tried again: by then it has waited.

@@ -37,7 +37,9 @@ export const rateLimit = z
   .strictObject(rate('`limit`'))
   .superRefine(checkRate)
   .optional()
-  .describe('Drops what comes faster (outcome `dropped`, reason `rate_limited`).');
+  .describe(
+    'Drops what comes faster (outcome `dropped`, reason `rate_limited`). Each event counts once; one that was at work when its process was killed comes again and counts again.',
+  );
 
 /** `throttle` of a consumer, or of a target. @param whose What is held back, for the reference. */
 export const throttle = (whose: string) =>
