@@ -123,7 +123,7 @@ const consumer = z
     ack_wait: duration({ min: 1000, max: 86_400_000 })
       .optional()
       .describe(
-        'When the server delivers again what this process does not answer for (a crash). Default: 30s; 10s for a consumer that runs on one instance at a time (`order_by`).',
+        'When the server delivers again what this process does not answer for (a crash). Default: 30s; 10s for a consumer that runs on one instance at a time (`order_by`, `group.by`, `concurrency.by`).',
       ),
     prefetch: z.number().int().min(1).max(100_000).default(2000).describe('Events fetched ahead, at most.'),
     timeout: duration().optional().describe('How long one attempt at an event may take. Default: `defaults.timeout`.'),

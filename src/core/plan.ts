@@ -62,6 +62,8 @@ export interface Plan {
   readonly timeout: number;
   /** Whether the events of a key are handled in order (`flow/order.ts`), on one instance alone. */
   readonly ordered?: boolean;
+  /** Whether it runs on one instance alone: events take a place before they begin, which they keep until they end. */
+  readonly exclusive?: boolean;
   /** Whether a dead letter holds those behind it. */
   readonly holds?: boolean;
   /** Hears of every run that ended, whichever way. */

@@ -63,8 +63,8 @@ export class Redeliveries {
     const record = newerRecord(brought, stored);
     run.recorded = stored !== undefined;
     run.record = record === undefined ? undefined : withCutOff(record);
-    if (run.plan.ordered === true) {
-      // It takes its place in the order first; what leads to that place was passed before, or does nothing but decide.
+    if (run.plan.exclusive === true) {
+      // It takes its place first; what leads to that place was passed before, or does nothing but decide.
       run.comesAgain = true;
       return this.#consumer.start(run);
     }

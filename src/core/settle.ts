@@ -395,7 +395,7 @@ export class Settle {
     run.settled = true;
     run.returned = true;
     // Whoever takes over waits for all that is out, so that nothing is for longer than that.
-    if (run.plan.ordered === true && run.handed?.lane === undefined)
+    if (run.plan.exclusive === true && run.handed?.lane === undefined)
       delay = Math.min(delay, this.#consumer.limits.ackWait);
     if (delay > 0 && run.handed === undefined) this.#consumer.delayed.add(run.sequence, Date.now() + delay);
     // A nak that comes late would take the event from whoever has it now.

@@ -29,6 +29,7 @@ const LABELS: Readonly<Record<StageShown['stage'], string>> = {
   count: 'count',
   debounce: 'debounce',
   order: 'order',
+  gate: 'instance',
   delay: 'delay',
   rate_limit: 'rate limit',
   throttle: 'throttle',
@@ -113,6 +114,7 @@ class Page {
       case 'expire':
       case 'rate_limit':
       case 'order':
+      case 'gate':
       case 'delay':
       case 'throttle':
       case 'group':

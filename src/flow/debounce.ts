@@ -14,6 +14,9 @@ const MARGIN = 1_000;
 const OVERDUE = 10_000;
 /** Events that are remembered to have had a place: of those that come again after a crash it is known what they did. */
 const TRAIL = 32;
+/** Places of which this instance knows what it put there, and bytes of an event that it keeps for that, at most. */
+const KNOWN = 4_096;
+const KNOWN_SIZE = 4_096;
 /** Milliseconds by which an event of a stream that was made anew is later than one from before. */
 const ANEW = 1_000;
 
@@ -43,6 +46,8 @@ export class Debounce {
   readonly #now: () => number;
   /** Places that are worked on, with the events that came meanwhile: these are in hand anyway. */
   readonly #busy = new Map<string, Waiting[]>();
+  /** What this instance put into places, the latest last: what is to take its place need not ask. */
+  readonly #known = new Map<string, Held>();
   /** What an event that could not be stored for sure was to take the place of. */
   readonly #unsure = new WeakMap<Run, Held | undefined>();
 
@@ -108,8 +113,11 @@ export class Debounce {
     const { held, quiet, atMost = Number.POSITIVE_INFINITY } = this.#options;
     const { run, key } = waiting;
     const own = identityOf(run);
-    for (;;) {
-      const there = await held.get(place);
+    // What comes for the first time is not there yet. Should the guess be wrong, the server stores nothing.
+    const known = this.#known.get(place);
+    let guesses = !this.#mayBeHeld(waiting) && (known === undefined || known.due > this.#now());
+    for (; ; guesses = false) {
+      const there = guesses ? known : await held.get(place);
       if (there !== undefined && (await this.#wasHeld(place, waiting, there))) return true;
       if (there !== undefined && !isNewer(own, there.handover.position)) return false;
       // That one goes on for sure, and this one begins anew behind it.
@@ -120,14 +128,32 @@ export class Debounce {
       const due = Math.min(now + quiet, first + atMost);
       // As long as something is held its alarm is set again and again, so that one is enough for all that come.
       const alarmed = replaced !== undefined && replaced.due <= due && replaced.due + OVERDUE > now;
-      if (!alarmed) await held.alarm(place, due);
+      // Where the place is only taken for empty, there may be one already. The source is acked when there is one.
+      const setsLater = guesses && there === undefined;
+      if (!alarmed && !setsLater) await held.alarm(place, due);
       const trail = there === undefined ? [] : [formerOf(there), ...there.trail].slice(0, TRAIL);
       this.#unsure.set(run, replaced);
-      if (!(await held.put(place, run, key, { due, first, trail }, there?.revision ?? 0))) continue;
+      this.#known.delete(place);
+      const stored = await held.put(place, run, key, { due, first, trail }, there?.revision ?? 0);
+      if (stored === undefined) continue;
+      this.#remember(place, stored);
+      if (setsLater) await held.alarm(place, Math.max(due, this.#now()));
       // The alarm may have gone off before there was something to find.
-      if (!alarmed && this.#now() > due - MARGIN) await held.alarm(place, this.#now() + MARGIN);
+      else if (!alarmed && this.#now() > due - MARGIN) await held.alarm(place, this.#now() + MARGIN);
       if (replaced !== undefined) await this.#end(run, replaced);
       return true;
+    }
+  }
+
+  /** Keeps what is held, if it is small: apart from the bytes that it came with, which are part of something large. */
+  #remember(place: string, stored: Held): void {
+    const { handover, body } = stored;
+    if (body.length + (handover.headers?.length ?? 0) > KNOWN_SIZE) return;
+    const headers = handover.headers?.slice();
+    this.#known.set(place, { ...stored, body: body.slice(), handover: { ...handover, headers } });
+    for (const oldest of this.#known.keys()) {
+      if (this.#known.size <= KNOWN) break;
+      this.#known.delete(oldest);
     }
   }
 

@@ -40,10 +40,10 @@ export interface HeldEvents {
   /**
    * Puts a run's event in the place of the revision that is expected there; 0: of none.
    *
-   * @returns Whether it is stored; false: something else is there by now.
+   * @returns What is held now; undefined: something else is there by now.
    * @throws OuzelError Nobody knows, or TARGET_TOO_LARGE
    */
-  put(place: string, run: Run, key: string | undefined, holding: Holding, expected: number): Promise<boolean>;
+  put(place: string, run: Run, key: string | undefined, holding: Holding, expected: number): Promise<Held | undefined>;
   /** Says for good that what is held there goes on. @returns Its revision then; undefined: something else is there */
   release(place: string, held: Held): Promise<number | undefined>;
   /** Hands it over to the consumer; once, however often it is said. @throws OuzelError */

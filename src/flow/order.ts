@@ -8,7 +8,8 @@
  * than `ack_wait`, is stored on the server and comes from there (`flow/backlog.ts`).
  *
  * Nothing begins at all while the gate is closed: until it is sure that no earlier event is missing, and while another
- * instance may have taken over (`reconcile/active.ts`).
+ * instance may have taken over (`reconcile/active.ts`). A consumer that runs on one instance for another reason than its
+ * order has the gate alone.
  */
 import type { Step } from '../core/plan.ts';
 import { PENDING, type Run, type Verdict } from '../core/run.ts';
@@ -101,6 +102,14 @@ export class Lanes {
         return PENDING;
       },
     };
+  }
+
+  /**
+   * The stage of a plan that keeps no order, of a consumer that runs on one instance alone all the same: each event has
+   * a lane of its own, and begins when the gate is open.
+   */
+  gate(): Step {
+    return { ...this.step(identity), name: 'gate' };
   }
 
   /** To be called for every run that ended, also for those that are to come again. */

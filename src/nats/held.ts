@@ -118,7 +118,7 @@ class HeldStream implements HeldEvents {
     key: string | undefined,
     { due, first, trail }: Holding,
     expected: number,
-  ): Promise<boolean> {
+  ): Promise<Held | undefined> {
     const { event, handed } = run;
     const { subject, headers, body } = event.carrier;
     const passed = {
@@ -140,13 +140,11 @@ class HeldStream implements HeldEvents {
     };
     let lines = instantLine('Ouzel-Due', due) + instantLine('Ouzel-First', first) + trailLine(trail);
     if (key !== undefined) lines += headerLine('Ouzel-Key', key.slice(0, LONGEST_KEY));
-    const store = (bodyName: string | undefined): Promise<boolean> =>
-      this.#store(
-        place,
-        lines + handoverLines({ ...handover, bodyName }),
-        bodyName === undefined ? body : NO_BYTES,
-        expected,
-      ).then((revision) => revision !== undefined);
+    const store = async (bodyName: string | undefined): Promise<Held | undefined> => {
+      const stored = { handover: { ...handover, bodyName }, body: bodyName === undefined ? body : NO_BYTES };
+      const revision = await this.#store(place, lines + handoverLines(stored.handover), stored.body, expected);
+      return revision === undefined ? undefined : { revision, ...stored, due, first, trail, state: 'waits' };
+    };
     if (handed?.bodyName !== undefined) return store(handed.bodyName);
     try {
       return await store(undefined);

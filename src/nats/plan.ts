@@ -75,8 +75,13 @@ export interface Resumption {
 /** What becomes of a stream. */
 export type StreamPlan =
   | { readonly action: 'make'; readonly config: Partial<StreamConfig> & { readonly name: string } }
-  | { readonly action: 'change'; readonly changed: readonly Difference[]; readonly config: StreamConfig }
-  /** `kept`: what differs and is left as it is. */
+  | {
+      readonly action: 'change';
+      readonly changed: readonly Difference[];
+      /** What differs and is left as it is. */
+      readonly kept: readonly Difference[];
+      readonly config: StreamConfig;
+    }
   | { readonly action: 'none'; readonly kept: readonly Difference[] };
 
 /** What becomes of a durable. */
@@ -143,14 +148,29 @@ export function planStream(found: StreamConfig | undefined, spec: StreamSpec): S
       config: { retention: RetentionPolicy.Limits, allow_direct: true, ...wanted, name: spec.name },
     };
   const different = differences(found, wanted);
-  if (different.length === 0 || !spec.manage) return { action: 'none', kept: different };
+  if (different.length === 0) return { action: 'none', kept: [] };
+  if (!spec.manage) return planOwn(found, different, spec);
   const storage = different.find(({ field }) => field === 'storage');
   if (storage !== undefined)
     throw new OuzelError(
       'STREAM_REFUSED',
       `stream ${spec.name}: its storage is ${String(storage.server)} and cannot become ${String(storage.config)}: the server keeps a stream where it was made`,
     );
-  return { action: 'change', changed: different, config: { ...found, ...wanted } };
+  return { action: 'change', changed: different, kept: [], config: { ...found, ...wanted } };
+}
+
+/**
+ * A stream that Ouzel does not manage is left as it is. One of its own that an older version made is given what it does
+ * not allow yet; that takes nothing away from anybody.
+ */
+function planOwn(found: StreamConfig, different: readonly Difference[], { options = {} }: StreamSpec): StreamPlan {
+  const adds = ({ field, config }: Difference): boolean =>
+    field.startsWith('allow_') && field in options && config === true;
+  const changed = different.filter(adds);
+  const kept = different.filter((each) => !adds(each));
+  if (changed.length === 0) return { action: 'none', kept };
+  const added = Object.fromEntries(changed.map(({ field, config }) => [field, config]));
+  return { action: 'change', changed, kept, config: { ...found, ...added } };
 }
 
 function startConfig(start: Start): Partial<ConsumerConfig> {

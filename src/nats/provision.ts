@@ -91,7 +91,8 @@ export async function deleteDurable(manager: JetStreamManager, stream: string, n
 }
 
 /**
- * Makes a stream that is not there, changes one with `manage: true`, and else only says what differs.
+ * Makes a stream that is not there, changes one with `manage: true`, and else only says what differs. One of Ouzel's own
+ * is given what it does not allow yet, if the server lets it.
  *
  * @throws OuzelError STREAM_REFUSED, NATS_PERMISSION, NATS_UNAVAILABLE
  */
@@ -101,12 +102,15 @@ export async function ensureStream(manager: JetStreamManager, spec: StreamSpec):
     if (plan.action === 'make') await manager.streams.add(plan.config);
     if (plan.action === 'change') await manager.streams.update(spec.name, plan.config);
   } catch (error) {
+    // It is there, and does as it did.
+    if (plan.action === 'change' && !spec.manage)
+      return { made: false, changed: [], kept: [...plan.changed, ...plan.kept] };
     throw refused('STREAM_REFUSED', `stream ${spec.name}`, error);
   }
   return {
     made: plan.action === 'make',
     changed: plan.action === 'change' ? plan.changed : [],
-    kept: plan.action === 'none' ? plan.kept : [],
+    kept: plan.action === 'make' ? [] : plan.kept,
   };
 }
 

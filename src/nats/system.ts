@@ -25,8 +25,9 @@ export class SystemStreams {
   async ensure(): Promise<void> {
     this.#lookedAt = performance.now();
     for (const spec of this.#specs()) {
-      const { made, kept } = await ensureStream(this.#manager, spec);
+      const { made, changed, kept } = await ensureStream(this.#manager, spec);
       if (made) this.#logger.info({ stream: spec.name }, 'stream made');
+      if (changed.length > 0) this.#logger.info({ stream: spec.name, changed }, 'stream changed');
       // One that drops the oldest letters at its limit loses them in silence; that is worth a line at each start.
       if (kept.length > 0)
         this.#logger.warn({ stream: spec.name, differs: kept }, 'stream differs from what Ouzel would make');

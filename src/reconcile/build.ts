@@ -190,7 +190,7 @@ export interface Blueprint {
   readonly exclusive: readonly string[];
   /** As `modeOf` says. */
   readonly mode: string;
-  /** Who keeps the order; the same one over all changes that let the order as it is. */
+  /** Who keeps the order, or the gate; the same one over all changes that let the order as it is. */
   readonly lanes: Lanes | undefined;
   /** Who lets runs in; the same one over all changes, so that it knows what is at work. */
   readonly admission: Admission | undefined;
@@ -327,18 +327,20 @@ export function buildRuntime(blueprint: Blueprint, services: Services, domain: s
       },
     },
   });
-  lanes?.attach({
-    store: createLaneStore({
-      ...services,
-      consumer: name,
-      domain,
-      ensure: services.ensureLanes,
-      decode: () => runtime.blueprint.decode,
-    }),
-    receive: (event, handed) => consumer.receive(event, handed),
-    hand: () => consumer.limits,
-    holds: () => consumer.plan.holds === true,
-  });
+  // What keeps no order has nothing to store for it.
+  if (plan.ordered === true)
+    lanes?.attach({
+      store: createLaneStore({
+        ...services,
+        consumer: name,
+        domain,
+        ensure: services.ensureLanes,
+        decode: () => runtime.blueprint.decode,
+      }),
+      receive: (event, handed) => consumer.receive(event, handed),
+      hand: () => consumer.limits,
+      holds: () => consumer.plan.holds === true,
+    });
   const held = services.heldOf(name, () => runtime.blueprint.decode);
   const runtime: ConsumerRuntime = new ConsumerRuntime({ ...services, consumer, blueprint, held, domain });
   return runtime;

@@ -1,6 +1,5 @@
 /** From a consumer's configuration to its plan: the stages in the one order, compiled and bound. */
 import type { Config, ConsumerConfig, StageConfig } from '../config/schema.ts';
-import { typeMatcher } from '../contracts/match.ts';
 import type { Schemas } from '../contracts/validate.ts';
 import type { Outcome, OutcomeKind, Plan, Step } from '../core/plan.ts';
 import type { Tracer } from '../core/ports.ts';
@@ -29,14 +28,15 @@ import { INCIDENT_STREAM } from '../telemetry/incidents/catalogue.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { bindFilters } from './filters.ts';
-import { type FlowContext, type FlowStage, stagesBefore, stagesBehind } from './flow.ts';
+import { expireStage, type FlowContext, type FlowStage, stagesBehind } from './flow.ts';
 import { keyBy } from './key.ts';
+import { dedupeStage } from './keyed.ts';
 import { keyedStage, type LimitContext, type LimitStage } from './limits.ts';
 import { orderStage } from './order.ts';
 import { priorityStage } from './priority.ts';
 import { PluginCompiler, type PluginEntry } from './plugins.ts';
 import { RouteCompiler } from './routes.ts';
-import { typesOf, typeSteps, type VersionShown } from './types.ts';
+import { typesOf, typesStep, typeSteps, type VersionShown } from './types.ts';
 
 export interface CompileInput {
   readonly name: string;
@@ -61,7 +61,7 @@ export interface CompileInput {
   readonly held?: HeldEvents | undefined;
   /** What is remembered of events by key; undefined where nothing is. */
   readonly seen?: (SeenKeys & CountedEvents) | undefined;
-  /** Who keeps the order of a consumer that has one. */
+  /** Who keeps the order of a consumer that has one, and the gate of one that runs on one instance. */
   readonly lanes?: Lanes | undefined;
   /** Undefined while traces are off. */
   readonly tracer?: Tracer | undefined;
@@ -132,12 +132,6 @@ function inTurn(listeners: readonly FlowStage['onSettled'][]): FlowStage['onSett
   };
 }
 
-/** The step that lets pass only the types that a consumer names. */
-function typesStep(types: readonly string[], other: Outcome): Step {
-  const matches = typeMatcher(types);
-  return { name: 'types', run: ({ event }) => (matches(event.type) ? undefined : other) };
-}
-
 class PlanCompiler {
   readonly #input: CompileInput;
   readonly #consumer: ConsumerConfig;
@@ -185,8 +179,11 @@ class PlanCompiler {
     if (types !== undefined)
       stages.push({ info: { kind: 'types' }, leads: true, step: typesStep(types, this.#outcome('filtered', 'type')) });
     const flow = this.#flow();
-    stages.push(...this.#typeStages(), ...flow.before, ...pipeline.slice(0, leading));
-    stages.push(...flow.order, ...this.#admitting());
+    const before = [...flow.dedupe, ...pipeline.slice(0, leading)];
+    stages.push(...this.#typeStages(), ...flow.expire);
+    // What asks the server could let a later event of a key pass by, so that it has to have its place by then.
+    stages.push(...(flow.dedupe.length > 0 ? [...flow.order, ...before] : [...before, ...flow.order]));
+    stages.push(...this.#admitting());
     stages.push(...pipeline.slice(leading), ...flow.behind);
     const routes = this.#routes.routes();
     if (deliver !== undefined && deliver.length > 0)
@@ -207,7 +204,8 @@ class PlanCompiler {
       targets: routes.map(({ breaker }) => breaker.target),
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
       timeout: timeout ?? config.defaults.timeout,
-      ordered: flow.order.length > 0,
+      ordered: this.#consumer.order_by !== undefined,
+      exclusive: flow.order.length > 0,
       holds: this.#consumer.on_dead_letter === 'hold',
       // The next one of its key stands in line before a place is given away.
       onSettled: inTurn([
@@ -314,7 +312,7 @@ class PlanCompiler {
   }
 
   /** What controls the flow, before the pipeline and behind it. */
-  #flow(): { before: Stage[]; order: Stage[]; behind: Stage[]; onSettled: FlowStage['onSettled'][] } {
+  #flow(): Record<'expire' | 'dedupe' | 'order' | 'behind', Stage[]> & { onSettled: FlowStage['onSettled'][] } {
     const { admission, keyed, standIn } = this.#input;
     const context: FlowContext = {
       ...this.#limitContext(),
@@ -326,18 +324,20 @@ class PlanCompiler {
       leave: keyed?.onSettled ?? admission?.leave,
       alone: standIn !== undefined,
     };
-    const stageOf = ({ step, onSettled: _hears, ...info }: FlowStage): Stage => {
-      this.#steps.push(step);
-      return { info, leads: false, step };
-    };
-    const before = stagesBefore(context);
-    const order = orderStage(context, this.#input.lanes, this.#countMissing);
+    const stagesOf = (stages: readonly (FlowStage | undefined)[]): Stage[] =>
+      stages
+        .filter((stage) => stage !== undefined)
+        .map(({ step, onSettled: _hears, ...info }) => {
+          this.#steps.push(step);
+          return { info, leads: false, step };
+        });
     const behind = stagesBehind(context);
     return {
-      before: before.map(stageOf),
-      order: order === undefined ? [] : [stageOf(order)],
-      behind: behind.map(stageOf),
-      onSettled: [...before, ...behind].map(({ onSettled }) => onSettled),
+      expire: stagesOf([expireStage(context)]),
+      dedupe: stagesOf([dedupeStage(context)]),
+      order: stagesOf([orderStage(context, this.#input.lanes, this.#countMissing)]),
+      behind: stagesOf(behind),
+      onSettled: behind.map(({ onSettled }) => onSettled),
     };
   }
 

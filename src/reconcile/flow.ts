@@ -12,7 +12,7 @@ import type { HeldEvents } from '../flow/held.ts';
 import { type InstantOf, instantOf } from '../flow/instant.ts';
 import { type LimitContext, rateLimitStage, throttleStage } from './limits.ts';
 import type { CountedEvents, SeenKeys } from '../flow/seen.ts';
-import { countStage, debounceStage, dedupeStage } from './keyed.ts';
+import { countStage, debounceStage } from './keyed.ts';
 import { faultError } from '../pipeline/faults.ts';
 
 /** What the stages need of the plan that they are part of. */
@@ -33,7 +33,8 @@ export interface FlowContext extends LimitContext {
 
 /** A stage with its options as validated, for `explain`. */
 export interface FlowStage {
-  readonly kind: 'expire' | 'dedupe' | 'order' | 'rate_limit' | 'count' | 'debounce' | 'delay' | 'group' | 'throttle';
+  readonly kind:
+    'expire' | 'dedupe' | 'order' | 'gate' | 'rate_limit' | 'count' | 'debounce' | 'delay' | 'group' | 'throttle';
   readonly options: unknown;
   readonly step: Step;
   /** What there is to say of an event that comes to it. */
@@ -44,22 +45,18 @@ export interface FlowStage {
   readonly onSettled?: ((run: Run) => void) | undefined;
 }
 
-/** What decides over an event before its consumer's own filters do. */
-export function stagesBefore(context: FlowContext): FlowStage[] {
+/** What decides over an event before its consumer's own filters do, at once. */
+export function expireStage(context: FlowContext): FlowStage | undefined {
   const { expire } = context.settings;
-  const stages: FlowStage[] = [];
-  if (expire !== undefined) {
-    const from = instant(expire.from, context);
-    const step = expireStep(expire.after, from, context.dropped('expired'));
-    stages.push({
-      kind: 'expire',
-      options: expire,
-      step,
-      says: (run) => `is of no use from ${shown(from(run) + expire.after)} on`,
-      dry: false,
-    });
-  }
-  return [...stages, ...[dedupeStage(context)].filter((stage) => stage !== undefined)];
+  if (expire === undefined) return undefined;
+  const from = instant(expire.from, context);
+  return {
+    kind: 'expire',
+    options: expire,
+    step: expireStep(expire.after, from, context.dropped('expired')),
+    says: (run) => `is of no use from ${shown(from(run) + expire.after)} on`,
+    dry: false,
+  };
 }
 
 /** What holds an event back when the pipeline has let it pass, before it is delivered. */

@@ -3,7 +3,7 @@ import type { Config, TypeConfig } from '../config/schema.ts';
 import { typeMatcher } from '../contracts/match.ts';
 import { upcastStep, versionOf, type VersionRules } from '../contracts/upcast.ts';
 import { type SchemaProblem, schemaStep, type Schemas } from '../contracts/validate.ts';
-import type { Step } from '../core/plan.ts';
+import type { Outcome, Step } from '../core/plan.ts';
 import type { Run } from '../core/run.ts';
 import { OuzelError } from '../errors.ts';
 import type { Evaluate, Expression } from '../expression/index.ts';
@@ -112,4 +112,10 @@ function schemasOf(known: readonly (readonly [string, TypeConfig])[], schemas: S
       return [[type, compiled] as const];
     }),
   );
+}
+
+/** The step that lets pass only the types that a consumer names. */
+export function typesStep(types: readonly string[], other: Outcome): Step {
+  const matches = typeMatcher(types);
+  return { name: 'types', run: ({ event }) => (matches(event.type) ? undefined : other) };
 }

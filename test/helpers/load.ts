@@ -78,7 +78,7 @@ export async function untilAtRest(client: Client, stream: string, daemon: Daemon
       const { num_ack_pending: unacked, num_pending: pending } = await client.jsm.consumers.info(stream, consumer);
       return unacked === 0 && pending === 0;
     },
-    { timeout: 30_000, what: `nothing to be left of ${consumer}. Its log:\n${daemon.log().slice(-3000)}` },
+    { timeout: 60_000, what: `nothing to be left of ${consumer}. Its log:\n${daemon.log().slice(-3000)}` },
   );
   const outcomes = expectIdentity(await daemon.metrics(), consumer);
   expect(outcomes).toMatchObject({ deadLettered: 0, inFlight: 0 });

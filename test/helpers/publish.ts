@@ -82,14 +82,18 @@ export async function readStream(client: Client, stream: string): Promise<Stored
   const found: StoredMessage[] = [];
   if (state.messages === 0) return found;
   const consumer = await client.js.consumers.get(stream);
-  const messages = await consumer.fetch({ max_messages: state.messages, expires: 10_000 });
-  for await (const message of messages) {
-    const head = Object.fromEntries(
-      (message.headers?.keys() ?? []).map((key) => [key, message.headers?.get(key) ?? '']),
-    );
-    found.push({ subject: message.subject, sequence: message.seq, headers: head, body: message.string() });
-    if (found.length === state.messages) break;
-  }
+  // A request ends by its time, however much of the stream it has brought by then.
+  do {
+    const messages = await consumer.fetch({ max_messages: state.messages - found.length, expires: 10_000 });
+    for await (const message of messages) {
+      const head = Object.fromEntries(
+        (message.headers?.keys() ?? []).map((key) => [key, message.headers?.get(key) ?? '']),
+      );
+      found.push({ subject: message.subject, sequence: message.seq, headers: head, body: message.string() });
+      if (found.length === state.messages) break;
+    }
+    // What was removed meanwhile does not come any more.
+  } while (found.length < state.messages && (await consumer.info()).num_pending > 0);
   return found;
 }
 

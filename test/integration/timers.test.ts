@@ -1,7 +1,14 @@
-/** OUZEL_TIMERS: what a killed server may leave in it. */
+/** OUZEL_TIMERS: what a killed server may leave in it, and what an older version made of it. */
 import { AckPolicy, DeliverPolicy } from '@nats-io/jetstream';
 import { expect, test } from 'vitest';
-import { removeAcked, TIMER_STREAM, TIMER_SUBJECTS } from '../../src/nats/timers.ts';
+import { ensureStream } from '../../src/nats/provision.ts';
+import {
+  countMatching,
+  removeAcked,
+  TIMER_STREAM_OPTIONS,
+  TIMER_STREAM,
+  TIMER_SUBJECTS,
+} from '../../src/nats/timers.ts';
 import { addStream, connectTo, publish } from '../helpers/publish.ts';
 import { startServer } from '../helpers/server.ts';
 import { waitFor } from '../helpers/wait.ts';
@@ -39,4 +46,23 @@ test('what was acked and is still there is removed, and nothing else', async () 
   await removeAcked(client.jsm, 'a');
   await removeAcked(client.jsm, 'b');
   expect(await left()).toEqual({ 'ouzel.due.b': 1, 'ouzel.timer.a.retry.x': 1 });
+});
+
+test('a stream that an older version made is given what it lacks, and keeps what is in it', async () => {
+  const server = await startServer();
+  const client = await connectTo(server);
+  const { allow_direct: _lacks, ...before } = TIMER_STREAM_OPTIONS;
+  await addStream(client, TIMER_STREAM, TIMER_SUBJECTS, { ...before, storage: 'file' });
+  await publish(client, { subject: 'ouzel.due.a', body: 'event' });
+  const count = async (): Promise<number | undefined> => countMatching(client.jsm, TIMER_STREAM, 'ouzel.due.*');
+  expect(await count()).toBeUndefined();
+  const spec = { name: TIMER_STREAM, subjects: TIMER_SUBJECTS, options: TIMER_STREAM_OPTIONS, manage: false };
+  const { made, changed, kept } = await ensureStream(client.jsm, spec);
+  expect({ made, changed: changed.map(({ field }) => field), kept }).toEqual({
+    made: false,
+    changed: ['allow_direct'],
+    kept: [],
+  });
+  expect(await count()).toBe(1);
+  expect(await ensureStream(client.jsm, spec)).toEqual({ made: false, changed: [], kept: [] });
 });

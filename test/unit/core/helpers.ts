@@ -173,6 +173,8 @@ export interface HarnessOptions {
   readonly inFlight?: InFlight;
   /** Whether the steps keep an order. */
   readonly ordered?: boolean;
+  /** Whether it runs on one instance alone. Default: where it keeps an order. */
+  readonly exclusive?: boolean;
 }
 
 /** A consumer with recording ports, and all that it counts. */
@@ -220,6 +222,7 @@ export function harness(options: HarnessOptions = {}) {
     targets: [],
     unavailable,
     ordered: options.ordered === true,
+    exclusive: options.exclusive ?? options.ordered === true,
     longestRetry: POLICY.for,
     onSettled,
     close: () => void closed.push('r1'),

@@ -193,7 +193,11 @@ export class World {
       placeOf: (_run, key) => key ?? 'none',
       get: (place) => asked(() => this.#held.get(place)),
       put: (place, run, _key, holding, expected) =>
-        asked(() => store(place, expected, heldOf(run, holding)) !== undefined),
+        asked(() => {
+          const made = heldOf(run, holding);
+          const revision = store(place, expected, made);
+          return revision === undefined ? undefined : { ...made, revision };
+        }),
       release: (place, { revision, ...held }) =>
         asked(() => {
           const released = store(place, revision, { ...held, state: 'released' });

@@ -140,6 +140,36 @@ describe('the order of a key', () => {
     expect(lanes.out.all).toBe(0);
   });
 
+  it('is of each event alone where there is only the gate: it closes and opens, and knows what is out', () => {
+    const lanes = new Lanes();
+    const gate = new Gate();
+    const { consumer, receive } = harness({
+      steps: [lanes.gate(), gate],
+      onSettled: lanes.onSettled,
+      exclusive: true,
+    });
+    const take = (sequence: number, deliveries = 1): Run => receive(jsonEvent({ key: 'a' }, { sequence, deliveries }));
+    take(1);
+    expect(gate.waiting).toEqual([]);
+    lanes.open(performance.now() + LONG);
+    take(2);
+    take(3);
+    expect(gate.waiting.map(({ sequence }) => sequence)).toEqual([1, 2, 3]);
+    gate.next().fail(error());
+    expect([lanes.begun, lanes.out.ofStream, lanes.size]).toEqual([2, 1, 3]);
+    gate.next().resume();
+    lanes.close();
+    later(1000);
+    take(1, 2);
+    take(4);
+    expect(gate.waiting.map(({ sequence }) => sequence)).toEqual([3]);
+    expect([lanes.begun, lanes.out.all]).toEqual([1, 0]);
+    lanes.open(performance.now() + LONG);
+    expect(gate.waiting.map(({ sequence }) => sequence)).toEqual([3, 1, 4]);
+    while (gate.waiting.length > 0) gate.next().resume();
+    expect([lanes.begun, lanes.size, consumer.held]).toEqual([0, 0, 0]);
+  });
+
   it('forgets what is out, and lets go on who waited behind it', () => {
     const { take, atWork, worked, lanes } = ordering();
     take(1, 'a');

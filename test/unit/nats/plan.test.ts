@@ -39,6 +39,19 @@ describe('a stream', () => {
     expect(planStream(found, { ...STREAM, manage: false })).toEqual({ action: 'none', kept: [difference] });
   });
 
+  it('of our own is given what it does not allow yet, and nothing else', () => {
+    const own: StreamSpec = { ...STREAM, options: { allow_direct: true, deny_delete: true }, manage: false };
+    const found = onServer({ allow_direct: false, max_age: 5 });
+    expect(planStream(found, own)).toMatchObject({
+      action: 'change',
+      changed: [{ field: 'allow_direct', server: false, config: true }],
+      kept: [{ field: 'deny_delete' }, { field: 'max_age' }],
+      config: { allow_direct: true, max_age: 5 },
+    });
+    const others = { ...own, options: { allow_direct: false } };
+    expect(planStream(onServer({ allow_direct: true }), others)).toMatchObject({ action: 'none' });
+  });
+
   it('is refused where no server would change it', () => {
     expect(() => planStream(onServer({ storage: 'memory' }), STREAM)).toThrow(
       /its storage is memory and cannot become file/,

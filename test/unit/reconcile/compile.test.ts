@@ -70,6 +70,19 @@ consumers: { billing: { stream: EVENTS, types: [a], concurrency: { max: 1 }, pip
     ]);
   });
 
+  it.each<[settings: string, steps: string[]]>([
+    ['dedupe: { within: 1h }', ['expire', 'dedupe', 'pipeline[0]']],
+    ['order_by: event.data.k', ['expire', 'pipeline[0]', 'order']],
+    // Its answer may come late: a later event of the key must not begin meanwhile.
+    ['order_by: event.data.k, dedupe: { within: 1h }', ['expire', 'order', 'dedupe', 'pipeline[0]']],
+    ['group: { by: event.data.k, max: 2, within: 1s }', ['expire', 'pipeline[0]', 'gate', 'group']],
+  ])('with %s has the steps %j', (settings, steps) => {
+    const stages = `pipeline: [{ filter: "true" }], expire: { after: 1h, from: event.time }`;
+    const { plan } = consumerOf(`consumers: { billing: { stream: EVENTS, ${settings}, ${stages} } }`);
+    expect(plan.steps.map(({ name }) => name)).toEqual(steps);
+    expect([plan.exclusive, plan.ordered]).toEqual([settings.includes('event.data.k'), settings.includes('order_by')]);
+  });
+
   it('has no stage that is not configured', () =>
     expect(consumerOf('consumers: { billing: { stream: EVENTS } }').plan.steps).toEqual([]));
 
