@@ -196,7 +196,8 @@ test.skipIf(missing !== undefined)(
       await server.stop();
       await until('max(ouzel_nats_connected) == 0');
       await actInVain(second, until);
-      await until('time() - max(ouzel_schedule_next_timestamp_seconds{source="clock"}) > 2');
+      // One of these ticks may be on its way, and the last is made up for: more are missed.
+      await until('time() - max(ouzel_schedule_next_timestamp_seconds{source="clock"}) > 5');
       await server.restart();
       await until('min(ouzel_nats_reconnects_total) == 1 and min(ouzel_nats_connected) == 1');
     }
@@ -223,5 +224,5 @@ test.skipIf(missing !== undefined)(
       every: 500,
     });
   },
-  180_000,
+  300_000,
 );

@@ -6,6 +6,7 @@ import { deliverStep, type Route } from '../../../src/deliver/route.ts';
 import { Admission } from '../../../src/flow/admit.ts';
 import { OuzelError } from '../../../src/errors.ts';
 import { type GroupLimits, Grouping } from '../../../src/flow/group.ts';
+import { Cell, HistogramCell } from '../../../src/telemetry/cells.ts';
 import {
   error,
   type HarnessOptions,
@@ -63,6 +64,7 @@ function grouped(
   more: HarnessOptions & { readonly admission?: Admission } = {},
 ) {
   const { admission, steps = [], ...options } = more;
+  const cells = { waiting: new Cell(), size: new HistogramCell([1, 2, 5]) };
   const grouping = new Grouping(
     { ...LIMITS, ...limits },
     {
@@ -73,6 +75,7 @@ function grouped(
         return () => clearTimeout(timer);
       },
     },
+    cells,
   );
   const made = harness({
     ...options,
@@ -86,6 +89,7 @@ function grouped(
   return {
     ...made,
     grouping,
+    cells,
     take: (data: object, again: { sequence?: number; deliveries?: number } = {}): Run =>
       made.receive(jsonEvent(data, { sequence: again.sequence ?? ++sequence, deliveries: again.deliveries ?? 1 })),
   };
@@ -301,7 +305,7 @@ function history(seed: number): void {
   const each = target('each', { batch: { whole: false, bisect: true } });
   const limits = { max: 2 + pick(5), within: 200 };
   const attempts = new RecordingAttempts();
-  const { take, acks, counts, letters, consumer, grouping } = grouped([partner.route, each.route], limits, {
+  const { take, acks, counts, letters, consumer, grouping, cells } = grouped([partner.route, each.route], limits, {
     attempts,
   });
   const bad = new Set<number>();
@@ -350,7 +354,7 @@ function history(seed: number): void {
   );
   for (const { run, reason } of letters.letters)
     expect([reason, run.record?.used]).toEqual(['rejected', POLICY.attempts - 1]);
-  expect(grouping.waiting).toBe(0);
+  expect([grouping.waiting, cells.waiting.value]).toEqual([0, 0]);
   expect(attempts.records.size).toBe(0);
 }
 
@@ -358,12 +362,13 @@ describe('what waits in hand', () => {
   it('goes back at a drain, whatever it waits for', () => {
     const partner = target();
     partner.answers(() => undefined);
-    const { take, consumer, counts, grouping } = grouped([partner.route], { max: 2 });
+    const { take, consumer, counts, grouping, cells } = grouped([partner.route], { max: 2 });
     for (const key of ['a', 'a', 'b', 'c']) take({ key });
+    expect([cells.waiting.value, cells.size.sum]).toEqual([2, 2]);
     consumer.draining = true;
     consumer.giveBackUnstarted(50);
     expect(counts()).toMatchObject({ returned: 2, in_flight: 2 });
-    expect(grouping.waiting).toBe(0);
+    expect([grouping.waiting, cells.waiting.value, cells.size.sum]).toEqual([0, 0, 2]);
     partner.next().confirm();
     expect(counts()).toMatchObject({ returned: 2, delivered: 2, in_flight: 0 });
     later(5_000);
