@@ -94,7 +94,7 @@ export const timers: PanelSpec = {
     'Events that wait on the server, and hold no place of those that may be unacknowledged: for a retry, a delay, a throttle, or held by debounce. Which: ouzel timers list.',
   kind: 'line',
   unit: 'short',
-  queries: one(max(M.timersPending, ['consumer', 'kind']), '{{consumer}} {{kind}}'),
+  queries: one(max(M.timersByKind, ['consumer', 'kind']), '{{consumer}} {{kind}}'),
 };
 
 export const dropped: PanelSpec = {

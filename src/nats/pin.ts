@@ -11,15 +11,12 @@ import { headerBytes, subjectNumber, type Wire } from './wire.ts';
 
 /** The one group of a durable that is pinned. */
 export const PIN_GROUP = 'ouzel';
-/**
- * Milliseconds after which the server pins another instance. That is several keep-alives, so that an event loop which is
- * late by seconds loses no pin; and less than the usual `ack_wait`, for which whoever takes over waits anyway.
- */
-export const PIN_TIMEOUT = 5_000;
+/** Milliseconds after which the server pins another instance. `ack_wait` should be less: then nothing is out any more. */
+export const PIN_TIMEOUT = 15_000;
 /** Milliseconds since the last keep-alive that was confirmed after which nothing may begin. */
-export const FENCE = 3_500;
+export const FENCE = 10_000;
 /** Milliseconds between keep-alives. */
-const KEEP_ALIVE = 1_000;
+const KEEP_ALIVE = 3_000;
 /** Milliseconds that the request for taking back a pin may take. */
 const UNPIN = 1_000;
 /** Bytes of `NATS/1.0` and its end of line. */

@@ -24,21 +24,27 @@ export async function pollDurables(
 async function showTimers(
   manager: JetStreamManager,
   runtimes: readonly ConsumerRuntime[],
-  { timersPending }: Metrics,
+  { timersPending, timersByKind }: Metrics,
 ): Promise<void> {
   const waiting = await waitingTimers(
     manager,
     runtimes.map(({ name }) => name),
   );
-  const known = new Set([...timersPending.series()].map(({ labels }) => `${labels['consumer']} ${labels['kind']}`));
+  const known = new Set([...timersByKind.series()].map(({ labels }) => `${labels['consumer']} ${labels['kind']}`));
   for (const { name } of runtimes) {
-    if (waiting === undefined) timersPending.remove('consumer', name);
-    else
-      for (const kind of TIMER_KINDS) {
-        const count = waiting.get(name)?.[kind] ?? 0;
-        // Every consumer has retries; what it never had is left out.
-        if (count > 0 || kind === 'retry' || known.has(`${name} ${kind}`)) timersPending.with(name, kind).set(count);
-      }
+    if (waiting === undefined) {
+      timersPending.remove('consumer', name);
+      timersByKind.remove('consumer', name);
+      continue;
+    }
+    let all = 0;
+    for (const kind of TIMER_KINDS) {
+      const count = waiting.get(name)?.[kind] ?? 0;
+      all += count;
+      // Every consumer has retries; what it never had is left out.
+      if (count > 0 || kind === 'retry' || known.has(`${name} ${kind}`)) timersByKind.with(name, kind).set(count);
+    }
+    timersPending.with(name).set(all);
   }
 }
 

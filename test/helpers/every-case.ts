@@ -127,9 +127,9 @@ export async function publishEveryCase(client: Client, ingress: string, round: n
  * them that all daemons say.
  */
 export const atRest = (rounds: number): readonly (readonly [expr: string, value: number])[] => [
-  ['max by (consumer) (ouzel_timers_pending{consumer="later",kind="retry"})', 4 * rounds],
-  ['max by (consumer) (ouzel_timers_pending{consumer="delayed",kind="delay"})', 2 * rounds],
-  ['max by (consumer) (ouzel_timers_pending{consumer="debounced",kind="debounce"})', 1],
+  ['max by (consumer) (ouzel_timers_by_kind{consumer="later",kind="retry"})', 4 * rounds],
+  ['max by (consumer) (ouzel_timers_by_kind{consumer="delayed",kind="delay"})', 2 * rounds],
+  ['max by (consumer) (ouzel_timers_by_kind{consumer="debounced",kind="debounce"})', 1],
   // One of them was the first, and went on at once.
   ['sum(ouzel_throttle_waiting{consumer="paced",target=""})', 5 * rounds - 1],
   ['sum(ouzel_group_waiting{consumer="grouped"})', (5 * rounds) % 4],
