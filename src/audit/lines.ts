@@ -73,14 +73,15 @@ export class LineWriter {
       return this.integer(millions).digits(number - millions * MILLION, 6);
     }
     let width = 1;
-    for (let rest = number; rest >= 10; rest = (rest / 10) | 0) width++;
+    for (let rest = number | 0; rest >= 10; rest = (rest / 10) | 0) width++;
     return this.digits(number, width);
   }
 
   /** The last digits of a whole number below 2³¹, with zeros before it. */
   digits(number: number, width: number): this {
     this.#room(width);
-    let rest = number;
+    // Of 32 bits: the remainder of a number that may be larger is worked out ten times as slowly.
+    let rest = number | 0;
     for (let at = this.#at + width - 1; at >= this.#at; at--) {
       this.#page[at] = ZERO + (rest % 10);
       rest = (rest / 10) | 0;

@@ -95,10 +95,10 @@ const OUTLIVES = 30_000;
 const ASK_AGAIN = 500;
 /** From how many that are wanted together some are taken ahead, how many at most, and of how many that there are one. */
 const BUSY = 8;
-const MOST_AHEAD = 2_000;
+const MOST_AHEAD = 10_000;
 const SPARE = 10;
 const SPARE_WAITING = 4;
-/** Milliseconds after which what was taken ahead and not used is put back. */
+/** Milliseconds after which what was taken ahead and is not used is put back. */
 const HELD = 50;
 
 /** What is asked. */
@@ -113,22 +113,25 @@ interface Question {
 class Advance {
   left = 0;
   refilling = false;
-  /** Taken since it was added to last. */
+  /** Taken since it was added to last, and since it was looked at last. */
   used = 0;
+  usedSinceLook = 0;
+  /** Whether something was added since it was looked at last. */
+  isFresh = false;
   #size = 0;
-  #looks = 0;
 
   add(count: number): void {
     this.left += count;
     this.#size = this.left;
     this.used = 0;
-    this.#looks = 0;
+    this.isFresh = true;
   }
 
   take(): boolean {
     if (this.left === 0) return false;
     this.left--;
     this.used++;
+    this.usedSinceLook++;
     return true;
   }
 
@@ -137,9 +140,13 @@ class Advance {
     return !this.refilling && this.left * 2 < this.#size;
   }
 
-  /** Whether something was added since this was asked last. */
-  isFresh(): boolean {
-    return this.#looks++ === 0;
+  /** Takes out what is more than twice of what was used since this was asked last. */
+  surplus(): number {
+    const surplus = this.isFresh ? 0 : Math.max(0, this.left - 2 * this.usedSinceLook);
+    this.left -= surplus;
+    this.isFresh = false;
+    this.usedSinceLook = 0;
+    return surplus;
   }
 }
 
@@ -231,7 +238,7 @@ export class FleetQuota implements Quota {
     const there = admissible(base, now, Number.POSITIVE_INFINITY, this.rate);
     // Where events are dropped for want of a few, a few must not lie about unused when little is left.
     const spare = this.#drops ? there / SPARE - wanted : (there - wanted) / SPARE_WAITING;
-    return Math.max(0, Math.min(wanted * 4, MOST_AHEAD, Math.floor(spare)));
+    return Math.max(0, Math.min(wanted * 2, MOST_AHEAD, Math.floor(spare)));
   }
 
   #advance(key: string, count: number): void {
@@ -244,12 +251,13 @@ export class FleetQuota implements Quota {
     advance.add(count);
   }
 
-  /** Lets go of an advance that is not used up in time, and puts back what is left of it. */
+  /** Puts back what is not used up in time. */
   #watch(key: string, advance: Advance): void {
     setTimeout(() => {
-      if (advance.isFresh()) return this.#watch(key, advance);
-      this.#advances.delete(key);
-      if (advance.left > 0) this.#putBack(key, advance.left);
+      const unused = advance.surplus();
+      if (unused > 0) this.#putBack(key, unused);
+      if (advance.left > 0 || advance.refilling) this.#watch(key, advance);
+      else this.#advances.delete(key);
     }, HELD).unref();
   }
 

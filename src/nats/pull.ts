@@ -14,7 +14,7 @@ import type { Lane } from '../core/lane.ts';
 import type { Run } from '../core/run.ts';
 import type { Pin } from './pin.ts';
 import { numbersAt, parsePosition } from './position.ts';
-import { headerBytes, replyBytes, type Wire } from './wire.ts';
+import { headerBytes, replyBytes, subjectOf, type Wire } from './wire.ts';
 
 /** Takes an event in hand. */
 export type Take = (event: Event, handed?: Handed) => void;
@@ -63,6 +63,7 @@ class ReceivedMessage implements Carrier {
   readonly headers: Uint8Array | undefined;
   readonly body: Uint8Array;
   readonly #message: Msg;
+  #subject: string | undefined;
 
   constructor(message: Msg, reply: Uint8Array, headers: Uint8Array | undefined) {
     this.#message = message;
@@ -72,7 +73,7 @@ class ReceivedMessage implements Carrier {
   }
 
   get subject(): string {
-    return this.#message.subject;
+    return (this.#subject ??= subjectOf(this.#message));
   }
 }
 

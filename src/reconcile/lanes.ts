@@ -173,11 +173,13 @@ export class LaneFeeds {
   }
 
   /** Whether an event is to be taken from the durable that brought it; another lane's is let go. */
-  takes(from: Lane | undefined, { subject, reply }: Carrier, { milliseconds }: Position): boolean {
-    if (this.#table === undefined || from === undefined || this.#table.of(subject, milliseconds) === from) return true;
+  takes(from: Lane | undefined, carrier: Carrier, { milliseconds }: Position): boolean {
+    if (this.#table === undefined || from === undefined) return true;
+    // Not before: reading the subject decodes it.
+    if (this.#table.of(carrier.subject, milliseconds) === from) return true;
     // Who does not know what the others know takes it: twice is better than not at all.
     if (!this.isFresh) return true;
-    this.#options.consumer.settle.passOn(reply);
+    this.#options.consumer.settle.passOn(carrier.reply);
     return false;
   }
 

@@ -77,7 +77,7 @@ export class HttpClient {
   async #promised(request: HttpRequest, signal: AbortSignal, whole: boolean): Promise<HttpAnswer> {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
-    const exchange = this.begin({ request: () => request, answered: resolve, failed: reject }, whole);
+    const exchange = this.begin(request, { answered: resolve, failed: reject }, whole);
     const ended = (): void => exchange.cancel(signal.reason as Error);
     signal.addEventListener('abort', ended, { once: true });
     try {
@@ -94,8 +94,8 @@ export class HttpClient {
    * @param whole As `fetch`.
    * @returns What ends it: the asker is told the reason, unless it knows the answer.
    */
-  begin(asker: Asker, whole = false): Ongoing {
-    const exchange = new Exchange(asker, this.#terms, whole);
+  begin(request: HttpRequest, asker: Asker, whole = false): Ongoing {
+    const exchange = new Exchange(request, asker, this.#terms, whole);
     // The time that others take who came first, and that of loading the client, is not the target's.
     this.#connections.enter(exchange);
     return exchange;

@@ -8,13 +8,8 @@ const BEGINNING = 4 * EXCERPT;
 
 const NOTHING = new Uint8Array();
 
-/** Who asks, and is told exactly one of the two, once. */
+/** Who is told exactly one of the two, once. */
 export interface Asker {
-  /**
-   * The request. Asked for when there is a connection: what waits for one is as small as it can be, and the instant
-   * that is written into it is that of the attempt. What it throws is what failed.
-   */
-  request(): HttpRequest;
   /** As soon as it is known what the request came to. */
   answered(answer: HttpAnswer): void;
   failed(error: unknown): void;
@@ -47,11 +42,11 @@ export interface Terms {
 export type ExchangeEnd = 'ended' | 'failed' | 'stuck';
 
 export class Exchange implements Dispatcher.DispatchHandler {
+  readonly #request: HttpRequest;
   readonly #asker: Asker;
   readonly #terms: Terms;
   /** Whether all of the body of a 2xx is wanted. */
   readonly #whole: boolean;
-  #request: HttpRequest | undefined;
   #timer: NodeJS.Timeout | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #known: { readonly status: number; readonly headers: IncomingHttpHeaders; body: Uint8Array } | undefined;
@@ -61,7 +56,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #size = 0;
   #over = false;
 
-  constructor(asker: Asker, terms: Terms, whole: boolean) {
+  constructor(request: HttpRequest, asker: Asker, terms: Terms, whole: boolean) {
+    this.#request = request;
     this.#asker = asker;
     this.#terms = terms;
     this.#whole = whole;
@@ -69,16 +65,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   /** Makes its request, on a connection that is its own until it is over. */
   begin(connection: Pick<Dispatcher, 'dispatch'>): void {
-    let request: HttpRequest;
-    try {
-      request = this.#asker.request();
-    } catch (error) {
-      return this.#finish('failed', error);
-    }
-    this.#request = request;
     const { timeout } = this.#terms;
-    this.#timer = setTimeout(() => this.cancel(this.#terms.late(request)), timeout);
-    const { path, method, headers, body = null } = request;
+    this.#timer = setTimeout(() => this.cancel(this.#terms.late(this.#request)), timeout);
+    const { path, method, headers, body = null } = this.#request;
     connection.dispatch({ path, method, headers, body }, this);
   }
 
@@ -115,7 +104,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (room > 0) (this.#chunks ??= []).push(chunk.subarray(0, room));
     this.#size += chunk.length;
     if (this.#size <= this.#terms.maxResponse) return;
-    const error = this.#terms.tooLarge(this.#request as HttpRequest);
+    const error = this.#terms.tooLarge(this.#request);
     this.#finish('failed', error);
     controller.abort(error);
   }
@@ -145,6 +134,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#told) return;
     // What is wanted whole is worth nothing in part.
     if (known !== undefined && !(this.#wanted && error !== undefined)) this.#tell(known);
-    else this.#asker.failed(this.#request === undefined ? error : this.#terms.failure(this.#request, error));
+    else this.#asker.failed(this.#terms.failure(this.#request, error));
   }
 }

@@ -79,11 +79,6 @@ export class RequestWriter {
     this.#sign = given.sign === undefined ? undefined : createSigner(given.sign);
   }
 
-  /** The `webhook-id`. A full stop separates what is signed, and must not stand in it. */
-  idOf(run: Delivery['run']): string {
-    return this.#messageId(run).replaceAll('.', '_');
-  }
-
   /**
    * The request of a delivery, less what authorizes it.
    *
@@ -95,7 +90,8 @@ export class RequestWriter {
     const own = this.#headers.map(
       ([name, bound, source]) => [name.toLowerCase(), render(bound, source, run, this.#context)] as const,
     );
-    const id = this.idOf(run);
+    // A full stop separates what is signed, and must not stand in it.
+    const id = this.#messageId(run).replaceAll('.', '_');
     const timestamp = String(Math.floor(Date.now() / 1000));
     // Written one after the other: this is done for every event, and spreading objects costs several times as much.
     const headers: Record<string, string> = { 'user-agent': USER_AGENT };

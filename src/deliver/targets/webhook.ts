@@ -13,7 +13,7 @@ import { httpHeaderTemplates } from '../http/headers.ts';
 import { signOptions } from '../http/sign.ts';
 import { type TlsFiles, tlsOptions } from '../http/tls.ts';
 import { hostOf, urlTemplate } from '../http/url.ts';
-import { RequestWriter } from '../http/write.ts';
+import { RequestWriter, type WrittenRequest } from '../http/write.ts';
 import type { Exchange } from '../log.ts';
 import type { PreparedTarget } from '../route.ts';
 
@@ -108,7 +108,7 @@ export const webhook = defineTargetComponent({
       tls: given.tls && absolute(given.tls, folder),
     });
     const auth = given.auth && createAuthorizer(given.auth, { timeout, allowPrivate });
-    const poster: Poster = { client, writer, auth, method, origin, asked: `${method} ${origin}` };
+    const poster: Poster = { client, auth, method, origin, asked: `${method} ${origin}` };
 
     return {
       span: {
@@ -117,7 +117,7 @@ export const webhook = defineTargetComponent({
         attributes: { [ATTRIBUTES.httpMethod]: method, [ATTRIBUTES.serverAddress]: hostname },
       },
       deliver(delivery) {
-        new Posting(poster, delivery).begin();
+        new Posting(poster, delivery, writer.write(delivery)).begin();
       },
       preview(delivery) {
         const { url, headers, body } = writer.write(delivery);
@@ -132,7 +132,6 @@ export const webhook = defineTargetComponent({
 /** Who posts what goes to one target. */
 interface Poster {
   readonly client: HttpClient;
-  readonly writer: RequestWriter;
   readonly auth: Authorizer | undefined;
   readonly method: HttpRequest['method'];
   readonly origin: string;
@@ -144,14 +143,16 @@ interface Poster {
 class Posting implements Asker {
   readonly #poster: Poster;
   readonly #delivery: Delivery;
+  readonly #request: WrittenRequest;
   readonly #known: Exchange;
   #authorization: string | undefined;
   #isSecond = false;
 
-  constructor(poster: Poster, delivery: Delivery) {
+  constructor(poster: Poster, delivery: Delivery, request: WrittenRequest) {
     this.#poster = poster;
     this.#delivery = delivery;
-    this.#known = { id: poster.writer.idOf(delivery.run), answer: undefined, secrets: [] };
+    this.#request = request;
+    this.#known = { id: request.headers['webhook-id'] ?? '', answer: undefined, secrets: request.secrets };
     delivery.exchange = this.#known;
   }
 
@@ -172,18 +173,17 @@ class Posting implements Asker {
     // Given up while a token was fetched.
     if (this.#delivery.state !== 'open' || this.#delivery.isLeft) return;
     this.#authorization = authorization;
-    this.#delivery.underway = this.#poster.client.begin(this);
-  }
-
-  request(): HttpRequest {
-    const { writer, auth, method } = this.#poster;
-    const { url, headers, body, secrets } = writer.write(this.#delivery);
-    const path = url.pathname + url.search;
-    this.#known.secrets = secrets;
-    const authorization = this.#authorization;
-    if (auth === undefined || authorization === undefined) return { method, path, headers, body };
-    this.#known.secrets = [...secrets, ...secretsOf(authorization)];
-    return { method, path, headers: { ...headers, [auth.name]: authorization }, body };
+    const { client, auth, method } = this.#poster;
+    const { url, headers, body, secrets } = this.#request;
+    const isAuthorized = auth !== undefined && authorization !== undefined;
+    if (isAuthorized) this.#known.secrets = [...secrets, ...secretsOf(authorization)];
+    const request: HttpRequest = {
+      method,
+      path: url.pathname + url.search,
+      headers: isAuthorized ? { ...headers, [auth.name]: authorization } : headers,
+      body,
+    };
+    this.#delivery.underway = client.begin(request, this);
   }
 
   answered(answer: HttpAnswer): void {
