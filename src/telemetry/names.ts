@@ -100,11 +100,10 @@ export const METRICS = {
     'consumer',
   ]),
   timersPending: gauge('timers_pending', 'Events of the consumer that wait for a timer.', ['consumer']),
-  timersByKind: gauge(
-    'timers_by_kind',
-    'The same, by kind: for a retry, a throttle or a delay, or held by debounce.',
-    ['consumer', 'kind'],
-  ),
+  timersByKind: gauge('timers_by_kind', 'The same, by kind: for a retry, a throttle or a delay, or held by debounce.', [
+    'consumer',
+    'kind',
+  ]),
   consumerPending: gauge('consumer_pending', 'Events in the stream that the durable has not yet handed out.', [
     'consumer',
   ]),
