@@ -30,6 +30,7 @@ export class Connections {
     if (this.#open === undefined && !this.#loading) this.#makeReady().catch(() => undefined);
   }
 
+  /** Gives its connection to the one that waits longest. Of an exchange that still waits nothing is to be done. */
   leave(exchange: Exchange, end: ExchangeEnd): void {
     const connection = this.#busy.get(exchange);
     if (connection === undefined) return;

@@ -5,7 +5,7 @@ import { type IssueDetails, template } from '../../config/fields.ts';
 import { OuzelError } from '../../errors.ts';
 import { specialHost } from '../http/addresses.ts';
 import { addressRefused, lookupPublic } from '../http/client.ts';
-import { Places } from '../http/places.ts';
+import { Places } from './places.ts';
 import { render } from '../outgoing.ts';
 import { defineService, type Note, type PreparedService, type ServiceContext } from './service.ts';
 import { bodyOf, cleanLine, cut, headlineOf } from './text.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Places } from '../../../src/deliver/http/places.ts';
+import { Places } from '../../../src/deliver/notify/places.ts';
 
 const never = new AbortController().signal;
 
