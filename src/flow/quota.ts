@@ -143,7 +143,12 @@ class Advance {
   /** Takes out what is more than twice of what was used since this was asked last. */
   surplus(): number {
     const surplus = this.isFresh ? 0 : Math.max(0, this.left - 2 * this.usedSinceLook);
-    this.left -= surplus;
+    if (surplus > 0) {
+      // What is kept is enough: it is no sign that more is wanted.
+      this.left -= surplus;
+      this.#size = this.left;
+      this.used = this.usedSinceLook;
+    }
     this.isFresh = false;
     this.usedSinceLook = 0;
     return surplus;

@@ -53,7 +53,8 @@ const targets = new WeakMap<object, string>();
 /** The target of a throttle; empty for a consumer's own, undefined for what is none. */
 export const targetOf = (throttle: object): string | undefined => targets.get(throttle);
 
-function isOf(throttle: Throttle, target: string, { name, metrics }: LimitContext): void {
+/** So that what waits for it can be shown. */
+function noteTarget(throttle: Throttle, target: string, { name, metrics }: LimitContext): void {
   targets.set(throttle, target);
   metrics.throttleWaiting.with(name, target);
 }
@@ -101,7 +102,7 @@ export function throttleStage(config: RateConfig, context: LimitContext): LimitS
   const key = keyOf(config.by, context);
   const held = context.limits?.throttle(specOf(`throttle.${context.name}`, config, rate));
   const seconds = context.metrics.throttled.with(context.name, '');
-  if (held !== undefined) isOf(held.limit, '', context);
+  if (held !== undefined) noteTarget(held.limit, '', context);
   const words = inWords(config, rate, key);
   const selective = config.by !== undefined;
   return {
@@ -147,7 +148,7 @@ export function targetThrottle(
   const key = keyOf(config.by, context);
   const selective = config.by !== undefined || !alone;
   const seconds = context.metrics.throttled.with(context.name, target);
-  isOf(held.limit, target, context);
+  noteTarget(held.limit, target, context);
   return {
     limit: held.limit,
     terms: (run) => ({ key: key(run), selective, seconds }),

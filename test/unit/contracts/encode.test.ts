@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { cloudEventHeaders, structuredEvent } from '../../../src/contracts/encode.ts';
+import { cloudEventHeaders, structuredEvent, structuredText } from '../../../src/contracts/encode.ts';
 import type { Event } from '../../../src/core/event.ts';
 import { headerBlock, headerEntries, headerLine } from '../../../src/core/headers.ts';
 import { stringifyJson } from '../../../src/core/json.ts';
@@ -21,6 +21,9 @@ const overStructured = (event: Event): Event =>
     headers: { 'Content-Type': 'application/cloudevents+json' },
     sequence: 99,
   });
+
+const overText = (event: Event): Event =>
+  eventOf(structuredText(event), { headers: { 'Content-Type': 'application/cloudevents+json' }, sequence: 99 });
 
 const said = ({ id, source, type, time, subject, dataschema, extensions, data }: Event) => ({
   id,
@@ -48,6 +51,7 @@ const HOSTILE = [
 describe.each([
   ['binary', overBinary],
   ['structured', overStructured],
+  ['structured, as text', overText],
 ])('a round trip in %s mode', (mode, over) => {
   it.each<[name: string, event: () => Event]>([
     ['a plain event', () => jsonEvent({ a: [1, 'ü'] }, { headers: { 'Nats-Msg-Id': 'm-1' } })],
@@ -179,4 +183,30 @@ describe('structuredEvent', () => {
     expect(() => structuredEvent(eventOf('hello'))).toThrow(/not JSON/));
 
   it('is not needed to forward such data', () => expect(bodyText(eventOf('hello'))).toBe('hello'));
+});
+
+describe('the text of structured mode', () => {
+  const received = (body: string, headers = {}): Event => eventOf(Buffer.from(body), { headers });
+  const dataIn = (text: string): string => text.slice(text.indexOf(',"data":') + ',"data":'.length, -1);
+
+  it.each(['{"n":1e400}', '{ "n": 1.0,\n "n": 2 }', '[12345678901234567890123]', '"ü"', 'null', 'false', '0'])(
+    'has the JSON %s as it came',
+    (body) => expect(dataIn(structuredText(received(body)))).toBe(body),
+  );
+
+  it('has what a transformer made of it', () => {
+    const event = received('{ "n": 1.0 }');
+    event.replaceData({ n: 2 });
+    expect(dataIn(structuredText(event))).toBe('{"n":2}');
+  });
+
+  it('is JSON where a byte order mark stands before it, and where the body is an envelope', () => {
+    expect(dataIn(structuredText(received('\ufeff{"n":1}')))).toBe('{"n":1}');
+    const envelope = received(JSON.stringify({ ...ENVELOPE, data: { n: 1 } }));
+    expect(JSON.parse(structuredText(envelope))).toMatchObject({ ...ENVELOPE, data: { n: 1 } });
+  });
+
+  it('is refused for what is said to be JSON and is none', () => {
+    for (const body of ['{', '{"a":1}}', 'ouzel']) expect(() => structuredText(received(body))).toThrow(/not JSON/);
+  });
 });
