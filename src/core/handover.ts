@@ -48,8 +48,16 @@ export interface Handover {
 /** A handover with where the message stands that brought it. */
 export interface Handed extends Handover {
   readonly due: Position;
-  /** Where it was stored until the events of its key before it were done with (`flow/order.ts`). */
-  readonly lane?: { readonly name: string; readonly number: number } | undefined;
+  readonly lane?: HandedLane | undefined;
+}
+
+/** Where an event was stored until the events of its key before it were done with (`flow/order.ts`). */
+export interface HandedLane {
+  readonly name: string;
+  /** Its number in the store. */
+  readonly number: number;
+  /** Whether it came to its key in the order of the stream. */
+  readonly inOrder: boolean;
 }
 
 const BELOW_MILLISECOND = 6;

@@ -13,8 +13,8 @@ import type { Event } from '../core/event.ts';
 import type { Handed } from '../core/handover.ts';
 import type { Done } from '../core/ports.ts';
 import type { Run } from '../core/run.ts';
-import { OuzelError } from '../errors.ts';
-import { type Lane, type LaneStore, type Place, Stored, type StoredEvent, type Tier } from './lane.ts';
+import { asOuzelError, OuzelError } from '../errors.ts';
+import { isInOrder, type Lane, type LaneStore, type Place, Stored, type StoredEvent, type Tier } from './lane.ts';
 
 export interface BacklogPorts {
   readonly store: LaneStore;
@@ -41,8 +41,14 @@ const SHARE_WAITING = 64;
 const READS = 32;
 /** Milliseconds before it is read again when the store did not answer. */
 const READ_AGAIN = 1_000;
+/** Errors after which an event may have been stored all the same. */
+const UNKNOWN: ReadonlySet<string> = new Set(['TARGET_TIMEOUT', 'NATS_UNAVAILABLE']);
 /** Milliseconds that a timer can wait at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** Whether one more may be stored: where nobody knows, it is looked for. */
+const isThere = (error: Error | undefined, anew: boolean | undefined): boolean =>
+  error === undefined ? anew !== false : UNKNOWN.has(asOuzelError(error).code);
 
 export class Backlog {
   readonly #ports: BacklogPorts;
@@ -118,7 +124,7 @@ export class Backlog {
     if (run.handed?.lane !== undefined || !this.#view.isOpen() || stored?.awaits(run) === true) return false;
     if (stored === undefined || stored.empty) {
       if (lane.places.length < this.#bound(lane)) return false;
-    } else if (run.id === '' && run.sequence <= stored.last) return false;
+    } else if (isInOrder(run) && run.sequence <= stored.last) return false;
     this.#put(lane, 'rest', run, stays);
     return true;
   }
@@ -128,13 +134,14 @@ export class Backlog {
     const stored = this.#storedOf(place.lane);
     // Something older is there, which cannot be unless it came twice: this one waits on the server.
     if (stored.front > 0) return done(new OuzelError('TARGET_TOO_LARGE', 'its key has events in front already'));
-    stored.underway.push(run.sequence);
-    this.#ports.store.put(stored.name, 'front', run, record, (error, anew) => {
-      this.#arrived(stored, 'front', run, error === undefined && anew !== false);
+    const inOrder = isInOrder(run);
+    stored.sends('front', run.sequence, inOrder);
+    this.#ports.store.put(stored.name, 'front', run, record, inOrder ? undefined : stored.last, (error, anew) => {
+      this.#arrived(stored, 'front', run, isThere(error, anew));
       if (error === undefined) {
         place.stored = true;
         stored.due = record.next;
-        stored.upcoming = run.id === '' ? run.sequence : Number.POSITIVE_INFINITY;
+        stored.upcoming = inOrder ? run.sequence : 0;
         stored.next = undefined;
       }
       done(error);
@@ -146,7 +153,7 @@ export class Backlog {
     const { stored } = lane;
     if (stored === undefined || stored.empty || place.run?.handed?.lane !== undefined) return true;
     if (stored.hold !== undefined) return stored.awaits(place.run);
-    if (place.id !== '') return true;
+    if (!place.inOrder) return true;
     const { upcoming, underway } = stored;
     if (underway.some((sequence) => sequence < place.sequence)) return false;
     return stored.count === 0 || (upcoming !== undefined && place.sequence < upcoming);
@@ -230,20 +237,21 @@ export class Backlog {
     if (run.returned) {
       stored.again = true;
       stored.due = run.record?.next ?? 0;
-    } else this.#done(stored, number, run);
+    } else this.#done(stored, number, isInOrder(run) ? run.sequence : 0);
     // Those that have a place leave it, and the next one of the lane is looked for then.
     if (run.place === undefined) this.#view.ready(lane);
     this.#readWaiting();
   }
 
-  #done(stored: Stored, number: number, { id, sequence }: Pick<Run, 'id' | 'sequence'>): void {
+  /** @param sequence In the event stream, of an event that ended in order. */
+  #done(stored: Stored, number: number, sequence: number): void {
     const { tier } = stored;
     stored[tier]--;
     stored.from[tier] = number + 1;
     stored.upcoming = undefined;
     stored.again = false;
     stored.due = 0;
-    if (id === '') stored.done = Math.max(stored.done, sequence);
+    stored.done = Math.max(stored.done, sequence);
   }
 
   #bound({ places }: Lane): number {
@@ -272,35 +280,33 @@ export class Backlog {
 
   #put(lane: Lane, tier: Tier, run: Run, stays: () => void): void {
     const stored = this.#storedOf(lane);
-    stored.underway.push(run.sequence);
-    if (run.id === '' && tier === 'rest') {
-      if (stored.last < run.sequence) stored.last = run.sequence;
-      if (stored.rest === 0 && stored.underway.length === 1) stored.restFrom = run.sequence;
-    }
+    const inOrder = isInOrder(run);
+    stored.sends(tier, run.sequence, inOrder);
+    const behind = inOrder ? undefined : stored.last;
     const put = (done: Done): void =>
-      this.#ports.store.put(stored.name, tier, run, run.record, (error, anew) => {
-        this.#arrived(stored, tier, run, error === undefined && anew !== false);
+      this.#ports.store.put(stored.name, tier, run, run.record, behind, (error, anew) => {
+        this.#arrived(stored, tier, run, isThere(error, anew));
         done(error);
         if (lane.stored === stored) this.#view.ready(lane);
       });
     run.consumer.settle.store(run, put, stays);
   }
 
-  #arrived(stored: Stored, tier: Tier, { id, sequence }: Run, added: boolean): void {
+  #arrived(stored: Stored, tier: Tier, run: Run, added: boolean): void {
+    const { sequence } = run;
     stored.underway.splice(stored.underway.indexOf(sequence), 1);
     if (!added) return;
-    if (stored.count === 0 && id === '') stored.upcoming = sequence;
+    if (stored.count === 0 && isInOrder(run)) stored.upcoming = sequence;
     stored[tier]++;
   }
 
   /** Stores what is in hand of a lane whose first event waits for long. */
   #storeAll(lane: Lane, stored: Stored): void {
-    const waiting = lane.places.filter(({ ofStream, id, begun }) => ofStream && id === '' && !begun);
+    const waiting = lane.places.filter(({ ofStream, inOrder, begun }) => ofStream && inOrder && !begun);
     for (const place of waiting) {
       const { run, sequence } = place;
       if (run === undefined || run.decided) continue;
-      const tier: Tier | undefined =
-        stored.rest === 0 || sequence > stored.last ? 'rest' : sequence < stored.restFrom ? 'front' : undefined;
+      const tier = stored.tierFor(sequence);
       if (tier === undefined) continue;
       lane.places.splice(lane.places.indexOf(place), 1);
       run.place = undefined;
@@ -349,17 +355,32 @@ export class Backlog {
     }
     const { number, event, handed } = found;
     const { sequence } = event.position;
-    if (handed.run === '' && sequence <= stored.done) {
+    const inOrder = isInOrder({ id: handed.run, handed });
+    if (inOrder && sequence <= stored.done) {
       this.#ports.store.remove(number);
-      this.#done(stored, number, { id: '', sequence: 0 });
+      this.#done(stored, number, 0);
       return this.#view.ready(lane);
     }
-    stored.upcoming = handed.run === '' ? sequence : Number.POSITIVE_INFINITY;
+    stored.upcoming = inOrder ? sequence : 0;
     stored.next = found;
+    if (inOrder && this.#isInHand(lane, sequence)) return this.#view.ready(lane);
     const [place] = lane.places;
     if (place !== undefined && this.isNext(lane, place)) return this.#view.ready(lane);
     if (stored.hold !== undefined && handed.letter !== stored.hold.letter) return;
     this.#take(stored, found);
+  }
+
+  /** Lets go of the delivery of an event that was stored, and came again because its ack was lost. */
+  #isInHand(lane: Lane, sequence: number): boolean {
+    const twin = lane.places.find((place) => place.ofStream && place.inOrder && place.sequence === sequence);
+    if (twin?.run === undefined || twin.begun || twin.run.decided) return false;
+    twin.stored = true;
+    twin.run.consumer.settle.store(
+      twin.run,
+      (done) => done(),
+      () => undefined,
+    );
+    return true;
   }
 
   /** Takes a stored event in hand; it finds its lane when it comes to it. */

@@ -11,7 +11,7 @@ export type Tier = 'front' | 'rest';
 export interface StoredLane {
   readonly front: number;
   readonly rest: number;
-  /** The highest number in the event stream that is stored. */
+  /** The highest number in the event stream that was stored in order. */
   readonly last: number;
   /** Undefined for a key that goes on. */
   readonly hold?: Hold | undefined;
@@ -41,8 +41,18 @@ export interface LaneStore {
   name(key: string | undefined): string;
   /** All lanes in which something is stored, by name. */
   lanes(): Promise<ReadonlyMap<string, StoredLane>>;
-  /** @param done With an error when it is not stored, or nobody knows; `anew` is false for one that was there already. */
-  put(lane: string, tier: Tier, run: Run, record: AttemptRecord | undefined, done: Put): void;
+  /**
+   * @param behind Of an event that is not in order, the highest number in the event stream that was stored before.
+   * @param done With an error when it is not stored, or nobody knows; `anew` is false for one that was there already.
+   */
+  put(
+    lane: string,
+    tier: Tier,
+    run: Run,
+    record: AttemptRecord | undefined,
+    behind: number | undefined,
+    done: Put,
+  ): void;
   /**
    * The first event from a number on; undefined for none.
    *
@@ -61,8 +71,8 @@ export interface LaneStore {
 export interface Place {
   readonly lane: Lane;
   readonly sequence: number;
-  /** The event's run as its id; empty for its first passage, and only those stand in stream order. */
-  readonly id: string;
+  /** As `isInOrder`. */
+  readonly inOrder: boolean;
   /** Whether it came from the stream, and not from a timer, a re-drive or the store. */
   readonly ofStream: boolean;
   /** Undefined while the event is out: it was given back, or lost, and comes again. */
@@ -86,10 +96,12 @@ export class Stored {
   readonly name: string;
   front: number;
   rest: number;
-  /** The highest number in the event stream that is stored: what is above it goes behind. */
+  /** The highest number in the event stream that was stored in order: what is above it goes behind. */
   last: number;
   /** No number in the event stream below this one was put into the rest; 0: that is not known. */
   restFrom = 0;
+  /** No number in the event stream above this one was put in front; infinite: that is not known. */
+  frontUpTo = 0;
   /** Numbers in the event stream of those that are on their way into the store. */
   readonly underway: number[] = [];
   /** Where to read on, in each tier. */
@@ -106,12 +118,13 @@ export class Stored {
   timer: ReturnType<typeof setTimeout> | undefined;
   /** Set while a dead letter stops the key. */
   hold: Hold | undefined;
-  /** The highest number in the event stream that has its outcome: what is stored below it is there twice. */
+  /** The highest number in the event stream that ended in order: what is stored in order below it is there twice. */
   done = 0;
 
   constructor(name: string, { front, rest, last, hold }: StoredLane = { front: 0, rest: 0, last: 0 }) {
     this.name = name;
     this.front = front;
+    if (front > 0) this.frontUpTo = Number.POSITIVE_INFINITY;
     this.rest = rest;
     this.last = last;
     this.hold = hold;
@@ -131,18 +144,41 @@ export class Stored {
     return this.count === 0 && this.underway.length === 0 && this.hold === undefined;
   }
 
+  /** Where an event of its lane would stand in order; undefined: neither in front nor in the rest, for all that is known. */
+  tierFor(sequence: number): Tier | undefined {
+    if (sequence > this.last || (this.rest === 0 && this.underway.length === 0)) return 'rest';
+    return sequence < this.restFrom && sequence > this.frontUpTo ? 'front' : undefined;
+  }
+
+  /** An event is on its way into the store. @param inOrder As `isInOrder`. */
+  sends(tier: Tier, sequence: number, inOrder: boolean): void {
+    const isFirst = this.underway.length === 0;
+    this.underway.push(sequence);
+    if (!inOrder) return;
+    if (tier === 'front') this.frontUpTo = this.front === 0 && isFirst ? sequence : Math.max(this.frontUpTo, sequence);
+    else if (this.rest === 0 && isFirst) this.restFrom = this.last = sequence;
+    else this.last = Math.max(this.last, sequence);
+  }
+
   get tier(): Tier {
     return this.front > 0 ? 'front' : 'rest';
   }
 }
 
-/** Puts a place where it belongs: by sequence among first passages, else at the end; never before what has begun. */
+/**
+ * Whether an event came to its key in the order of the stream: the others were brought by a timer that held them back, a
+ * re-drive or a replay, and stand behind what is there when they arrive.
+ */
+export const isInOrder = ({ id, handed }: Pick<Run, 'id' | 'handed'>): boolean =>
+  id === '' && (handed === undefined || handed.lane?.inOrder === true);
+
+/** Puts a place where it belongs: by sequence among those in order, else at the end; never before what has begun. */
 export function insert(places: Place[], place: Place): void {
   let index = places.length;
-  if (place.id === '')
+  if (place.inOrder)
     while (index > 0) {
       const before = places[index - 1] as Place;
-      if (before.begun || before.id !== '' || before.sequence < place.sequence) break;
+      if (before.begun || !before.inOrder || before.sequence < place.sequence) break;
       index--;
     }
   if (index === places.length) places.push(place);

@@ -14,7 +14,7 @@
 import type { Step } from '../core/plan.ts';
 import { PENDING, type Run, type Verdict } from '../core/run.ts';
 import { Backlog, type BacklogPorts } from './backlog.ts';
-import { insert, type Lane, type Place } from './lane.ts';
+import { insert, isInOrder, type Lane, type Place } from './lane.ts';
 
 /** The key of an event by which it is ordered; undefined is the one key of all events that have none. */
 export type OrderKey = (run: Run) => string | undefined;
@@ -127,7 +127,7 @@ export class Lanes {
     if (place.begun) this.#begun--;
     place.begun = false;
     const { stored } = place.lane;
-    if (stored !== undefined && !run.returned && place.stored !== true && run.id === '')
+    if (stored !== undefined && !run.returned && place.stored !== true && isInOrder(run))
       stored.done = Math.max(stored.done, run.sequence);
     // What is stored stays so, and is read again.
     if (run.returned && run.handed?.lane === undefined) {
@@ -189,8 +189,8 @@ export class Lanes {
   }
 
   #add(lane: Lane, run: Run): Place {
-    const { sequence, id, handed } = run;
-    const place: Place = { lane, sequence, id, ofStream: handed === undefined, run, begun: false };
+    const { sequence, handed } = run;
+    const place: Place = { lane, sequence, inOrder: isInOrder(run), ofStream: handed === undefined, run, begun: false };
     run.place = place;
     // What was stored was read because its turn has come; and a letter that is driven again is what its key waits for.
     if (handed?.lane === undefined && lane.stored?.awaits(run) !== true) insert(lane.places, place);

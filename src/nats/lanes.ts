@@ -1,7 +1,8 @@
 /**
  * The events of ordered consumers that wait for those of their key before them, in the stream OUZEL_LANES: a subject a
- * lane and tier, `ouzel.lane.<consumer>.<name>.<tier>`. They are written as handovers are (`core/handover.ts`), read one
- * by one, and deleted with their outcome. Read from the leader of the stream: a stale answer would break the order.
+ * lane and tier, `ouzel.lane.<consumer>.<name>.<tier>`. They are written as handovers are (`core/handover.ts`), with
+ * `Ouzel-Behind` where they are not in order; read one by one, and deleted with their outcome. Read from the leader of
+ * the stream: a stale answer would break the order.
  */
 import { createHash } from 'node:crypto';
 import type { JetStreamManager } from '@nats-io/jetstream';
@@ -34,6 +35,8 @@ const AGAIN = 1_000;
 const AT_ONCE = 64;
 /** Letters of a lane's name: as many as make two keys of one name out of the question. */
 const NAME = 24;
+/** Of an event that is not in order: the highest number in the event stream that was stored in order before it. */
+const BEHIND = 'Ouzel-Behind';
 /** A hold of which only is known that it is there. */
 const NOT_READ: Hold = { letter: 0, number: 0 };
 /** JetStream API: no message found; no such message. */
@@ -103,10 +106,11 @@ export function createLaneStore(options: LaneStoreOptions): LaneStore {
 
   return {
     name: (key) => (key === undefined ? 'none' : createHash('sha256').update(key).digest('hex').slice(0, NAME)),
-    put(lane, tier, run, record, done) {
+    put(lane, tier, run, record, behind, done) {
       const { event, handed } = run;
       const { subject, headers, body } = event.carrier;
-      const steps = record === undefined ? [] : [record.used, record.deferred];
+      // It may have waited here before, for its turn with the stage before.
+      const steps = record === undefined ? [] : [record.used, record.deferred, record.passed ?? ''];
       const id = [messageIds(event.stream, consumer, 'lane')(run), ...steps].join('.');
       let lines = headerLine('Nats-Msg-Id', id);
       lines += handoverLines({
@@ -120,6 +124,7 @@ export function createLaneStore(options: LaneStoreOptions): LaneStore {
         letter: handed?.letter,
         bodyName: handed?.bodyName,
       });
+      if (behind !== undefined) lines += headerLine(BEHIND, String(behind));
       const rest = handed?.bodyName === undefined ? body : '';
       publisher.publish(`${prefix}${lane}.${tier}`, headerBlock(lines), rest, TIMEOUT, {
         confirmed: (duplicate) => done(undefined, !duplicate),
@@ -170,10 +175,12 @@ export function createLaneStore(options: LaneStoreOptions): LaneStore {
     return { letter: Number(headerValue(headers, 'Ouzel-Letter')), number: message.seq };
   }
 
-  /** The number in the event stream of the last one that a lane holds; of re-drives nothing is known. */
+  /** The number in the event stream of the last one that was stored in order. */
   async function lastOf(name: string, { rest }: StoredLane): Promise<number> {
     const message = await ask('GET', { last_by_subj: `${prefix}${name}.${rest > 0 ? 'rest' : 'front'}` });
-    return readHandover(headersOf(message))?.position.sequence ?? 0;
+    const headers = headersOf(message);
+    const behind = headers === undefined ? undefined : headerValue(headers, BEHIND);
+    return behind === undefined ? (readHandover(headers)?.position.sequence ?? 0) : Number(behind);
   }
 }
 
@@ -186,7 +193,8 @@ async function stored(
   again: boolean,
   { decode, bodies }: LaneStoreOptions,
 ): Promise<StoredEvent | undefined> {
-  const handover = readHandover(headersOf(message));
+  const block = headersOf(message);
+  const handover = readHandover(block);
   // Nobody but Ouzel publishes here; what it cannot read is none of its events.
   if (handover === undefined) return undefined;
   const { subject, position, headers, bodyName, stream } = handover;
@@ -194,10 +202,11 @@ async function stored(
   const gone = (): never => {
     throw new OuzelError('EVENT_UNDECODABLE', `its body was stored apart as ${bodyName}, and is gone`);
   };
+  const inOrder = handover.run === '' && (block === undefined || headerValue(block, BEHIND) === undefined);
   const deliveries = again ? 2 : 1;
   const carrier = { subject, reply: REPLY, headers, body: body ?? new Uint8Array(0) };
   const event = new Event(carrier, { ...position, deliveries }, stream, body === undefined ? gone : decode());
   const due = { sequence: message.seq, deliveries, milliseconds: Date.parse(message.time), nanoseconds: 0 };
-  const handed: Handed = { ...handover, due, lane: { name: lane, number: message.seq } };
+  const handed: Handed = { ...handover, due, lane: { name: lane, number: message.seq, inOrder } };
   return { number: message.seq, event, handed };
 }

@@ -1,10 +1,11 @@
 /**
  * The order of a key when most of its events are stored, against a model: a stream that repeats, a store that refuses
- * now and then, retries that wait for long, and instances that die.
+ * now and then, retries that wait for long, timers that hold events back, and instances that die.
  */
 import { describe, expect, it } from 'vitest';
 import type { AttemptRecord } from '../../../src/core/attempts.ts';
 import type { Event } from '../../../src/core/event.ts';
+import type { Handed } from '../../../src/core/handover.ts';
 import type { Run } from '../../../src/core/run.ts';
 import type { LaneStore, StoredLane, Tier } from '../../../src/flow/lane.ts';
 import { Lanes } from '../../../src/flow/order.ts';
@@ -20,14 +21,39 @@ interface Kept {
   readonly tier: Tier;
   readonly sequence: number;
   readonly record: AttemptRecord | undefined;
+  readonly behind: number | undefined;
 }
+
+type Answer = 'stored' | 'refused' | 'lost' | 'stored, but lost';
+
+/** An event that is held back by a timer. */
+interface Timed {
+  readonly sequence: number;
+  readonly record: AttemptRecord;
+  /** Infinite while it is handed out. */
+  at: number;
+}
+
+const handedOver = ({ position }: Event, record: AttemptRecord | undefined): Handed =>
+  handedBy({
+    stream: 'EVENTS',
+    subject: 'events.orders.created',
+    position,
+    headers: undefined,
+    run: '',
+    record: record === undefined ? undefined : JSON.stringify(record),
+    routes: undefined,
+    letter: undefined,
+    bodyName: undefined,
+  });
 
 /** What the server keeps, over all instances. */
 class ModelStore {
   kept: Kept[] = [];
+  timers: Timed[] = [];
   #number = 0;
-  /** Whether the next one is refused. */
-  refuses: () => boolean = () => false;
+  /** What becomes of the next one. */
+  answers: () => Answer = () => 'stored';
 
   of(sequences: Map<number, string>, alive: () => boolean): LaneStore {
     return {
@@ -40,37 +66,39 @@ class ModelStore {
         }
         for (const [lane, known] of lanes) {
           const tier = known.rest > 0 ? 'rest' : 'front';
-          const last = this.kept.findLast((each) => each.lane === lane && each.tier === tier)?.sequence ?? 0;
-          lanes.set(lane, { ...known, last });
+          const last = this.kept.findLast((each) => each.lane === lane && each.tier === tier);
+          lanes.set(lane, { ...known, last: last?.behind ?? last?.sequence ?? 0 });
         }
         return lanes;
       },
-      put: (lane, tier, { sequence }, record, done) => {
-        const refused = this.refuses();
+      put: (lane, tier, { sequence }, record, behind, done) => {
+        const answer = this.answers();
+        const there = this.kept.some(
+          (each) => each.lane === lane && each.sequence === sequence && each.record?.next === record?.next,
+        );
         const number = ++this.#number;
-        if (!refused) this.kept.push({ number, lane, tier, sequence, record });
-        queueMicrotask(() => alive() && done(refused ? error('TARGET_UNAVAILABLE') : undefined, true));
+        if (!there && (answer === 'stored' || answer === 'stored, but lost'))
+          this.kept.push({ number, lane, tier, sequence, record, behind });
+        const failures: Partial<Record<Answer, Error>> = {
+          refused: error('TARGET_UNAVAILABLE'),
+          lost: error('TARGET_TIMEOUT'),
+          'stored, but lost': error('TARGET_TIMEOUT'),
+        };
+        queueMicrotask(() => alive() && done(failures[answer], !there));
       },
       next: async (lane, tier, from, again) => {
         const found = this.kept.find((each) => each.lane === lane && each.tier === tier && each.number >= from);
         if (found === undefined) return undefined;
-        const { number, sequence, record } = found;
+        const { number, sequence, record, behind } = found;
         const event = jsonEvent(
           { key: sequences.get(sequence) },
           { sequence, deliveries: again ? 2 : 1, reply: `lane.${sequence}` },
         );
-        const handed = handedBy({
-          stream: 'EVENTS',
-          subject: 'events.orders.created',
-          position: event.position,
-          headers: undefined,
-          run: '',
-          record: record === undefined ? undefined : JSON.stringify(record),
-          routes: undefined,
-          letter: undefined,
-          bodyName: undefined,
-        });
-        return { number, event, handed: { ...handed, lane: { name: lane, number } } };
+        return {
+          number,
+          event,
+          handed: { ...handedOver(event, record), lane: { name: lane, number, inOrder: behind === undefined } },
+        };
       },
       hold: (_lane, _letter, done) => done(undefined, ++this.#number),
       isLetter: async () => true,
@@ -102,7 +130,11 @@ const instance = (
     retry: { attempts: 1000, first: 2_000, factor: 3, max: 30_000 },
   });
   const { consumer, parking } = made;
-  parking.park = (run, record, _kind, done) => {
+  parking.park = (run, record, kind, done) => {
+    if (kind === 'delay') {
+      store.timers.push({ sequence: run.sequence, record, at: record.next });
+      return done();
+    }
     if (run.place === undefined) throw new Error('no place');
     lanes.backlog?.putFirst(run.place, run, record, done);
   };
@@ -142,12 +174,18 @@ describe('the events of a key that are stored', () => {
     const sequences = new Map<number, string>();
     const deliveries = new Map<number, number>();
     const store = new ModelStore();
-    const refusing = (): boolean => chance() < 0.08;
-    store.refuses = refusing;
+    store.answers = () => {
+      const roll = chance();
+      if (roll < 0.08) return 'refused';
+      if (roll < 0.12) return 'lost';
+      return roll < 0.16 ? 'stored, but lost' : 'stored';
+    };
     const options = { prefetch: 16, ackWait: 5_000 };
     let again: { readonly sequence: number; readonly at: number }[] = [];
     /** Events whose handling came to its end, in that order. */
     const ended: number[] = [];
+    /** Events that timers hold back, or did. */
+    const delayed = new Set<number>();
     /** Events that the stream is done with: they ended, or are stored. */
     const acked = new Set<number>();
     let now = instance(store, sequences, options);
@@ -165,6 +203,12 @@ describe('the events of a key that are stored', () => {
       const { final } = now.acks;
       for (const [verb, reply, delay = 0] of final.slice(answered)) {
         if (reply.startsWith('lane.')) continue;
+        if (reply.startsWith('due.')) {
+          const timer = store.timers.find((each) => `due.${each.sequence}` === reply);
+          if (verb === 'ack') store.timers = store.timers.filter((each) => each !== timer);
+          else if (timer !== undefined) timer.at = Date.now() + delay;
+          continue;
+        }
         const sequence = Number(reply.slice('reply.'.length));
         if (verb === 'ack') acked.add(sequence);
         else again.push({ sequence, at: Date.now() + delay });
@@ -177,8 +221,9 @@ describe('the events of a key that are stored', () => {
         const key = sequences.get(sequence);
         expect(busy.has(key), `${sequence} beside ${busy.get(key)}`).toBe(false);
         busy.set(key, sequence);
+        if (delayed.has(sequence)) continue;
         const earlier = [...sequences.keys()].filter(
-          (each) => each < sequence && sequences.get(each) === key && !ended.includes(each),
+          (each) => each < sequence && sequences.get(each) === key && !ended.includes(each) && !delayed.has(each),
         );
         expect(earlier, `${sequence} began before them`).toEqual([]);
       }
@@ -192,6 +237,7 @@ describe('the events of a key that are stored', () => {
       answered = 0;
       for (const [sequence, record] of attempts.records) now.attempts.records.set(sequence, record);
       again = [];
+      for (const timer of store.timers) timer.at = Math.min(timer.at, Date.now());
       for (const sequence of [...sequences.keys()].filter((each) => !acked.has(each)).toSorted(() => chance() - 0.5))
         give(sequence);
       await now.lanes.takeStock();
@@ -202,6 +248,10 @@ describe('the events of a key that are stored', () => {
       if (sequence === undefined) return;
       const run = now.worked(sequence);
       if (chance() < fails) return run.fail(error());
+      if (sequence % 7 === 0 && !delayed.has(sequence)) {
+        delayed.add(sequence);
+        return run.park(Date.now() + 1 + Math.floor(chance() * 10_000), 'delay');
+      }
       ended.push(sequence);
       run.resume();
     };
@@ -215,6 +265,12 @@ describe('the events of a key that are stored', () => {
       const due = again.filter(({ at }) => at <= Date.now());
       again = again.filter(({ at }) => at > Date.now());
       for (const { sequence } of due) give(sequence);
+      for (const timer of store.timers.filter(({ at }) => at <= Date.now())) {
+        timer.at = Number.POSITIVE_INFINITY;
+        const { sequence, record } = timer;
+        const event = jsonEvent({ key: sequences.get(sequence) }, { sequence, reply: `due.${sequence}` });
+        now.consumer.receive(event, handedOver(event, record));
+      }
       await turn();
       settle();
       check();
@@ -230,7 +286,7 @@ describe('the events of a key that are stored', () => {
       await tick(300);
       most = Math.max(most, store.kept.length);
     }
-    store.refuses = () => false;
+    store.answers = () => 'stored';
     for (let round = 0; round < 5_000 && new Set(ended).size < sequences.size; round++) {
       work(0);
       await tick(round % 10 === 9 ? 31_000 : 10);
@@ -238,11 +294,12 @@ describe('the events of a key that are stored', () => {
     expect(sequences.size - new Set(ended).size).toBe(0);
     await tick(1_000);
     expect(store.kept).toEqual([]);
+    expect(store.timers).toEqual([]);
     expect(now.lanes.size).toBe(0);
     // It was about something.
     expect(most).toBeGreaterThan(10);
     for (const key of ['hot', 'a', 'b', 'c']) {
-      const first = [...new Set(ended)].filter((sequence) => sequences.get(sequence) === key);
+      const first = [...new Set(ended)].filter((sequence) => sequences.get(sequence) === key && !delayed.has(sequence));
       expect(first).toEqual(first.toSorted((left, right) => left - right));
     }
   });
