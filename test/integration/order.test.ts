@@ -209,3 +209,65 @@ consumers:
   });
   await client.nc.close();
 }, 240_000);
+
+test('an event that timers hold back goes on, though its key has stopped meanwhile each time', async () => {
+  const server = await startServer();
+  const client = await connectTo(server);
+  await addStream(client, 'IN', ['in.>']);
+  const accepted: number[] = [];
+  const target = await startHttpTarget(({ headers }) => {
+    const number = Number(headers['x-n']);
+    if (number >= 10) return { status: 422 };
+    accepted.push(number);
+    return { status: 200 };
+  });
+  const daemon = await startDaemon(
+    `version: 1
+nats: { servers: "@NATS@" }
+http: { listen: "@HTTP@" }
+targets: { partner: { webhook: { url: '${target.url}', allow_private: true, headers: { x-n: '{{ event.data.n }}' } } } }
+consumers:
+  ordered:
+    stream: IN
+    order_by: event.data.key
+    on_dead_letter: hold
+    debounce: { by: event.data.n, quiet: 500ms }
+    delay: { until: timestamp(event.data.until) }
+    deliver: [{ to: partner }]
+`,
+    { server },
+  );
+  const send = async (n: number, wait: number): Promise<void> =>
+    publishMany(client, 1, () => ({
+      subject: 'in.x',
+      body: { key: 'one', n, until: new Date(Date.now() + wait).toISOString() },
+    }));
+  const stored = async (tier: string): Promise<number> => {
+    const { state } = await client.jsm.streams.info('OUZEL_LANES', { subjects_filter: `ouzel.lane.ordered.*.${tier}` });
+    return Object.values(state.subjects ?? {}).reduce((sum, count) => sum + count, 0);
+  };
+  const isStopped = async (): Promise<void> => {
+    await waitFor(async () => (await stored('hold')) === 1, { what: 'the key to be stopped' });
+  };
+  const goOn = async (): Promise<void> => {
+    await runCli(['dlq', 'discard', '--consumer', 'ordered', '--why', 'a test', '--config', daemon.configFile]);
+  };
+
+  await send(10, 0);
+  await isStopped();
+  // Debounce lets go of it into a key that stands still.
+  await send(1, 12_000);
+  await waitFor(async () => (await stored('rest')) === 1, { what: 'it to be stored' });
+  await goOn();
+  await waitFor(async () => (await stored('*')) === 0, { what: 'it to be held back by delay' });
+  // And so does delay.
+  await send(11, 0);
+  await isStopped();
+  await waitFor(async () => (await stored('rest')) === 1, { what: 'it to be stored once more', timeout: 30_000 });
+  expect(accepted).toEqual([]);
+  await goOn();
+  await waitFor(() => accepted.length === 1, { what: 'it to be delivered' });
+  await waitFor(async () => (await stored('*')) === 0, { what: 'nothing to be left' });
+  expect(await daemon.terminate()).toBe(0);
+  await client.nc.close();
+}, 240_000);
