@@ -24,12 +24,15 @@ beforeAll(async () => {
 });
 
 const INSTANT = Date.UTC(2026, 9, 25, 1);
+/** What is left out before each tick. */
+const LEAVES = { left: 3, uncounted: false };
 const tickOf = (name: string) => ({
   key: `${name}.0`,
   instant: INSTANT,
   timeout: 5_000,
   ttl: 60_000,
   message: { subject: `events.${name}`, id: `${name}.tick`, headers: '', body: 'tick' },
+  leaves: LEAVES,
 });
 const tick = (name: string, through: Ledger = ledger) => publishOnce(through, tickOf(name), INSTANT - 1000);
 
@@ -132,15 +135,22 @@ it('many at once, among others who publish to the subject, publish it once', asy
   const all = await Promise.all(Array.from({ length: 10 }, () => tick('crowd')));
   await others;
   expect(all.filter(({ published }) => published)).toHaveLength(1);
-  expect(all.filter(({ noted }) => noted)).toHaveLength(1);
+  expect(all.flatMap(({ leaves }) => leaves ?? [])).toEqual([LEAVES]);
   expect(await ticksOn(['events.crowd'])).toEqual(new Map([['events.crowd', 1]]));
+});
+
+it('what was left out is counted by whoever finishes the tick', async () => {
+  await beginAndDie('left-out');
+  const { leaves: _leaves, ...claimed } = tickOf('left-out');
+  expect((await publishOnce(ledger, claimed, INSTANT - 1000)).leaves).toEqual(LEAVES);
+  expect((await publishOnce(ledger, claimed, INSTANT - 1000)).leaves).toBeUndefined();
 });
 
 it('a record that is gone, or is from before, adds nothing', async () => {
   await tick('lost');
   await windowIsOver(client, 'probes');
   await ledger.forget('lost.0');
-  expect(await tick('lost')).toMatchObject({ published: false, noted: true });
+  expect(await tick('lost')).toMatchObject({ published: false, leaves: LEAVES });
   expect(await ticksOn(['events.lost'])).toEqual(new Map([['events.lost', 1]]));
 });
 

@@ -1,6 +1,7 @@
 /** What schedules need of NATS: a record of what was ticked, and streams to publish into. */
 import type { Stored } from '../../contracts/post.ts';
 import type { Message } from '../publish.ts';
+import type { LeftOut } from './plan.ts';
 
 /** Milliseconds since the epoch, as everywhere here. */
 export interface Tick extends Pick<Stored, 'stream' | 'sequence'> {
@@ -14,6 +15,8 @@ export interface Claim {
   readonly subject: string;
   /** The last of the subject when it began: the tick is behind this one, if it is in the stream. */
   readonly after: number;
+  /** What is left out before it: whoever notes that it is done counts that. */
+  readonly leaves?: LeftOut | undefined;
 }
 
 /** How far a schedule is, for all instances. */

@@ -15,12 +15,16 @@ export function jitterOf(name: string, instant: number, jitter: number): number 
 
 export type MissedOptions = Pick<ScheduleOptions, 'missed' | 'missed_limit' | 'jitter'>;
 
-export interface Due {
-  /** Instants to publish, the oldest first. */
-  readonly instants: readonly number[];
-  /** How many are left out, all of them before these, and up to when. */
+/** How many ticks are left out; `uncounted`: or more. */
+export interface LeftOut {
   readonly left: number;
   readonly uncounted: boolean;
+}
+
+export interface Due extends LeftOut {
+  /** Instants to publish, the oldest first: those that are left out are before them. */
+  readonly instants: readonly number[];
+  /** Up to when all is done with then. */
   readonly upto: number | undefined;
 }
 

@@ -7,6 +7,7 @@
 import { OuzelError } from '../../errors.ts';
 import type { Message } from '../publish.ts';
 import type { Claim, Ledger, Revised, Tick } from './ledger.ts';
+import type { LeftOut } from './plan.ts';
 
 export interface OneTick {
   /** Of the record in KV. */
@@ -17,13 +18,15 @@ export interface OneTick {
   readonly timeout: number;
   /** Milliseconds that the record is kept from now. */
   readonly ttl: number;
+  /** What is left out before it. */
+  readonly leaves?: LeftOut | undefined;
 }
 
 export interface Ticked {
   /** Whether this call put it into the stream; false: it was there already. */
   readonly published: boolean;
-  /** Whether this call noted it; false: somebody else did. */
-  readonly noted: boolean;
+  /** What was left out before it, where this call noted it: then it is to be counted here. */
+  readonly leaves: LeftOut | undefined;
   readonly progress: Revised;
 }
 
@@ -41,7 +44,7 @@ export async function publishOnce(ledger: Ledger, tick: OneTick, since: number):
   let published = false;
   for (let tries = 0; tries < TRIES; tries++) {
     const known = (await ledger.read(key)) ?? { upto: since, revision: 0 };
-    if (known.upto >= instant) return { published, noted: false, progress: known };
+    if (known.upto >= instant) return { published, leaves: undefined, progress: known };
     const claimed = await claim(ledger, tick, known);
     if (claimed === undefined) continue;
     const stored = await publishClaimed(ledger, tick, claimed);
@@ -49,7 +52,7 @@ export async function publishOnce(ledger: Ledger, tick: OneTick, since: number):
     published ||= stored.published;
     const done = { upto: instant, tick: stored.tick };
     const revision = await ledger.write(key, done, claimed.revision, ttl);
-    if (revision !== undefined) return { published, noted: true, progress: { ...done, revision } };
+    if (revision !== undefined) return { published, leaves: claimed.claim.leaves, progress: { ...done, revision } };
     // Somebody else noted something: this, or the next round finds it in the stream.
   }
   throw new OuzelError(
@@ -68,7 +71,7 @@ interface Claimed {
 /** @returns Undefined when the record has changed meanwhile. */
 async function claim(
   ledger: Ledger,
-  { key, instant, message, ttl }: OneTick,
+  { key, instant, message, ttl, leaves }: OneTick,
   known: Revised,
 ): Promise<Claimed | undefined> {
   const { revision, upto, tick } = known;
@@ -80,7 +83,7 @@ async function claim(
   // It is there, and the record is from before: of a server that lost what it had not written to the disk, or a bucket
   // that was deleted.
   const begun = id === message.id;
-  const made: Claim = { instant, stream, subject, after: begun ? last - 1 : last };
+  const made: Claim = { instant, stream, subject, after: begun ? last - 1 : last, leaves };
   const next = await ledger.write(key, { upto, tick, claim: made }, revision, ttl);
   return next === undefined ? undefined : { claim: made, begun, revision: next };
 }

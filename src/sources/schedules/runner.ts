@@ -8,7 +8,7 @@ import { compilePublish, type Message, type MessageMaker } from '../publish.ts';
 import type { ScheduleOptions } from '../schedule.ts';
 import type { Clock } from './clock.ts';
 import type { Ledger, Progress, Revised, Tick } from './ledger.ts';
-import { type Due, dueOf, jitterOf } from './plan.ts';
+import { type Due, dueOf, jitterOf, type LeftOut } from './plan.ts';
 import { publishOnce } from './publish-once.ts';
 import { type Timing, timingOf } from './timing.ts';
 import { zonedTime } from './zone.ts';
@@ -213,15 +213,16 @@ export class ScheduleRunner {
     return progress;
   }
 
-  async #tick(ledger: Ledger, instant: number, due?: Due): Promise<Revised> {
+  async #tick(ledger: Ledger, instant: number, due?: LeftOut): Promise<Revised> {
     const { name, listener } = this.#options;
     const message = this.#made(instant);
     if (message === undefined) return this.#pass(ledger, instant);
-    const one = { key: this.#key, instant, message, timeout: this.timeout, ttl: this.#ttl(instant) };
+    const leaves = due === undefined || due.left === 0 ? undefined : { left: due.left, uncounted: due.uncounted };
+    const one = { key: this.#key, instant, message, timeout: this.timeout, ttl: this.#ttl(instant), leaves };
     try {
-      const { published, noted, progress } = await publishOnce(ledger, one, this.#known?.upto ?? this.#since);
+      const { published, leaves: left, progress } = await publishOnce(ledger, one, this.#known?.upto ?? this.#since);
       if (published) listener.published(name, instant);
-      if (noted && due !== undefined && due.left > 0) listener.missed(name, due.left, due.uncounted);
+      if (left !== undefined) listener.missed(name, left.left, left.uncounted);
       return this.#knows(progress);
     } catch (error) {
       const problem = asOuzelError(error);
