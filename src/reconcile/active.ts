@@ -5,18 +5,28 @@
  * until it has in hand all that the server has handed out and heard no answer of. Those events stand in order then, and
  * none that is missing can come behind a later one of its key. The same is done whenever events may have been lost on
  * the way: after a reconnect, and when the process stood still.
+ *
+ * The server pins nobody until it has an event to hand out. What waits elsewhere meanwhile (events that are due, and
+ * keys with something stored) is handled by the instance that has the lease (`nats/lease.ts`). It takes over in the same
+ * way, and makes way as soon as somebody is pinned, who waits for that.
  */
 import type { ConsumerInfo } from '@nats-io/jetstream';
 import type { Consumer } from '../core/consumer.ts';
 import type { Lanes } from '../flow/order.ts';
 import { type ActiveHolder, pinnedId } from '../nats/active.ts';
+import { Lease, type LeaseOptions } from '../nats/lease.ts';
 import { FENCE, Pin, type PinOptions } from '../nats/pin.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 /** Milliseconds between looks at what is waited for: what is out, and what has to end. */
 const LOOK = 100;
+/** Milliseconds after which a lease is given back for which nothing waits. */
+const UNUSED = 60_000;
 
-export interface ActiveOptions extends Pick<PinOptions, 'connection' | 'wire' | 'stream' | 'durable' | 'domain'> {
+export interface ActiveOptions
+  extends
+    Pick<PinOptions, 'connection' | 'wire' | 'stream' | 'durable' | 'domain'>,
+    Pick<LeaseOptions, 'publisher' | 'manager' | 'instance'> {
   readonly consumer: Consumer;
   readonly lanes: Lanes;
   /** Bounds the events on their way; without a number there is no bound. */
@@ -34,12 +44,21 @@ export interface ActiveOptions extends Pick<PinOptions, 'connection' | 'wire' | 
   readonly logger: Logger;
 }
 
-/** `standby`: another instance is active, or nobody is yet. `taking`: pinned, and waiting for what is out. */
+/** `standby`: another instance is active, or nobody is yet. `taking`: pinned or with the lease, and waiting for what is out. */
 export type ActivePhase = 'standby' | 'taking' | 'active';
 
 export class ActiveInstance {
   readonly pin: Pin;
-  #releasing = false;
+  readonly #lease: Lease;
+  /** Whether the consumer takes events at all now. */
+  #taking = false;
+  #tending = false;
+  /** Whether something waits elsewhere than in the stream. */
+  #waiting = false;
+  /** When something waited there last, by the monotonic clock. */
+  #waitedAt = 0;
+  /** Since when nobody was pinned, by the monotonic clock, as far as was seen; undefined: somebody is, or nobody looked. */
+  #unpinnedSince: number | undefined;
   readonly #options: ActiveOptions;
   #phase: ActivePhase = 'standby';
   /** Of each take-over one; what an earlier one waits for does not matter any more. */
@@ -50,19 +69,24 @@ export class ActiveInstance {
   #holder: ActiveHolder | undefined;
 
   constructor(options: ActiveOptions) {
-    const { connection, wire, stream, durable, domain, lanes } = options;
+    const { connection, wire, stream, durable, domain, lanes, consumer } = options;
     this.#options = options;
+    const onConfirmed = (at: number): void => {
+      if (this.#phase === 'active') lanes.open(at + FENCE);
+    };
+    this.#lease = new Lease({ ...options, consumer: consumer.name, onConfirmed, onLost: () => this.#lost() });
     this.pin = new Pin({
       connection,
       wire,
       stream,
       durable,
       domain,
-      onPinned: () => this.#takeOver(true),
-      onLost: () => this.#lost(),
-      onConfirmed: (at) => {
-        if (this.#phase === 'active') lanes.open(at + FENCE);
+      onPinned: () => {
+        this.#lease.drop();
+        this.#takeOver(true);
       },
+      onLost: () => this.#lost(),
+      onConfirmed,
     });
     lanes.onMissed = () => {
       if (this.#phase === 'active') this.#takeOver(false);
@@ -96,21 +120,77 @@ export class ActiveInstance {
   async seen(info: ConsumerInfo): Promise<void> {
     const pin = pinnedId(info);
     this.#elsewhere = (pin ?? this.pin.id) !== this.pin.id;
+    if (pin !== undefined) this.#unpinnedSince = undefined;
+    else {
+      this.#unpinnedSince ??= performance.now();
+      if (this.#waiting) return this.#seeLease();
+    }
     if (pin === this.#seenPin && (pin === undefined || this.#holder !== undefined)) return;
     this.#seenPin = pin;
     this.#holder = await this.#options.holder(pin);
   }
 
-  /** Lets the keys go on whose dead letters are gone. To be called every second or so. */
-  async tend(): Promise<void> {
-    const { backlog } = this.#options.lanes;
-    if (this.#phase !== 'active' || backlog === undefined || this.#releasing) return;
-    this.#releasing = true;
-    await backlog.releaseHeld().finally(() => (this.#releasing = false));
+  async #seeLease(): Promise<void> {
+    const holder = await this.#lease.holder();
+    this.#elsewhere = holder?.own === false;
+    this.#seenPin = undefined;
+    this.#holder = holder && { instance: holder.instance, since: holder.since };
+  }
+
+  /**
+   * Lets the keys go on whose dead letters are gone, and sees to it that somebody is active while something waits. To be
+   * called every second or so.
+   *
+   * @param waiting Whether something waits elsewhere than in the stream.
+   */
+  async tend(waiting: boolean): Promise<void> {
+    this.#waiting = waiting;
+    if (waiting) this.#waitedAt = performance.now();
+    if (this.#tending) return;
+    this.#tending = true;
+    try {
+      if (this.#phase === 'standby') await this.#lead();
+      if (this.#phase !== 'active') return;
+      if (this.#lease.held) await this.#makeWay();
+      await this.#options.lanes.backlog?.releaseHeld();
+    } finally {
+      this.#tending = false;
+    }
+  }
+
+  /** Takes the lease, where nobody is pinned, nobody will be, and something waits. */
+  async #lead(): Promise<void> {
+    if (!this.#waiting || !this.#taking || this.pin.id !== undefined) return;
+    const info = await this.#options.inspect();
+    if (info === undefined || info.num_pending + info.num_ack_pending > 0) return;
+    await this.seen(info);
+    // A pin that the server forgot is believed in for so long.
+    if (this.#unpinnedSince === undefined || performance.now() - this.#unpinnedSince < FENCE) return;
+    if (!(await this.#lease.take())) return;
+    if (this.#taking && this.#phase === 'standby') this.#takeOver(true);
+    else this.#lease.drop();
+  }
+
+  /** Lets go of the lease when somebody is pinned, or nothing waits any more. */
+  async #makeWay(): Promise<void> {
+    const info = await this.#options.inspect();
+    if (info === undefined || !this.#lease.held) return;
+    const pin = pinnedId(info);
+    if (pin !== undefined && pin !== this.pin.id) await this.#yield(true);
+    else if (performance.now() - this.#waitedAt > UNUSED) await this.#yield(false);
+  }
+
+  /** @param elsewhere Whether another instance is active then. It waits for what has begun here. */
+  async #yield(elsewhere: boolean): Promise<void> {
+    if (elsewhere) this.#lost();
+    else this.#letGo();
+    await this.#untilOthersEnd(new Promise(() => undefined));
+    this.#lease.drop();
   }
 
   /** The consumer pulls, for the first time or again. */
   resumed(): void {
+    this.#taking = true;
     if (this.pin.id === undefined) return;
     this.pin.keepAlive();
     this.#takeOver(false);
@@ -118,13 +198,17 @@ export class ActiveInstance {
 
   /** Begins nothing more: the connection is gone, or the consumer drains. What has begun goes on. */
   halt(): void {
+    this.#taking = false;
+    this.#lease.forget();
     this.#rest();
   }
 
   /** The durable was made anew, or somebody paused the consumer: the pin goes, and what is out is nobody's. */
   async release(): Promise<void> {
+    this.#taking = false;
     this.#rest();
     this.#options.lanes.forgetOut();
+    this.#lease.drop();
     await this.pin.unpin();
   }
 
@@ -135,17 +219,25 @@ export class ActiveInstance {
    * @param deadline Resolves when there is no more time.
    */
   async giveUp(deadline: Promise<void>): Promise<void> {
+    this.#taking = false;
+    this.#rest();
+    await this.#untilOthersEnd(deadline);
+    await this.release();
+  }
+
+  /** Waits for what has begun and is none of the stream's. */
+  async #untilOthersEnd(deadline: Promise<void>): Promise<void> {
     const { consumer } = this.#options;
-    this.halt();
     const others = (): boolean => consumer.runs().some(({ handed, started }) => handed !== undefined && started);
     let over = false;
     const end = deadline.then(() => (over = true));
     while (others() && !over) await Promise.race([end, sleep(LOOK)]);
-    await this.release();
   }
 
   close(): void {
+    this.#taking = false;
     this.#rest();
+    this.#lease.drop();
     this.pin.close();
   }
 
@@ -157,15 +249,20 @@ export class ActiveInstance {
   }
 
   #lost(): void {
-    const { consumer, lanes, logger, takeDue, bound, limit } = this.#options;
-    this.#rest();
+    const { consumer, logger } = this.#options;
     this.#elsewhere = true;
+    this.#letGo();
+    logger.info({ consumer: consumer.name }, 'another instance is active from now on');
+  }
+
+  #letGo(): void {
+    const { consumer, lanes, takeDue, bound, limit } = this.#options;
+    this.#rest();
     takeDue(false);
     consumer.giveBackUnstarted(0);
     lanes.forgetOut();
     limit();
     bound();
-    logger.info({ consumer: consumer.name }, 'another instance is active from now on');
   }
 
   /** @param fresh Whether another instance may have had events in hand. */
@@ -185,6 +282,11 @@ export class ActiveInstance {
       .catch((error: unknown) => logger.error({ consumer: consumer.name, error: String(error) }, 'cannot take over'));
   }
 
+  /** When it was last known that no other instance is active, by the monotonic clock. */
+  get #confirmedAt(): number {
+    return Math.max(this.pin.confirmedAt, this.#lease.confirmedAt);
+  }
+
   /** @returns Whether all is in hand; false when something else came up. */
   async #waitForAll(fresh: boolean, number: number): Promise<boolean> {
     const { lanes, inspect, bound } = this.#options;
@@ -192,11 +294,12 @@ export class ActiveInstance {
     while (number === this.#number) {
       const { ended } = lanes;
       known ||= await lanes.takeStock();
+      const isAlone = this.#lease.held || (await this.#isUnled());
       const info = await inspect().catch(() => undefined);
       if (number !== this.#number) break;
       const missing = info === undefined ? undefined : this.#missing(info, fresh);
-      const settled = lanes.ended === ended && this.pin.confirmedAt > 0;
-      if (missing === 0 && settled && known) {
+      const settled = lanes.ended === ended && this.#confirmedAt > 0;
+      if (missing === 0 && settled && known && isAlone) {
         this.#begin();
         return true;
       }
@@ -207,13 +310,21 @@ export class ActiveInstance {
     return false;
   }
 
+  /** Whether no other instance has the lease. */
+  #isUnled(): Promise<boolean> {
+    return this.#lease.holder().then(
+      (holder) => holder?.own !== false,
+      () => false,
+    );
+  }
+
   #begin(): void {
     const { consumer, lanes, limit, bound, takeDue } = this.#options;
     this.#phase = 'active';
     this.#waitsFor = 0;
     consumer.catchingUp = false;
     limit();
-    lanes.open(this.pin.confirmedAt + FENCE);
+    lanes.open(this.#confirmedAt + FENCE);
     bound();
     takeDue(true);
   }
@@ -226,7 +337,8 @@ export class ActiveInstance {
     const { consumer, lanes } = this.#options;
     const pinned = pinnedId(info);
     if (pinned !== undefined && pinned !== this.pin.id) {
-      this.pin.refused();
+      if (this.#lease.held) this.#yield(true).catch(() => undefined);
+      else this.pin.refused();
       return undefined;
     }
     // What this instance began when it was active before may be another's by now: it is waited for.

@@ -55,7 +55,9 @@ async function showStored(
 ): Promise<void> {
   if (ordered.length === 0) return;
   const stored = await storedKeys(manager);
-  for (const { name } of ordered) {
+  for (const runtime of ordered) {
+    const { name } = runtime;
+    runtime.stored = stored === undefined || stored.has(name);
     const { keys = 0, held = 0, events = 0 } = stored?.get(name) ?? {};
     for (const [family, value] of [
       [orderKeysStored, keys],
@@ -71,8 +73,9 @@ async function showStored(
 export async function pollDue(manager: JetStreamManager, runtimes: readonly ConsumerRuntime[]): Promise<void> {
   const due = await dueCounts(manager);
   for (const runtime of runtimes) {
-    if (due.has(runtime.name)) await runtime.tendDue();
+    const isDue = due.has(runtime.name);
+    if (isDue) await runtime.tendDue();
     // What is not answered is asked again the next time.
-    runtime.tend().catch(() => undefined);
+    runtime.tend(isDue).catch(() => undefined);
   }
 }

@@ -166,9 +166,12 @@ export class ConsumerRuntime {
     return this.#options.held;
   }
 
-  /** Looks after what waits on the server. To be called every second or so. */
-  async tend(): Promise<void> {
-    await this.#active?.tend();
+  /** Whether something is stored of the order of its keys, as the server said last. */
+  stored = false;
+
+  /** Looks after what waits on the server. To be called every second or so. @param isDue Whether events are due for it. */
+  async tend(isDue: boolean): Promise<void> {
+    await this.#active?.tend(isDue || this.stored);
   }
 
   get blueprint(): Blueprint {
