@@ -30,7 +30,7 @@ const keyOf = (consumer: string, route: string, event: string): string => `${con
 export class Ledger {
   /** By id, with the sequence of the PubAck. */
   readonly published = new Map<string, ChaosEvent & { readonly sequence: number }>();
-  /** Message ids by consumer, route and event, with how often each arrived. */
+  /** Message ids by consumer, route and event, with how often each arrived; in the order in which they came first. */
   readonly effects = new Map<string, Map<string, number>>();
   /** By consumer and event. */
   readonly letters = new Map<string, Letter[]>();

@@ -1,15 +1,16 @@
 /** The events of a run, the consumers that take them, and what must become of each. */
 
-export const KINDS = ['order', 'call', 'hook', 'slow', 'patient', 'broken', 'refused', 'lethal'] as const;
+export const KINDS = ['order', 'call', 'hook', 'slow', 'patient', 'keyed', 'broken', 'refused', 'lethal'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** How many of a hundred events are of a kind. The lethal ones come as a fault (`faults.ts`). */
 export const WEIGHTS: Readonly<Record<Kind, number>> = {
-  order: 73,
+  order: 67,
   call: 10,
   hook: 10,
   slow: 1,
   patient: 2,
+  keyed: 6,
   broken: 2,
   refused: 2,
   lethal: 0,
@@ -50,6 +51,7 @@ export function expectationsOf({ kind, n }: Pick<ChaosEvent, 'kind' | 'n'>): rea
     case 'hook':
     case 'slow':
     case 'patient':
+    case 'keyed':
       return [{ consumer: kind, routes: ['service'] }];
     case 'broken':
       return [{ consumer: kind, routes: [], letter: { reason: 'undecodable', attempts: 1 } }];
@@ -68,6 +70,7 @@ export const CONSUMERS: readonly string[] = [
   'hook',
   'slow',
   'patient',
+  'keyed',
   'broken',
   'refused',
   'lethal',
@@ -84,9 +87,23 @@ export const ACK_WAIT = 5_000;
 /** Milliseconds that the service takes for a slow event: longer than `ACK_WAIT`. */
 export const SLOW = 6_500;
 
+/** How many keys there are whose events come in order. */
+const KEYS = 40;
+/** Milliseconds for which a delayed event is held back. */
+const DELAY = 4_000;
+
+/** The key of an event of the consumer that keeps an order. */
+export const orderKey = (n: number): number => n % KEYS;
+
+/** Whether an event of that consumer is held back, and so stands behind what comes until it is due. */
+export const isDelayed = (n: number): boolean => n % 3 === 0;
+
 /** The body of an event. A broken one is no JSON. */
 export function bodyOf({ id, kind, n }: ChaosEvent): string {
-  return kind === 'broken' ? `{"id":"${id}","n":` : JSON.stringify({ id, kind, n, text: 'as it came' });
+  if (kind === 'broken') return `{"id":"${id}","n":`;
+  if (kind !== 'keyed') return JSON.stringify({ id, kind, n, text: 'as it came' });
+  const until = new Date(isDelayed(n) ? Date.now() + DELAY : 0).toISOString();
+  return JSON.stringify({ id, kind, n, key: orderKey(n), until });
 }
 
 const publishTo = (consumer: string, route: string): string => `{ publish: { subject: out.${consumer}.${route} } }`;
@@ -147,6 +164,15 @@ consumers:
     ack_wait: 5s
     retry: { backoff: { first: 8s } }
     deliver: [{ name: service, to: ${ask('patient', '2s')} }]
+  keyed:
+    stream: IN
+    subjects: [in.keyed]
+    start: all
+    ack_wait: 5s
+    order_by: event.data.key
+    delay: { until: timestamp(event.data.until) }
+    retry: { backoff: { first: 8s } }
+    deliver: [{ name: service, to: ${ask('keyed', '2s')} }]
   broken:
     { stream: IN, subjects: [in.broken], start: all, ack_wait: 5s, pipeline: [{ filter: event.data.n >= 0 }] }
   refused:

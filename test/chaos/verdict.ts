@@ -1,7 +1,15 @@
 /** Whether what was promised holds: the ledger against what must become of each event. */
 import { outcomesOf } from '../helpers/outcomes.ts';
 import type { Ledger, Letter } from './ledger.ts';
-import { type ChaosEvent, CONSUMERS, type Expectation, expectationsOf, POISON } from './scenario.ts';
+import {
+  type ChaosEvent,
+  CONSUMERS,
+  type Expectation,
+  expectationsOf,
+  isDelayed,
+  orderKey,
+  POISON,
+} from './scenario.ts';
 import type { Instance, World } from './world.ts';
 
 /** What is wrong, by kind. */
@@ -73,6 +81,20 @@ function checkEvent(event: ChaosEvent, expectation: Expectation, ledger: Ledger,
   else figures.delivered++;
 }
 
+/** Events of a key came in the order of the stream, but for those that were held back. */
+function checkOrder({ published, effects }: Ledger, { problems }: Sums): void {
+  const before = new Map<number, { readonly id: string; readonly sequence: number }>();
+  for (const key of effects.keys()) {
+    const [consumer, , id = ''] = key.split('/');
+    const event = published.get(id);
+    if (consumer !== 'keyed' || event === undefined || isDelayed(event.n)) continue;
+    const last = before.get(orderKey(event.n));
+    if (last !== undefined && last.sequence > event.sequence)
+      problems.add('out of order', `${id} came behind ${last.id}, of the same key`);
+    before.set(orderKey(event.n), event);
+  }
+}
+
 /** Each kill makes one event a little more suspect for each consumer, and an innocent one rarely twice. */
 function checkPoison({ published, letters }: Ledger, kills: number, { problems }: Sums): void {
   const innocent = [...letters.values()]
@@ -130,6 +152,7 @@ export async function judge(world: World, ledger: Ledger, problems: Problems): P
     for (const expectation of expectationsOf(event)) checkEvent(event, expectation, ledger, sums);
   }
   checkOrigins(ledger, sums);
+  checkOrder(ledger, sums);
   checkPoison(ledger, kills, sums);
   for (const instance of world.instances) await checkDaemon(instance, problems);
   for (const problem of world.problems) problems.add('while it ran', problem);
