@@ -65,7 +65,7 @@ export class Lease {
 
   constructor(options: LeaseOptions) {
     this.#options = options;
-    this.#subject = `${ATTEMPTS_PREFIX}${options.consumer}.lease`;
+    this.#subject = subjectOf(options.consumer);
   }
 
   get held(): boolean {
@@ -79,7 +79,7 @@ export class Lease {
 
   /** Who has it; undefined: nobody. @throws The error of nats.js */
   async holder(): Promise<(ActiveHolder & { readonly own: boolean }) | undefined> {
-    const found = await this.#read();
+    const found = await readLease(this.#options.manager, this.#options.consumer);
     if (found.holder === undefined) return undefined;
     const { instance, since } = found.holder;
     return { instance, since, own: this.#isOwn(found) };
@@ -89,7 +89,7 @@ export class Lease {
   async take(): Promise<boolean> {
     this.#wanted = true;
     this.#since = new Date().toISOString();
-    const found = await this.#read();
+    const found = await readLease(this.#options.manager, this.#options.consumer);
     const isFree = found.holder === undefined || this.#isOwn(found);
     if (!isFree || !(await this.#write(found.revision))) return false;
     this.#timer ??= setInterval(() => this.#renew(), RENEW).unref();
@@ -140,7 +140,7 @@ export class Lease {
     if (!lapsed && (await this.#write(revision))) return;
     if (!lapsed && this.#wanted) {
       // An answer may have been lost: then what is there is this instance's all the same.
-      const found = await this.#read();
+      const found = await readLease(this.#options.manager, this.#options.consumer);
       if (this.#isOwn(found) && (await this.#write(found.revision))) return;
     }
     if (!this.#wanted) return;
@@ -176,19 +176,20 @@ export class Lease {
     onConfirmed(at);
     return true;
   }
+}
 
-  /** What is there, as the leader of the stream knows it. */
-  async #read(): Promise<Found> {
-    const { manager } = this.#options;
-    const message = await manager.streams
-      .getMessage(ATTEMPTS_STREAM, { last_by_subj: this.#subject })
-      .catch((error: unknown) => {
-        // Where no bucket is there is no lease.
-        if (error instanceof JetStreamApiError && error.code === NO_STREAM) return null;
-        throw error;
-      });
-    if (message === null) return { holder: undefined, revision: 0 };
-    const isMark = message.header.has('KV-Operation');
-    return { holder: isMark ? undefined : message.json<Written>(), revision: message.seq };
-  }
+const subjectOf = (consumer: string): string => `${ATTEMPTS_PREFIX}${consumer}.lease`;
+
+/** The lease of a consumer, as the leader of the stream knows it. @throws The error of nats.js */
+export async function readLease(manager: JetStreamManager, consumer: string): Promise<Found> {
+  const message = await manager.streams
+    .getMessage(ATTEMPTS_STREAM, { last_by_subj: subjectOf(consumer) })
+    .catch((error: unknown) => {
+      // Where no bucket is there is no lease.
+      if (error instanceof JetStreamApiError && error.code === NO_STREAM) return null;
+      throw error;
+    });
+  if (message === null) return { holder: undefined, revision: 0 };
+  const isMark = message.header.has('KV-Operation');
+  return { holder: isMark ? undefined : message.json<Written>(), revision: message.seq };
 }

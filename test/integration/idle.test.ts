@@ -68,6 +68,8 @@ consumers:
   await waitFor(() => accepted.length > 0, { what: 'the others to go on', timeout: TAKES_OVER });
   expect(await leases(client)).toBe(1);
   expect(await role(other)).toBe('active');
+  const shown = await runCli(['consumers', 'show', 'ordered', '--config', other.configFile]);
+  expect(shown.stdout).toMatch(/active +\S+, since 20/);
   // One more instance, and events of the stream: whoever is pinned waits for what has begun.
   slow = 300;
   const third = await startDaemon(config, { server });

@@ -1,9 +1,10 @@
-import type { ConsumerInfo } from '@nats-io/jetstream';
+import type { ConsumerInfo, JetStreamManager } from '@nats-io/jetstream';
 import { Command } from 'commander';
 import type { ConsumerConfig } from '../../config/schema.ts';
 import { formatPlace, OuzelError } from '../../errors.ts';
 import { type ActiveHolder, findActive, pinnedId } from '../../nats/active.ts';
 import { laneDurable } from '../../core/lane.ts';
+import { readLease } from '../../nats/lease.ts';
 import { notedLanes } from '../../nats/lane-durables.ts';
 import { findDurable, isOurs } from '../../nats/provision.ts';
 import { listWaiting, type Waiting } from '../../nats/waiting.ts';
@@ -126,6 +127,17 @@ function describeWaiting(waiting: readonly Waiting[]): string {
   return `${waiting.length}${waiting.length === WAITING ? ' or more' : ''}: ${reasons.join(', ')}; the first until ${first}`;
 }
 
+async function activeOf(
+  manager: JetStreamManager,
+  name: string,
+  info: ConsumerInfo,
+): Promise<ActiveHolder | undefined> {
+  const pin = pinnedId(info);
+  if (pin !== undefined) return findActive(manager, name, pin);
+  const { holder } = await readLease(manager, name);
+  return holder && { instance: holder.instance, since: holder.since };
+}
+
 /** Which instance has the events of a consumer that runs on one at a time. */
 const activeShown = (active: ActiveHolder | undefined, exclusive: readonly string[]): string =>
   `${active === undefined ? 'no instance' : `${active.instance}, since ${active.since}`} (one at a time, for ${exclusive.join(', ')})`;
@@ -164,7 +176,7 @@ async function show(session: FleetSession, name: string, json: boolean): Promise
   const state = standing(info);
   const lanes = await lanesOf(session, name, consumer, info);
   const waiting = await listWaiting(manager, name, WAITING);
-  const active = info === undefined ? undefined : await findActive(manager, name, pinnedId(info));
+  const active = info === undefined ? undefined : await activeOf(manager, name, info);
   const { owner, place, paused, pause } = owned(session, name);
   const source = (loaded.source['consumers'] as Record<string, unknown>)[name];
   if (json)
