@@ -9,7 +9,7 @@ import { Ledger } from './ledger.ts';
 import { startLoad } from './load.ts';
 import { type Random, randomOf } from './random.ts';
 import { Report } from './report.ts';
-import { CONSUMERS, STREAM, TIMERS } from './scenario.ts';
+import { CONSUMERS, LANES, STREAM, TIMERS } from './scenario.ts';
 import { judge, Problems } from './verdict.ts';
 import { World } from './world.ts';
 
@@ -101,7 +101,7 @@ async function makeTrouble(
   }
 }
 
-/** Waits until the durables have nothing more to hand out, nothing in hand, no timer waits, and the daemons say so too. */
+/** Waits until the durables have nothing more to hand out, nothing in hand, nothing waits for a timer or its turn, and the daemons say so too. */
 async function untilQuiet(world: World, timeout: number, problems: Problems): Promise<void> {
   const { client, instances } = world;
   const { jsm } = client;
@@ -113,8 +113,10 @@ async function untilQuiet(world: World, timeout: number, problems: Problems): Pr
       const { num_pending: pending, num_ack_pending: inHand } = await jsm.consumers.info(STREAM, consumer);
       if (pending + inHand > 0) now.push(`${consumer}: ${pending} pending, ${inHand} not acked`);
     }
-    const timers = await jsm.streams.info(TIMERS).catch(() => undefined);
-    if (timers !== undefined && timers.state.messages > 0) now.push(`${TIMERS}: ${timers.state.messages} messages`);
+    for (const name of [TIMERS, LANES]) {
+      const info = await jsm.streams.info(name).catch(() => undefined);
+      if (info !== undefined && info.state.messages > 0) now.push(`${name}: ${info.state.messages} messages`);
+    }
     // What was delivered twice may still be in work when the other copy was acked.
     for (const { name, daemon } of instances) {
       const inFlight = (await daemon?.total('ouzel_events_in_flight')) ?? 0;

@@ -81,6 +81,7 @@ export const STREAM = 'IN';
 export const OUT = 'OUT';
 export const DEAD_LETTERS = 'OUZEL_DLQ';
 export const TIMERS = 'OUZEL_TIMERS';
+export const LANES = 'OUZEL_LANES';
 
 /** Milliseconds. A stopped or dead daemon's events come back after this. */
 export const ACK_WAIT = 5_000;
