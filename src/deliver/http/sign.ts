@@ -1,8 +1,9 @@
 /** Signatures of webhooks: Standard Webhooks, GitHub's, and a plain HMAC of the body. */
-import { createHmac, createPrivateKey, createSecretKey, type KeyObject, sign as signWith } from 'node:crypto';
+import { createPrivateKey, type KeyObject, sign as signWith } from 'node:crypto';
 import { z } from 'zod';
 import type { IssueDetails } from '../../config/fields.ts';
 import { configurableHeader } from './headers.ts';
+import { HmacKey } from './hmac.ts';
 
 /** Bytes of a symmetric secret, as Standard Webhooks says. */
 const SHORTEST = 24;
@@ -16,11 +17,11 @@ const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
 const SEED = 32;
 
 /** A key of Standard Webhooks, ready to sign with. */
-interface StandardKey {
-  /** `v1`: HMAC with SHA-256. `v1a`: Ed25519. */
-  readonly scheme: 'v1' | 'v1a';
-  readonly key: KeyObject;
-}
+type StandardKey =
+  /** HMAC with SHA-256. */
+  | { readonly scheme: 'v1'; readonly key: HmacKey }
+  /** Ed25519. */
+  | { readonly scheme: 'v1a'; readonly key: KeyObject };
 
 /** The key that a secret stands for; in words what is wrong with another. Shows nothing of it. */
 function standardKey(secret: string): StandardKey | string {
@@ -34,7 +35,7 @@ function standardKey(secret: string): StandardKey | string {
   if (prefix === 'whsec')
     return bytes.length < SHORTEST || bytes.length > LONGEST
       ? `has ${bytes.length} bytes; from ${SHORTEST} to ${LONGEST} are allowed`
-      : { scheme: 'v1', key: createSecretKey(bytes) };
+      : { scheme: 'v1', key: new HmacKey('sha256', bytes) };
   // The seed alone, or with the public key behind it.
   if (bytes.length !== SEED && bytes.length !== 2 * SEED)
     return `has ${bytes.length} bytes; an Ed25519 private key has ${SEED}, or ${2 * SEED} with its public key`;
@@ -103,13 +104,9 @@ export type Signer = (signable: Signable) => Readonly<Record<string, string>>;
 
 function standardSignature(keys: readonly StandardKey[], { id, timestamp, body }: Signable): string {
   const head = `${id}.${timestamp}.`;
-  const whole = typeof body === 'string' ? head + body : undefined;
   return keys
     .map(({ scheme, key }) => {
-      if (scheme === 'v1') {
-        const hmac = createHmac('sha256', key);
-        return `v1,${(whole === undefined ? hmac.update(head).update(body) : hmac.update(whole)).digest('base64')}`;
-      }
+      if (scheme === 'v1') return `v1,${key.sign('base64', head, body)}`;
       const content = Buffer.concat([Buffer.from(head), typeof body === 'string' ? Buffer.from(body) : body]);
       return `v1a,${signWith(null, content, key).toString('base64')}`;
     })
@@ -123,17 +120,15 @@ export function createSigner({ standard: std, github: hub, hmac: plain }: SignOp
     if (typeof key === 'string') throw new TypeError(key);
     return key;
   });
-  // As objects: making one of a text for every request would take several times as long as the signature.
-  const hubKey = hub && createSecretKey(hub.secret, 'utf8');
-  const plainKey = plain && createSecretKey(plain.secret, 'utf8');
+  const hubKey = hub && new HmacKey('sha256', Buffer.from(hub.secret));
+  const plainKey = plain && new HmacKey(plain.algorithm, Buffer.from(plain.secret));
   return (signable) => {
     const headers: Record<string, string> = {};
     if (keys.length > 0) headers['webhook-signature'] = standardSignature(keys, signable);
-    if (hubKey !== undefined)
-      headers['x-hub-signature-256'] = `sha256=${createHmac('sha256', hubKey).update(signable.body).digest('hex')}`;
+    if (hubKey !== undefined) headers['x-hub-signature-256'] = `sha256=${hubKey.sign('hex', signable.body)}`;
     if (plainKey !== undefined) {
-      const { algorithm, encoding, prefix, header } = plain as NonNullable<typeof plain>;
-      headers[header.toLowerCase()] = prefix + createHmac(algorithm, plainKey).update(signable.body).digest(encoding);
+      const { encoding, prefix, header } = plain as NonNullable<typeof plain>;
+      headers[header.toLowerCase()] = prefix + plainKey.sign(encoding, signable.body);
     }
     return headers;
   };
