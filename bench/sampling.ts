@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** The share of the events that is warm-up. */
 const WARM_UP = 0.25;
 /** Milliseconds between two samples: seldom enough that a scrape is lost in the noise. */
-const EVERY = 100;
+const EVERY = 500;
 /** Without progress for this long, in milliseconds, the workload is given up. */
 const STUCK = 15_000;
 

@@ -14,7 +14,7 @@ streams:
 targets:
   partner: { webhook: { url: "http://127.0.0.1:${port}/in", allow_private: true, sign: { standard: { secrets: ["${SECRET}"] } } } }
 consumers:
-  ${DURABLE}: { stream: ${STREAM}, start: all, deliver: [{ to: partner }] }
+  ${DURABLE}: { stream: ${STREAM}, start: all, prefetch: 300, deliver: [{ to: partner }] }
 `;
 
 const said = async (server: ChildProcess): Promise<number> => {
