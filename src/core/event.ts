@@ -129,6 +129,14 @@ export class Event implements EventView {
     return original;
   }
 
+  /** Lets go of what was read out of the bytes, which is read again when it is asked for: it is held for long from now. */
+  shed(): void {
+    if (this.dataChanged) return;
+    this.#contents = undefined;
+    this.#data = undefined;
+    this.#parsed = false;
+  }
+
   get contents(): Contents {
     return (this.#contents ??= this.#decode(this));
   }

@@ -79,10 +79,11 @@ export class Settle {
         },
       );
     if (trail !== undefined && trail.mode !== 'off' && !run.audited) {
-      // Where it is required, the trail calls `audited` when it has the record.
+      // Where it is required, the trail calls `audited` when it has the record. Until then thousands of them wait, and
+      // each collection of garbage would copy all that was parsed.
       const required = trail.mode === 'required';
       trail.outcome(run, outcome);
-      if (required) return;
+      if (required) return run.event.shed();
     }
     run.settled = true;
     const isAnswered = run.reply.length > 0;

@@ -79,6 +79,31 @@ describe('attributes', () => {
   });
 });
 
+describe('shed', () => {
+  it('changes nothing that is read then', () => {
+    const event = jsonEvent({ a: 1 }, { headers: { 'Nats-Msg-Id': 'm-1' } });
+    event.setAttribute('subject', 's');
+    event.setExtension('tenant', 't');
+    const data = event.data;
+    event.shed();
+    expect(event.data).toEqual(data);
+    expect(event.data).not.toBe(data);
+    expect([event.id, event.type, event.subject, event.extensions]).toEqual([
+      'm-1',
+      'orders.created',
+      's',
+      { tenant: 't' },
+    ]);
+  });
+
+  it('keeps what a transformer made', () => {
+    const event = jsonEvent({ a: 1 });
+    new DataEditor(event).set(['a'], 2);
+    event.shed();
+    expect([event.data, bodyText(event), event.original.data]).toEqual([{ a: 2 }, '{"a":2}', { a: 1 }]);
+  });
+});
+
 describe('DataEditor.set', () => {
   it.each<[name: string, data: unknown, path: Path, body: string]>([
     ['writes a field', { a: 1 }, ['b'], '{"a":1,"b":"new"}'],
