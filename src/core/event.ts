@@ -129,12 +129,14 @@ export class Event implements EventView {
     return original;
   }
 
-  /** Lets go of what was read out of the bytes, which is read again when it is asked for: it is held for long from now. */
+  /** The event has its outcome: lets go of its data. Should it be asked for all the same, it is as it came. */
   shed(): void {
-    if (this.dataChanged) return;
     this.#contents = undefined;
     this.#data = undefined;
+    this.#dataAsItCame = undefined;
     this.#parsed = false;
+    this.#knowsDataAsItCame = false;
+    this.dataChanged = false;
   }
 
   get contents(): Contents {

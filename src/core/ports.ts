@@ -61,6 +61,8 @@ export interface Parking {
 
 /** Hears of what deserves a log line or a span; must not throw and must not keep the run. */
 export interface Observer {
+  /** Whether it looks at the data of events when they are settled. */
+  readonly looksAtData?: boolean;
   /** The event will be tried again in `delay` milliseconds. */
   retried(run: Run, failure: Failure, delay: number): void;
   deadLettered(run: Run, failure: Failure, reason: string): void;

@@ -79,11 +79,9 @@ export class Settle {
         },
       );
     if (trail !== undefined && trail.mode !== 'off' && !run.audited) {
-      // Where it is required, the trail calls `audited` when it has the record. Until then thousands of them wait, and
-      // each collection of garbage would copy all that was parsed.
       const required = trail.mode === 'required';
       trail.outcome(run, outcome);
-      if (required) return run.event.shed();
+      if (required) return this.#waitForRecord(run);
     }
     run.settled = true;
     const isAnswered = run.reply.length > 0;
@@ -100,6 +98,11 @@ export class Settle {
     if (run.recorded) attempts.remove(run);
     if (isAnswered) this.#consumer.acked.add(run);
     this.#release(run);
+  }
+
+  /** The trail calls `audited`. Until then thousands wait, and each collection of garbage would copy their data. */
+  #waitForRecord({ event }: Run): void {
+    if (this.#ports.observer.looksAtData !== true) event.shed();
   }
 
   /** The record of an outcome is stored. The event was kept in hand for it, and ends now. */

@@ -159,6 +159,9 @@ export function observeAll(observers: readonly Observer[]): Observer {
     }
   };
   return {
+    get looksAtData() {
+      return observers.some((observer) => observer.looksAtData === true);
+    },
     retried: (run, failure, delay) => tell((observer) => observer.retried(run, failure, delay)),
     deadLettered: (run, failure, reason) => tell((observer) => observer.deadLettered(run, failure, reason)),
     refused: (run, what, error, delay) => tell((observer) => observer.refused(run, what, error, delay)),

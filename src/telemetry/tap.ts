@@ -99,6 +99,10 @@ export class TapHub implements Observer {
     }
   }
 
+  get looksAtData(): boolean {
+    return this.#taps.size > 0;
+  }
+
   settled(run: Run, { kind, reason }: Parameters<Observer['settled']>[1]): void {
     if (this.#taps.size === 0) return;
     const failure = this.#failed?.run === run ? this.#failed.failure : undefined;

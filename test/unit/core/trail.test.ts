@@ -25,6 +25,16 @@ describe('where it is required, an event', () => {
     expect([observer.heard, consumer.held, trail.outcomes.length]).toEqual([['delivered'], 0, 1]);
   });
 
+  it.each([false, true])('keeps its parsed data meanwhile only for who looks at it: %s', (looksAtData) => {
+    const { gate, receive, observer } = gated('required');
+    Object.assign(observer, { looksAtData });
+    const { event } = receive();
+    const { data } = event;
+    gate.next().resume();
+    expect(event.data).toEqual(data);
+    expect(event.data === data).toBe(looksAtData);
+  });
+
   it('that is audited twice ends once', () => {
     const { gate, receive, consumer, acks, plan } = gated('required');
     const run = receive();
