@@ -161,12 +161,12 @@ export class ActiveInstance {
   /** Takes the lease, where nobody is pinned, nobody will be, and something waits. */
   async #lead(): Promise<void> {
     if (!this.#waiting || !this.#taking || this.pin.id !== undefined) return;
+    // A pin that the server forgot is believed in for so long.
+    if (this.#unpinnedSince === undefined || performance.now() - this.#unpinnedSince < FENCE) return;
     const info = await this.#options.inspect();
     if (info === undefined || info.num_pending + info.num_ack_pending > 0) return;
     await this.seen(info);
-    // A pin that the server forgot is believed in for so long.
-    if (this.#unpinnedSince === undefined || performance.now() - this.#unpinnedSince < FENCE) return;
-    if (!(await this.#lease.take())) return;
+    if (pinnedId(info) !== undefined || !(await this.#lease.take())) return;
     if (this.#taking && this.#phase === 'standby') this.#takeOver(true);
     else this.#lease.drop();
   }
