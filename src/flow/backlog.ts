@@ -133,11 +133,13 @@ export class Backlog {
   putFirst(place: Place, run: Run, record: AttemptRecord, done: Done): void {
     const stored = this.#storedOf(place.lane);
     // Something older is there, which cannot be unless it came twice: this one waits on the server.
-    if (stored.front > 0) return done(new OuzelError('TARGET_TOO_LARGE', 'its key has events in front already'));
+    if (stored.front > 0 && stored.tried !== run)
+      return done(new OuzelError('TARGET_TOO_LARGE', 'its key has events in front already'));
     const inOrder = isInOrder(run);
     stored.sends('front', run.sequence, inOrder);
     this.#ports.store.put(stored.name, 'front', run, record, inOrder ? undefined : stored.last, (error, anew) => {
       this.#arrived(stored, 'front', run, isThere(error, anew));
+      stored.tried = error === undefined ? undefined : run;
       if (error === undefined) {
         place.stored = true;
         stored.due = record.next;

@@ -118,6 +118,8 @@ export class Stored {
   timer: ReturnType<typeof setTimeout> | undefined;
   /** Set while a dead letter stops the key. */
   hold: Hold | undefined;
+  /** The event that was to go to the front, and could not be stored for sure: it is tried again, and may be there. */
+  tried: Run | undefined;
   /** The highest number in the event stream that ended in order: what is stored in order below it is there twice. */
   done = 0;
 
