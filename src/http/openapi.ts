@@ -46,6 +46,7 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   409: 'It is owned by the configuration file, or somebody else changes it in the same moment.',
   412: 'The condition of `If-Match` or `If-None-Match` does not hold.',
   413: 'The body is too large.',
+  414: 'A part of the path is longer than any name: 256 characters at most.',
   415: 'The body is of a type that this does not read.',
   422: 'The request was understood, and cannot be: `problems` has the places.',
   429: 'Too many attempts with wrong credentials.',
@@ -124,9 +125,10 @@ function operation(route: ApiRoute, components: Components): Json {
   };
 }
 
-function problemsOf({ method, problems = [], conditional }: ApiRoute): number[] {
+function problemsOf({ method, params, problems = [], conditional }: ApiRoute): number[] {
   const all = new Set<number>([...ALWAYS, ...problems]);
   if (method !== 'GET') for (const status of [413, 415]) all.add(status);
+  if (params !== undefined) all.add(414);
   if (conditional === true) all.add(412);
   return [...all].toSorted((a, b) => a - b);
 }

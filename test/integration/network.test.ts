@@ -93,6 +93,7 @@ test('a daemon that does not read is cut off by the server as a slow consumer, a
   await using client = await connectTo(server);
   const count = 400;
   const pad = 'x'.repeat(50_000);
+  await waitFor(async () => (await client.jsm.consumers.info('EV', 'relay')).num_waiting > 0, { what: 'it to pull' });
   daemon.signal('SIGSTOP');
   await publishMany(client, count, (n) => ({ subject: 'ev.x', body: { n, pad } }));
   await waitFor(() => server.log().includes('Slow Consumer'), { what: 'the server to cut it off' });
