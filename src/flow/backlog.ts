@@ -365,15 +365,15 @@ export class Backlog {
     }
     stored.upcoming = inOrder ? sequence : 0;
     stored.next = found;
-    if (inOrder && this.#isInHand(lane, sequence)) return this.#view.ready(lane);
+    if (inOrder && this.#letGoOfTwin(lane, sequence)) return this.#view.ready(lane);
     const [place] = lane.places;
     if (place !== undefined && this.isNext(lane, place)) return this.#view.ready(lane);
     if (stored.hold !== undefined && handed.letter !== stored.hold.letter) return;
     this.#take(stored, found);
   }
 
-  /** Lets go of the delivery of an event that was stored, and came again because its ack was lost. */
-  #isInHand(lane: Lane, sequence: number): boolean {
+  /** Lets go of an event in hand that is the stored one, and came again because its ack was lost. @returns Whether there was one. */
+  #letGoOfTwin(lane: Lane, sequence: number): boolean {
     const twin = lane.places.find((place) => place.ofStream && place.inOrder && place.sequence === sequence);
     if (twin?.run === undefined || twin.begun || twin.run.decided) return false;
     twin.stored = true;

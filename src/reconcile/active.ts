@@ -184,7 +184,8 @@ export class ActiveInstance {
   async #yield(elsewhere: boolean): Promise<void> {
     if (elsewhere) this.#lost();
     else this.#letGo();
-    await this.#untilOthersEnd(new Promise(() => undefined));
+    // Whoever is pinned here meanwhile, or has lost the lease, has nobody who waits for him.
+    await this.#untilOthersEnd(() => !this.#lease.held);
     this.#lease.drop();
   }
 
@@ -221,17 +222,18 @@ export class ActiveInstance {
   async giveUp(deadline: Promise<void>): Promise<void> {
     this.#taking = false;
     this.#rest();
-    await this.#untilOthersEnd(deadline);
+    let over = false;
+    const end = (): void => void (over = true);
+    deadline.then(end, end);
+    await this.#untilOthersEnd(() => over);
     await this.release();
   }
 
-  /** Waits for what has begun and is none of the stream's. */
-  async #untilOthersEnd(deadline: Promise<void>): Promise<void> {
+  /** Waits for what has begun and is none of the stream's, or until that is over. */
+  async #untilOthersEnd(isOver: () => boolean): Promise<void> {
     const { consumer } = this.#options;
     const others = (): boolean => consumer.runs().some(({ handed, started }) => handed !== undefined && started);
-    let over = false;
-    const end = deadline.then(() => (over = true));
-    while (others() && !over) await Promise.race([end, sleep(LOOK)]);
+    while (others() && !isOver()) await sleep(LOOK);
   }
 
   close(): void {

@@ -14,19 +14,22 @@ const SHORT = 16 * 1024;
 /** Bytes that a UTF-16 unit of a text has in UTF-8, at most. */
 const WIDEST = 3;
 
+/** Where contents are put behind a padded key. All keys share it: nothing waits between writing and hashing. */
+const scratch = Buffer.alloc(SIZES.sha512.block + SHORT);
+
 /** A key, ready to sign with. */
 export class HmacKey {
   readonly #algorithm: HmacAlgorithm;
   readonly #key: KeyObject;
-  /** The padded key, and behind it what it is hashed with. */
   readonly #inner: Buffer;
+  /** With room for the first digest behind the padded key. */
   readonly #outer: Buffer;
 
   constructor(algorithm: HmacAlgorithm, secret: Uint8Array) {
     const { block, digest } = SIZES[algorithm];
     this.#algorithm = algorithm;
     this.#key = createSecretKey(secret);
-    this.#inner = Buffer.alloc(block + SHORT, 0x36);
+    this.#inner = Buffer.alloc(block, 0x36);
     this.#outer = Buffer.alloc(block + digest, 0x5c);
     const key = secret.length > block ? hash(algorithm, secret, 'buffer') : secret;
     for (const [index, byte] of key.entries()) {
@@ -40,9 +43,9 @@ export class HmacKey {
     const isShort = most(content) + most(more) <= SHORT;
     if (!isShort) return createHmac(this.#algorithm, this.#key).update(content).update(more).digest(encoding);
     const { block } = SIZES[this.#algorithm];
-    const inner = this.#inner;
-    const end = put(inner, more, put(inner, content, block));
-    this.#outer.write(hash(this.#algorithm, inner.subarray(0, end), 'binary'), block, 'latin1');
+    scratch.set(this.#inner);
+    const end = put(more, put(content, block));
+    this.#outer.write(hash(this.#algorithm, scratch.subarray(0, end), 'binary'), block, 'latin1');
     return hash(this.#algorithm, this.#outer, encoding);
   }
 }
@@ -51,8 +54,8 @@ const most = (content: string | Uint8Array): number =>
   typeof content === 'string' ? content.length * WIDEST : content.length;
 
 /** @returns Where it ends. */
-function put(buffer: Buffer, content: string | Uint8Array, at: number): number {
-  if (typeof content === 'string') return at + buffer.write(content, at);
-  buffer.set(content, at);
+function put(content: string | Uint8Array, at: number): number {
+  if (typeof content === 'string') return at + scratch.write(content, at);
+  scratch.set(content, at);
   return at + content.length;
 }
