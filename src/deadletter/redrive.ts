@@ -1,4 +1,5 @@
 /** Hands dead letters back to their consumers: all that are chosen, at a rate, with a count of what became of each. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { asOuzelError, OuzelError } from '../errors.ts';
 import type { Change } from '../explain/changes.ts';
 import { ensureStream } from '../nats/provision.ts';
@@ -92,7 +93,7 @@ export async function redrive(
   const turn = pacer(request.dryRun ? undefined : request.rate);
   await each(letters, signal, report, progress, async (letter) => {
     if (underway.has(letter.sequence)) return { kind: 'underway', run: '' };
-    await turn(signal);
+    await turn((ms) => sleep(ms, undefined, signal === undefined ? {} : { signal }));
     return one(access, letter.sequence, mend);
   });
   return report;

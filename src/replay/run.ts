@@ -5,6 +5,7 @@
  * killed between the two hands the same over again when it is gone on with, under the same message ids, which the
  * server knows within its window for duplicates.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { replayRun } from '../core/handover.ts';
 import { pacer } from '../deadletter/pace.ts';
 import { messageIds } from '../deliver/ids.ts';
@@ -111,7 +112,8 @@ class Runner {
         if (this.#ahead.selected >= plan.limit) return;
         await this.#untilRoom(consumers);
         if (this.#stopped) return;
-        await turn(signal);
+        await turn((ms) => this.#pause(ms));
+        if (this.#stopped) return;
         this.#send({ event, consumers });
       }
       this.#ahead = {
@@ -133,6 +135,15 @@ class Runner {
       await patiently(signal, () => this.#room.look(consumers, signal));
       const still = this.#room.full(consumers);
       if (still !== undefined) progress?.(this.#record, still);
+    }
+  }
+
+  /** A low rate has long pauses: how far it is gets noted meanwhile, and who stops it or takes it over is heard. */
+  async #pause(ms: number): Promise<void> {
+    const until = performance.now() + ms;
+    for (let left = ms; left > 0 && !this.#stopped; left = until - performance.now()) {
+      await sleep(Math.min(left, NOTE), undefined, { signal: this.#control.signal });
+      if (performance.now() - this.#notedAt > NOTE) await this.#flush();
     }
   }
 

@@ -152,7 +152,7 @@ test('`ouzel dlq` and `ouzel replay` live under exactly the permissions of those
 
   const replay = as('replays');
   await replay('replay', 'EVENTS', '--to', 'billing', '--run', 'january');
-  const slow = replay('replay', 'EVENTS', '--to', 'billing', '--rate', '30/m', '--run', 'slow');
+  const slow = replay('replay', 'EVENTS', '--to', 'billing', '--rate', '1/h', '--run', 'slow');
   await waitFor(async () => (await replay('replay', 'list')).includes('running'), { what: 'the slow one to run' });
   await replay('replay', 'stop', 'slow');
   await slow.catch(() => undefined);
