@@ -244,7 +244,7 @@ test('TLS with a client certificate and an authority of its own; a renewed certi
   const { daemon, send, config } = await deliveringTo(tls(strangers.cert, strangers.key, own.ca));
   await send();
   await untilRetried(daemon);
-  expect(daemon.log()).toMatch(/POST https:\S+: .*(?:TLS|ECONNRESET|socket|alert)/i);
+  expect(daemon.log()).toMatch(/POST https:\S+: .*(?:TLS|ECONNRESET|closed|alert)/i);
   await daemon.write(config(tls(ours.cert, ours.key, other.ca)));
   await waitFor(() => /self.signed certificate|unable to (?:verify|get)/.test(daemon.log()), {
     what: 'the server not to be trusted',

@@ -49,8 +49,8 @@ test('410 disables the target for the fleet and over restarts, until somebody en
   await untilDisabled(one);
   await untilDisabled(two);
   const { length } = target.requests;
-  // One event, and at most one that each had on its way.
-  expect(length).toBe(1);
+  // One event: the second daemon may have tried it too, before it heard of what the first was told.
+  expect(length).toBeLessThanOrEqual(2);
   await send(20);
   await two.terminate();
   await one.terminate();

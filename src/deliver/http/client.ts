@@ -1,11 +1,12 @@
 /** HTTP/1.1 to one origin: connections that are kept, checked addresses, and a time for the whole of an exchange. */
 import { lookup as resolve, type LookupAddress, type LookupOptions } from 'node:dns';
-import type { buildConnector, Client } from 'undici';
+import type { buildConnector } from 'undici';
 import { OuzelError } from '../../errors.ts';
 import { bareHost, specialAddress, specialHost } from './addresses.ts';
 import type { HttpAnswer } from './answer.ts';
+import { Connection, ConnectionError, type Host, type HttpRequest } from './connection.ts';
 import { Connections } from './connections.ts';
-import { type Asker, Exchange, type HttpRequest, type Terms } from './exchange.ts';
+import { type Asker, Exchange, type Terms } from './exchange.ts';
 import { type TlsFiles, withTlsFiles } from './tls.ts';
 
 export interface HttpClientOptions {
@@ -107,9 +108,9 @@ export class HttpClient {
   }
 
   /** Loaded by the first request: a configuration without webhooks does not pay for it. */
-  async #opener(): Promise<() => Client> {
-    const { origin, timeout, connectTimeout, headersTimeout = 0, allowPrivate, tls } = this.#options;
-    const { Client, buildConnector } = await import('undici');
+  async #opener(): Promise<() => Connection> {
+    const { origin, timeout, connectTimeout, headersTimeout, allowPrivate, tls } = this.#options;
+    const { buildConnector } = await import('undici');
     const remedy = '`allow_private: true` in the target';
     const connector = (content: object): buildConnector.connector =>
       guardedConnector(
@@ -119,8 +120,15 @@ export class HttpClient {
         remedy,
       );
     const connect = tls === undefined ? connector({}) : withTlsFiles(tls, connector);
-    // The whole of an exchange has its own time, which it keeps itself.
-    return () => new Client(origin, { headersTimeout, bodyTimeout: 0, connect });
+    const { host, hostname, protocol, port } = new URL(origin);
+    const to = { host, hostname: bareHost(hostname), protocol, port };
+    const known: Host = {
+      name: host,
+      headersTimeout,
+      connect: (connected) =>
+        connect(to, (...[error, socket]) => (error === null ? connected(null, socket) : connected(error, null))),
+    };
+    return () => new Connection(known);
   }
 
   #asked({ method }: HttpRequest): string {
@@ -134,16 +142,14 @@ export class HttpClient {
     const { errors } = error as { errors?: readonly unknown[] };
     const cause: unknown = Array.isArray(errors) && errors.length > 0 ? errors[0] : error;
     const { message: text, code } = cause as { readonly message?: string; readonly code?: string };
-    const { timeout, connectTimeout = timeout, headersTimeout = timeout } = this.#options;
-    const late =
-      code === 'UND_ERR_CONNECT_TIMEOUT'
-        ? `no connection within ${connectTimeout} ms`
-        : code === 'UND_ERR_HEADERS_TIMEOUT' && `no status within ${headersTimeout} ms`;
-    if (typeof late === 'string')
-      return new OuzelError('TARGET_TIMEOUT', `${this.#asked(request)}: ${late}`, { cause: error });
+    const { timeout, connectTimeout = timeout } = this.#options;
+    const late = code === 'UND_ERR_CONNECT_TIMEOUT' ? `no connection within ${connectTimeout} ms` : undefined;
+    const kind = error instanceof ConnectionError ? error.kind : undefined;
+    if (late !== undefined || kind === 'late')
+      return new OuzelError('TARGET_TIMEOUT', `${this.#asked(request)}: ${late ?? text}`, { cause: error });
     // OpenSSL tells where in its own code the fault was found, over two lines.
     const message = text?.replace(/^.*:SSL routines:[^:]*:([^:]+):.*$/s, 'TLS: $1').trim();
-    if (code === 'UND_ERR_INVALID_ARG')
+    if (kind === 'unwritable')
       return new OuzelError('EVENT_FAILED', `${this.#asked(request)}: cannot be written: ${message}`, { cause: error });
     const host = bareHost(new URL(this.#options.origin).hostname);
     const what =

@@ -1,23 +1,23 @@
 /** Connections to one origin, an exchange at a time on each: the others wait, first come, first served. */
-import type { Client } from 'undici';
+import type { Connection } from './connection.ts';
 import type { Exchange, ExchangeEnd } from './exchange.ts';
 
 export class Connections {
   readonly #most: number;
-  readonly #load: () => Promise<() => Client>;
-  #open: (() => Client) | undefined;
+  readonly #load: () => Promise<() => Connection>;
+  #open: (() => Connection) | undefined;
   #loading = false;
   #count = 0;
   /** The one that was used last comes first: what is not needed grows old, and is closed. */
-  readonly #idle: Client[] = [];
-  readonly #busy = new Map<Exchange, Client>();
+  readonly #idle: Connection[] = [];
+  readonly #busy = new Map<Exchange, Connection>();
   /** From `#first` on; one that was given up meanwhile is passed over. */
   #waiting: Exchange[] = [];
   #first = 0;
   #closed = false;
 
   /** @param load Makes ready what makes them; asked by the first exchange, and again where it failed. */
-  constructor(most: number, load: () => Promise<() => Client>) {
+  constructor(most: number, load: () => Promise<() => Connection>) {
     this.#most = most;
     this.#load = load;
   }
@@ -36,20 +36,15 @@ export class Connections {
     if (connection === undefined) return;
     this.#busy.delete(exchange);
     if (end === 'ended') return this.#free(connection);
-    // undici is about to say so to itself: what begins from within such a call would be lost on it.
-    queueMicrotask(() => {
-      if (end === 'failed') return this.#free(connection);
-      // It still tries to connect: the next exchange shall not wait behind that.
-      void connection.destroy().catch(() => undefined);
-      this.#count--;
-      this.#next(() => this.#take());
-    });
+    connection.giveUp();
+    // However many fail at once, none is begun from within the end of another.
+    queueMicrotask(() => this.#free(connection));
   }
 
   /** Closes all, each when its exchange has ended. */
   close(): void {
     this.#closed = true;
-    for (const connection of this.#idle.splice(0)) void connection.close().catch(() => undefined);
+    for (const connection of this.#idle.splice(0)) connection.close();
   }
 
   async #makeReady(): Promise<void> {
@@ -67,21 +62,22 @@ export class Connections {
   }
 
   /** One that is idle, or a new one while there may be more. */
-  #take(): Client | undefined {
+  #take(): Connection | undefined {
     const idle = this.#idle.pop();
     if (idle !== undefined || this.#open === undefined || this.#count >= this.#most) return idle;
     this.#count++;
     return this.#open();
   }
 
-  #free(connection: Client): void {
+  #free(connection: Connection): void {
     if (this.#next(() => connection)) return;
-    if (this.#closed) void connection.close().catch(() => undefined);
-    else this.#idle.push(connection);
+    if (this.#closed) return connection.close();
+    connection.rest();
+    this.#idle.push(connection);
   }
 
   /** Has the one begin that waits longest. @returns Whether one did. */
-  #next(connectionFor: () => Client | undefined): boolean {
+  #next(connectionFor: () => Connection | undefined): boolean {
     const exchange = this.#longest();
     const connection = exchange && connectionFor();
     if (exchange === undefined || connection === undefined) return false;
@@ -99,7 +95,7 @@ export class Connections {
     return this.#waiting[this.#first];
   }
 
-  #begin(exchange: Exchange, connection: Client): void {
+  #begin(exchange: Exchange, connection: Connection): void {
     this.#busy.set(exchange, connection);
     exchange.begin(connection);
   }

@@ -1,7 +1,7 @@
-/** One request and what comes back of it, straight from undici's dispatcher: a stream an answer would cost as much again. */
-import type { IncomingHttpHeaders } from 'node:http';
-import type { Dispatcher } from 'undici';
+/** One request and what comes back of it: how long it may take, how much of it is read, and what that means. */
 import { codeOfStatus, EXCERPT, type HttpAnswer } from './answer.ts';
+import type { Connection, HttpRequest, Requester } from './connection.ts';
+import type { ResponseHeaders } from './response.ts';
 
 /** Bytes of a body that are kept where nobody wants all of it. */
 const BEGINNING = 4 * EXCERPT;
@@ -13,14 +13,6 @@ export interface Asker {
   /** As soon as it is known what the request came to. */
   answered(answer: HttpAnswer): void;
   failed(error: unknown): void;
-}
-
-export interface HttpRequest {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** Path and query. */
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array;
 }
 
 /** What all exchanges with one origin have in common. */
@@ -38,18 +30,17 @@ export interface Terms {
   failure(request: HttpRequest, error: unknown): Error;
 }
 
-/** Ended: all of the answer came. Stuck: it was given up before anything went over its connection. */
-export type ExchangeEnd = 'ended' | 'failed' | 'stuck';
+/** Ended: all of the answer came. */
+export type ExchangeEnd = 'ended' | 'failed';
 
-export class Exchange implements Dispatcher.DispatchHandler {
+export class Exchange implements Requester {
   readonly #request: HttpRequest;
   readonly #asker: Asker;
   readonly #terms: Terms;
   /** Whether all of the body of a 2xx is wanted. */
   readonly #whole: boolean;
   #timer: NodeJS.Timeout | undefined;
-  #controller: Dispatcher.DispatchController | undefined;
-  #known: { readonly status: number; readonly headers: IncomingHttpHeaders; body: Uint8Array } | undefined;
+  #known: { readonly status: number; readonly headers: ResponseHeaders; body: Uint8Array } | undefined;
   #told = false;
   #wanted = false;
   #chunks: Buffer[] | undefined;
@@ -64,33 +55,25 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   /** Makes its request, on a connection that is its own until it is over. */
-  begin(connection: Pick<Dispatcher, 'dispatch'>): void {
-    const { timeout } = this.#terms;
-    this.#timer = setTimeout(() => this.cancel(this.#terms.late(this.#request)), timeout);
-    const { path, method, headers, body = null } = this.#request;
-    connection.dispatch({ path, method, headers, body }, this);
+  begin(connection: Connection): void {
+    this.#timer = setTimeout(() => this.cancel(this.#terms.late(this.#request)), this.#terms.timeout);
+    try {
+      connection.send(this.#request, this);
+    } catch (error) {
+      this.failed(error as Error);
+    }
   }
 
   /** Ends it. A status that is known stays what it is; without one, this is the error. */
   cancel(reason: Error): void {
-    if (this.#over) return;
-    this.#finish(this.#controller === undefined ? 'stuck' : 'failed', reason);
-    this.#controller?.abort(reason);
+    this.#finish('failed', reason);
   }
 
   get isOver(): boolean {
     return this.#over;
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    // It was given up before there was a connection.
-    if (this.#over) controller.abort(new Error('given up'));
-  }
-
-  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
-    // 103 and the like come before the answer.
-    if (status < 200 || this.#over) return;
+  started(status: number, headers: ResponseHeaders): void {
     this.#known = { status, headers, body: NOTHING };
     const confirmed = codeOfStatus(status) === undefined;
     this.#wanted = this.#whole && confirmed;
@@ -98,22 +81,19 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (confirmed && !this.#wanted) this.#tell(this.#known);
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  data(bytes: Buffer): void {
     if (this.#over) return;
-    const room = this.#wanted ? chunk.length : Math.max(0, BEGINNING - this.#size);
-    if (room > 0) (this.#chunks ??= []).push(chunk.subarray(0, room));
-    this.#size += chunk.length;
-    if (this.#size <= this.#terms.maxResponse) return;
-    const error = this.#terms.tooLarge(this.#request);
-    this.#finish('failed', error);
-    controller.abort(error);
+    const room = this.#wanted ? bytes.length : Math.max(0, BEGINNING - this.#size);
+    if (room > 0) (this.#chunks ??= []).push(bytes.subarray(0, room));
+    this.#size += bytes.length;
+    if (this.#size > this.#terms.maxResponse) this.#finish('failed', this.#terms.tooLarge(this.#request));
   }
 
-  onResponseEnd(): void {
+  ended(): void {
     this.#finish('ended');
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+  failed(error: Error): void {
     this.#finish('failed', error);
   }
 

@@ -8,8 +8,8 @@ import type { ScopeKind } from '../../expression/index.ts';
 const NOT_CONFIGURABLE =
   /^(?:webhook-.*|ouzel-.*|proxy-.*|host|content-length|transfer-encoding|connection|keep-alive|upgrade|expect|te|trailer)$/i;
 
-/** A token of HTTP (RFC 9110). */
-const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** The name of a header: a token of HTTP (RFC 9110). */
+export const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const NOT_IN_NAME = /[^!#$%&'*+\-.^_`|~0-9A-Za-z]/g;
 
 // oxlint-disable-next-line no-control-regex -- control characters are what must not get into a header
@@ -19,7 +19,7 @@ const UNSAFE = /[\u0000-\u001f\u007f]/g;
 export const configurableHeader = () =>
   z
     .string()
-    .regex(NAME)
+    .regex(HEADER_NAME)
     .refine((name) => !NOT_CONFIGURABLE.test(name), {
       error: 'Ouzel or the connection writes this header itself',
     });
