@@ -26,11 +26,8 @@ const MOST = 1_024;
 const LARGE = 512 * 1024;
 /** Records that wait at most, of those for which nobody waits. */
 const LONGEST = 16_384;
-/** Milliseconds that a record waits for others; where events wait with it, and were many the last time. */
+/** Milliseconds that a record waits for others. Where its event waits with it, the next batch leaves as soon as can be. */
 const WITHIN = 20;
-const WITHIN_REQUIRED = 5;
-/** Fewer than these in the last batch: the next is sent when the event loop has turned. */
-const FEW = 64;
 /** Milliseconds to wait for a PubAck, and between attempts: the first, and the longest. */
 const TIMEOUT = 5_000;
 const AGAIN_FIRST = 500;
@@ -104,7 +101,6 @@ export class Trail implements AuditTrail {
   #hash = NO_HASH;
   #sequence = 0;
   #time = 0;
-  #lastSize = 0;
 
   constructor({ mode, payloads }: Pick<Config['audit'], 'mode' | 'payloads'>, options: TrailOptions) {
     this.mode = mode;
@@ -219,8 +215,9 @@ export class Trail implements AuditTrail {
 
   #arrange(): void {
     if (this.#queue.length >= ENOUGH || this.#bytes >= LARGE) this.#send();
-    else if (this.mode === 'required' && this.#lastSize < FEW) this.#immediate ??= setImmediate(this.#send);
-    else this.#timer ??= setTimeout(this.#send, this.mode === 'required' ? WITHIN_REQUIRED : WITHIN);
+    // Longer batches would cost less, and the events that wait for them more: they are in no cache any more by then.
+    else if (this.mode === 'required') this.#immediate ??= setImmediate(this.#send);
+    else this.#timer ??= setTimeout(this.#send, WITHIN);
   }
 
   readonly #send = (): void => {
@@ -246,7 +243,6 @@ export class Trail implements AuditTrail {
       piecesOf(entries.map(({ line }) => line)),
     );
     this.#sending = { entries, bytes, hash: hashOf(bytes), number: this.#number, time };
-    this.#lastSize = entries.length;
     this.#publish(this.#publisher, this.#sending);
   };
 
