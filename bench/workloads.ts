@@ -4,9 +4,9 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AckPolicy, DeliverPolicy } from '@nats-io/jetstream';
-import type { JetStreamManager } from '@nats-io/jetstream';
 import { audit } from './audit.ts';
 import { STREAM, SUBJECTS, countBig } from './events.ts';
+import { checkDelivered, OUT_STREAM, OUT_SUBJECT } from './out.ts';
 import { daemonWorkload, DURABLE, kill, path, sum, type Workload } from './daemon.ts';
 import { LIMITS } from './limits.ts';
 import { grouped, single } from './group.ts';
@@ -16,9 +16,6 @@ import { startSink } from './sink.ts';
 import { postgres, sqlite } from './sql.ts';
 import type { Sink } from './sink.ts';
 import { webhook } from './webhook.ts';
-
-const OUT_STREAM = 'OUT';
-const OUT_SUBJECT = 'out.bench';
 
 const raw: Workload = async ({ server, jsm, events }) => {
   await jsm.consumers.add(STREAM, {
@@ -107,12 +104,6 @@ async function countedSpans(sink: Sink, expected: number, http: string) {
   }
 }
 
-/** A figure for work that was not done would be worthless. */
-async function checkDelivered(jsm: JetStreamManager, expected: number): Promise<void> {
-  const { state } = await jsm.streams.info(OUT_STREAM);
-  if (state.messages !== expected) throw new Error(`${state.messages} events were published, not ${expected}`);
-}
-
 /** 10,000 keys. */
 const KEY = 'msg.seq % 10000';
 
@@ -133,6 +124,8 @@ export const WORKLOADS: ReadonlyMap<string, Workload> = new Map([
   ['audit-off', audit('off')],
   ['audit-best', audit('best_effort')],
   ['audit-required', audit('required')],
+  ['audit-publish-off', audit('off', true)],
+  ['audit-publish-required', audit('required', true)],
 ]);
 
 /** Measured on request only. */
@@ -145,6 +138,8 @@ export const ON_REQUEST: readonly string[] = [
   'audit-off',
   'audit-best',
   'audit-required',
+  'audit-publish-off',
+  'audit-publish-required',
   'single',
   'grouped',
   ...LIMITS.map(([name]) => name),
