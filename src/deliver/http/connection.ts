@@ -1,6 +1,6 @@
 /**
  * A connection to one host, with an exchange at a time over it (RFC 9112), made when it is needed, and again when it is
- * gone. undici makes the socket; what goes over it is written and read here, in a third of the time.
+ * gone. undici makes the socket; what goes over it is written and read here, for half of the cost.
  */
 import type { Socket } from 'node:net';
 import { HEADER_NAME } from './headers.ts';
