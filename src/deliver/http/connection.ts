@@ -165,12 +165,17 @@ export class Connection implements ResponseReader {
 
   #connect(): void {
     const attempt = ++this.#attempts;
-    this.#host.connect((error, socket) => {
+    const connected = (error: Error | null, socket: Socket | null): void => {
       if (attempt !== this.#attempts) return void socket?.on('error', () => undefined).destroy();
       if (socket === null) return this.#fail(error ?? new ConnectionError('closed', 'there is no connection'));
       this.#adopt(socket);
       this.#write();
-    });
+    };
+    try {
+      this.#host.connect(connected);
+    } catch (error) {
+      connected(error as Error, null);
+    }
   }
 
   #adopt(socket: Socket): void {
