@@ -157,7 +157,11 @@ export class Consumer {
   /** How many events may be in hand now. */
   get room(): number {
     if (this.#blocking > 0) return 0;
-    return this.plan.unavailable() && !this.catchingUp ? 1 : this.limits.prefetch;
+    const { prefetch } = this.limits;
+    if (!this.plan.unavailable() || this.catchingUp) return prefetch;
+    // What is in hand may wait for events of its keys, which are to come again: only these can find out.
+    const waitsForOthers = this.plan.exclusive === true && this.held > 0 && this.plan.lacksProbe();
+    return waitsForOthers ? prefetch : 1;
   }
 
   /** Why an event cannot be let go: what has to be stored before is refused. Empty while none is kept. */

@@ -56,6 +56,8 @@ export interface Plan {
   readonly targets: readonly string[];
   /** Whether no event could be delivered now: every target is known to be unavailable. */
   readonly unavailable: () => boolean;
+  /** Whether a target is to be probed, and no event is there that could do so. */
+  readonly lacksProbe: () => boolean;
   /** Milliseconds after its first failure in which an event may be tried again, over all routes. */
   readonly longestRetry: number;
   /** Milliseconds that an attempt may take. */

@@ -78,6 +78,11 @@ export class Breaker {
     return this.#state === 'disabled';
   }
 
+  /** Whether it is open, and no event waits that could be the next probe. */
+  get isUnprobed(): boolean {
+    return this.#state === 'open' && this.#waiting.size === 0;
+  }
+
   /** Why it opened last, and when (milliseconds since the epoch); undefined when it never did. */
   get trouble(): { readonly error: OuzelError; readonly since: number } | undefined {
     return this.#error === undefined ? undefined : { error: this.#error, since: this.#openedAt };

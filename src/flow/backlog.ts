@@ -123,7 +123,7 @@ export class Backlog {
     const { stored } = lane;
     if (run.handed?.lane !== undefined || !this.#view.isOpen() || stored?.awaits(run) === true) return false;
     if (stored === undefined || stored.empty) {
-      if (lane.places.length < this.#bound(lane)) return false;
+      if (lane.places.length < this.#bound(lane, run)) return false;
     } else if (isInOrder(run) && run.sequence <= stored.last) return false;
     this.#put(lane, 'rest', run, stays);
     return true;
@@ -256,10 +256,12 @@ export class Backlog {
     stored.done = Math.max(stored.done, sequence);
   }
 
-  #bound({ places }: Lane): number {
+  #bound({ places }: Lane, { consumer }: Run): number {
     const { prefetch } = this.#ports.hand();
-    const share = places[0]?.run === undefined ? SHARE_WAITING : SHARE;
-    return Math.max(1, Math.floor(prefetch / share));
+    const [first] = places;
+    if (first === undefined || first.run !== undefined) return Math.max(1, Math.floor(prefetch / SHARE));
+    // However many keys wait like this: half of the room is for the events that they wait for.
+    return consumer.held > prefetch / 2 ? 1 : Math.max(1, Math.floor(prefetch / SHARE_WAITING));
   }
 
   #storedOf(lane: Lane): Stored {

@@ -203,6 +203,7 @@ class PlanCompiler {
       routes: routes.map(({ name }) => name),
       targets: routes.map(({ breaker }) => breaker.target),
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
+      lacksProbe: () => routes.some(({ breaker }) => breaker.isUnprobed),
       timeout: timeout ?? config.defaults.timeout,
       ordered: this.#consumer.order_by !== undefined,
       exclusive: flow.order.length > 0,

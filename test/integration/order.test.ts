@@ -271,3 +271,46 @@ consumers:
   expect(await daemon.terminate()).toBe(0);
   await client.nc.close();
 }, 240_000);
+
+test.each([
+  ['refused', 409],
+  ['not taken, and the target is probed', 503],
+])(
+  'the first events of all keys are %s at once: those in hand behind them leave room for them',
+  async (_name, status) => {
+    const server = await startServer();
+    const client = await connectTo(server);
+    await addStream(client, 'IN', ['in.>']);
+    const KEYS = 100;
+    const firsts = Promise.withResolvers<void>();
+    const accepted: number[] = [];
+    const target = await startHttpTarget(async ({ headers, index }) => {
+      if (index === KEYS - 1) firsts.resolve();
+      if (index < KEYS) await firsts.promise;
+      if (index < KEYS) return { status };
+      accepted.push(Number(headers['x-n']));
+      return {};
+    });
+    await publishMany(client, 8 * KEYS, (index) => ({ subject: 'in.x', body: { key: index % KEYS, n: index } }));
+    const daemon = await startDaemon(
+      `version: 1
+nats: { servers: "@NATS@" }
+http: { listen: "@HTTP@" }
+defaults: { retry: { attempts: 4, backoff: { first: 300ms, factor: 1, jitter: 0 } } }
+targets: { partner: { webhook: { url: '${target.url}', allow_private: true, connections: ${2 * KEYS}, headers: { x-n: '{{ event.data.n }}' } } } }
+consumers:
+  ordered: { stream: IN, start: all, order_by: event.data.key, prefetch: 256, deliver: [{ to: partner }] }
+`,
+      { server },
+    );
+    await waitFor(() => accepted.length === 8 * KEYS, {
+      what: () => `all to be accepted, of which ${accepted.length} came`,
+      timeout: 60_000,
+    });
+    for (let key = 0; key < KEYS; key++) {
+      const of = accepted.filter((n) => n % KEYS === key);
+      expect(of).toEqual(of.toSorted((a, b) => a - b));
+    }
+    expect(await daemon.terminate()).toBe(0);
+  },
+);

@@ -166,6 +166,8 @@ export interface HarnessOptions {
   readonly routes?: readonly string[];
   /** Whether no event could be delivered now. */
   readonly unavailable?: () => boolean;
+  /** Whether nothing is there that could find out. */
+  readonly lacksProbe?: () => boolean;
   /** Another observer beside the recording one. */
   readonly observer?: Observer;
   readonly tracer?: Tracer;
@@ -184,6 +186,7 @@ export function harness(options: HarnessOptions = {}) {
     attempts = new RecordingAttempts(),
     suspects = new Suspects(),
     unavailable = () => false,
+    lacksProbe = () => false,
     pauses = new Awake(),
   } = options;
   const acks = new RecordingAcks();
@@ -221,6 +224,7 @@ export function harness(options: HarnessOptions = {}) {
     routes,
     targets: [],
     unavailable,
+    lacksProbe,
     ordered: options.ordered === true,
     exclusive: options.exclusive ?? options.ordered === true,
     longestRetry: POLICY.for,

@@ -159,6 +159,22 @@ describe('room', () => {
     expect(consumer.room).toBe(1);
   });
 
+  it('is all there may be where what is in hand waits for others, and none of it can be the probe', () => {
+    let lacksProbe = true;
+    const limits = { prefetch: 7 };
+    const ports = { unavailable: () => true, lacksProbe: () => lacksProbe };
+    const ordered = harness({ limits, ...ports, exclusive: true, steps: [new Gate()] });
+    expect(ordered.consumer.room).toBe(1);
+    ordered.receive();
+    expect(ordered.consumer.room).toBe(7);
+    lacksProbe = false;
+    expect(ordered.consumer.room).toBe(1);
+    lacksProbe = true;
+    const other = harness({ limits, ...ports, steps: [new Gate()] });
+    other.receive();
+    expect(other.consumer.room).toBe(1);
+  });
+
   it('is none while an event cannot be let go, whatever else', () => {
     const { consumer, receive } = harness({ steps: [new Gate()], unavailable: () => true });
     const [first, second] = [receive(jsonEvent({}, { sequence: 1 })), receive(jsonEvent({}, { sequence: 2 }))];
