@@ -203,7 +203,10 @@ class PlanCompiler {
       routes: routes.map(({ name }) => name),
       targets: routes.map(({ breaker }) => breaker.target),
       unavailable: () => routes.length > 0 && routes.every(({ breaker }) => breaker.isOpen),
-      lacksProbe: () => routes.some(({ breaker }) => breaker.isUnprobed),
+      // One that is disabled is not probed; who waits for another one, or probes it, is on the way to this one too.
+      lacksProbe: () =>
+        routes.some(({ breaker }) => breaker.isUnprobed) &&
+        routes.every(({ breaker }) => breaker.isUnprobed || breaker.isDisabled),
       timeout: timeout ?? config.defaults.timeout,
       ordered: this.#consumer.order_by !== undefined,
       exclusive: flow.order.length > 0,
